@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Wire ports.
+
+use crate::{open_enum, wire};
+
+wire! {
+    /// Answer of [`crate::command::Opcode::PORT_QUERY`].
+    pub struct PortInfo: 6 {
+        /// Speed in force in Mbit/s; 0 while the link is down.
+        0: speed: u32,
+        /// Speeds that the port can be set to, see [`speeds`].
+        4: supported: u32,
+        /// Speed that was set in Mbit/s; 0: the port's fastest.
+        8: speed_set: u32,
+        /// 1: the link is up (enabled here, and a carrier on the wire).
+        12: link: u8,
+        /// 1: enabled by the driver.
+        13: enabled: u8,
+        /// 1: full duplex, 0: half.
+        14: duplex: u8,
+        /// What is plugged in.
+        15: medium: Medium,
+        /// Times that the link went down since the device started.
+        16: link_downs: u32,
+        /// Burnt-in address in transmission order.
+        24: mac: [u8; 6],
+        /// Number of the port in the eswitch.
+        30: eswitch_port: u16,
+        /// Identifies the eswitch: the same for all its ports, different for any other. 8 bytes.
+        32: switch_id: [u8; 8],
+    }
+}
+
+open_enum! {
+    /// What is plugged into a wire port.
+    pub enum Medium: u8 {
+        /// Not known.
+        UNKNOWN = 0: "unknown",
+        /// Nothing.
+        NONE = 1: "none",
+        /// Direct attach copper.
+        DIRECT_ATTACH = 2: "direct attach copper",
+        /// Fibre.
+        FIBRE = 3: "fibre",
+        /// Twisted pair.
+        TWISTED_PAIR = 4: "twisted pair",
+    }
+}
+
+wire! {
+    /// Parameters of [`crate::command::Opcode::PORT_SET`].
+    pub struct PortConfig: 5 {
+        /// Which fields are meant, see [`port_fields`].
+        0: fields: u32,
+        /// Speed in Mbit/s, one of the supported ones; 0: the fastest.
+        4: speed: u32,
+        /// 1: enabled.
+        8: enabled: u8,
+    }
+}
+
+/// Bits of [`PortConfig::fields`].
+pub mod port_fields {
+    /// `speed`.
+    pub const SPEED: u32 = 1 << 0;
+    /// `enabled`.
+    pub const ENABLED: u32 = 1 << 1;
+    /// All of them.
+    pub const ALL: u32 = 3;
+}
+
+wire! {
+    /// Parameters of [`crate::command::Opcode::PORT_IDENTIFY`].
+    pub struct PortIdentify: 5 {
+        /// 1: blink, 0: stop.
+        0: on: u8,
+    }
+}
+
+/// Bits of [`PortInfo::supported`].
+pub mod speeds {
+    /// 1 Gbit/s.
+    pub const S1G: u32 = 1 << 0;
+    /// 10 Gbit/s.
+    pub const S10G: u32 = 1 << 1;
+    /// 25 Gbit/s.
+    pub const S25G: u32 = 1 << 2;
+    /// 40 Gbit/s.
+    pub const S40G: u32 = 1 << 3;
+    /// 50 Gbit/s.
+    pub const S50G: u32 = 1 << 4;
+    /// 100 Gbit/s.
+    pub const S100G: u32 = 1 << 5;
+    /// 200 Gbit/s.
+    pub const S200G: u32 = 1 << 6;
+    /// 400 Gbit/s.
+    pub const S400G: u32 = 1 << 7;
+    /// Bit and Mbit/s of every speed, slowest first.
+    pub const ALL: [(u32, u32); 8] = [
+        (S1G, 1_000),
+        (S10G, 10_000),
+        (S25G, 25_000),
+        (S40G, 40_000),
+        (S50G, 50_000),
+        (S100G, 100_000),
+        (S200G, 200_000),
+        (S400G, 400_000),
+    ];
+}

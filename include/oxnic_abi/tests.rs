@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Layout tests: conversions are inverse, reserved bytes are found, and sizes are those of the specification.
+
+extern crate std;
+
+use crate::wire::Wire;
+use crate::{
+    caps, command, doorbell, event, port, queue, regs, ring, rss, stats, steering, vf, vport,
+};
+use proptest::prelude::*;
+use std::vec::Vec;
+
+/// For any words: what a structure keeps of them is exactly its used bits, and reading back gives the same value.
+fn round_trip<T: Wire<N> + PartialEq + core::fmt::Debug, const N: usize>(
+    used: [u64; N],
+    words: [u64; N],
+) {
+    let value = T::from_words(&words);
+    let back = value.to_words();
+    for i in 0..N {
+        assert_eq!(back[i], words[i] & used[i]);
+    }
+    assert_eq!(T::from_words(&back), value);
+}
+
+macro_rules! layouts {
+    ($($test:ident: $t:ty, $bytes:literal;)*) => { $(
+        proptest! {
+            #[test]
+            fn $test(words in proptest::collection::vec(any::<u64>(), <$t>::WORDS)) {
+                assert_eq!(<$t>::BYTES, $bytes);
+                let words = <[u64; <$t>::WORDS]>::try_from(words).unwrap();
+                round_trip::<$t, { <$t>::WORDS }>(<$t>::USED, words);
+                let first = words.iter().zip(<$t>::USED).flat_map(|(w, u)| (w & !u).to_le_bytes()).position(|b| b != 0);
+                assert_eq!(<$t>::reserved_bits(&words), first);
+            }
+        }
+    )* };
+}
+
+layouts! {
+    block_header: regs::BlockHeader, 8;
+    submission: command::Submission, 64;
+    completion: command::Completion, 32;
+    nic_caps: caps::NicCaps, 128;
+    steering_caps: caps::SteeringCaps, 16;
+    cq_create: queue::CqCreate, 40;
+    cq_moderate: queue::CqModerate, 40;
+    tx_create: queue::TxCreate, 40;
+    rx_create: queue::RxCreate, 40;
+    tx_data: ring::TxData, 16;
+    tx_context: ring::TxContext, 16;
+    tx_completion: ring::TxCompletion, 16;
+    rx_descriptor: ring::RxDescriptor, 16;
+    rx_completion: ring::RxCompletion, 32;
+    vport_info: vport::VportInfo, 64;
+    vport_config: vport::VportConfig, 40;
+    port_entry: vport::PortEntry, 16;
+    rss_config: rss::RssConfig, 560;
+    steering_rule: steering::SteeringRule, 160;
+    port_info: port::PortInfo, 48;
+    port_config: port::PortConfig, 40;
+    vf_config: vf::VfConfig, 48;
+    vf_info: vf::VfInfo, 48;
+    event: event::Event, 64;
+    vport_stats: stats::VportStats, 256;
+    port_stats: stats::PortStats, 384;
+    queue_stats: stats::QueueStats, 32;
+}
+
+proptest! {
+    #[test]
+    fn doorbell_round_trip(kind: u8, queue in 0u32..1 << 24, index: u32) {
+        let value = doorbell::encode(doorbell::DoorbellKind(kind), queue, index);
+        assert_eq!(doorbell::decode(value), (doorbell::DoorbellKind(kind), queue, index));
+    }
+}
+
+#[test]
+fn queue_beyond_24_bits_does_not_reach_the_kind() {
+    assert_eq!(
+        doorbell::decode(doorbell::encode(doorbell::DoorbellKind::TX, u32::MAX, 0)).0,
+        doorbell::DoorbellKind::TX
+    );
+}
+
+#[test]
+fn first_field_is_the_lowest_byte() {
+    let data = ring::TxData {
+        address: 0x0102_0304_0506_0708,
+        length: 0x0a0b,
+        csum_offset: 0xee,
+        ..ring::TxData::ZERO
+    };
+    let bytes: Vec<u8> = data
+        .to_words()
+        .iter()
+        .flat_map(|w| w.to_le_bytes())
+        .collect();
+    assert_eq!(
+        bytes,
+        [8, 7, 6, 5, 4, 3, 2, 1, 0x0b, 0x0a, 0, 0, 0, 0, 0, 0xee]
+    );
+}
+
+#[test]
+fn no_two_opcodes_share_a_number() {
+    let mut seen = std::collections::BTreeSet::new();
+    for opcode in command::Opcode::ALL {
+        assert!(seen.insert(opcode.0), "{} twice", opcode.text());
+    }
+}
+
+#[test]
+fn unknown_values_are_kept_and_named_so() {
+    let status = command::Status(0x7777);
+    assert_eq!(status.text(), "unknown");
+    let words = command::Completion {
+        status,
+        ..command::Completion::ZERO
+    }
+    .to_words();
+    assert_eq!(command::Completion::from_words(&words).status, status);
+}
