@@ -15,7 +15,7 @@ use crate::{open_enum, wire};
 
 /// The longest buffer of a command in bytes.
 pub const BUFFER_MAX: u32 = 65536;
-/// Where in a submission the parameters start, in bytes; an error offset below 40 counts from there.
+/// Where in a submission the parameters start, in bytes.
 pub const PARAMETERS_OFFSET: usize = 24;
 /// Entries of the admin ring: fewest, as log2.
 pub const ADMIN_LOG2_MIN: u8 = 4;
@@ -56,34 +56,34 @@ wire! {
 }
 
 wire! {
-    /// A completion.
+    /// A completion. The generation bit is in the last word, as in [`crate::ring`].
     ///
     /// ```text
     ///  63              48 47              32 31              16 15               0
-    /// +------------------+------------------+------------------+-----------------+
-    /// |      flags       |      offset      |      status      |       id        | 0
-    /// +------------------+------------------+------------------+-----------------+
-    /// |             reserved                |  length          |    qualifier    | 8
-    /// +-------------------------------------+------------------+-----------------+
-    /// |                              result (16 bytes)                            | 16
     /// +---------------------------------------------------------------------------+
+    /// |                              result (16 bytes)                            | 0
+    /// +-------------------------------------+------------------+-----------------+
+    /// |              reserved               |      length      |    qualifier    | 16
+    /// +------------------+------------------+------------------+-----------------+
+    /// |      flags       |      offset      |      status      |       id        | 24
+    /// +------------------+------------------+------------------+-----------------+
     /// ```
     pub struct Completion: 4 {
+        /// As the opcode says.
+        0: result: [u64; 2],
+        /// With an error: why.
+        16: qualifier: Qualifier,
+        /// Bytes that the whole answer has; may be more than the buffer held. In units of 8 bytes.
+        18: length: u16,
         /// Of the submission.
-        0: id: u16,
+        24: id: u16,
         /// Success or the kind of error.
-        2: status: Status,
+        26: status: Status,
         /// With an error about a field: its byte offset. Below 64 it counts in the submission; from [`OFFSET_BUFFER`] on it
         /// is in the buffer, less that much.
-        4: offset: u16,
+        28: offset: u16,
         /// [`crate::ring::completion_flags::GENERATION`].
-        6: flags: u16,
-        /// With an error: why.
-        8: qualifier: Qualifier,
-        /// Bytes that the whole answer has; may be more than the buffer held. In units of 8 bytes.
-        10: length: u16,
-        /// As the opcode says.
-        16: result: [u64; 2],
+        30: flags: u16,
     }
 }
 

@@ -13,27 +13,27 @@ wire! {
     ///
     /// ```text
     ///  63              48 47              32 31              16 15               0
-    /// +------------------+------------------+------------------+-----------------+
-    /// |      flags       |      detail      |      object      |      kind       | 0
-    /// +------------------+------------------+------------------+-----------------+
-    /// |                                 sequence                                  | 8
     /// +---------------------------------------------------------------------------+
-    /// |                              payload (48 bytes)                           | 16
+    /// |                                 sequence                                  | 0
     /// +---------------------------------------------------------------------------+
+    /// |                              payload (48 bytes)                           | 8
+    /// +------------------+------------------+------------------+-----------------+
+    /// |      flags       |      detail      |      object      |      kind       | 56
+    /// +------------------+------------------+------------------+-----------------+
     /// ```
     pub struct Event: 8 {
-        /// What happened.
-        0: kind: EventKind,
-        /// To which object; see the kind.
-        2: object: u16,
-        /// See the kind.
-        4: detail: u16,
-        /// [`crate::ring::completion_flags::GENERATION`].
-        6: flags: u16,
         /// Starts at 1 after the handshake and grows by 1 for each event, dropped ones included.
-        8: sequence: u64,
+        0: sequence: u64,
         /// See the kind.
-        16: payload: [u64; 6],
+        8: payload: [u64; 6],
+        /// What happened.
+        56: kind: EventKind,
+        /// To which object; see the kind.
+        58: object: u16,
+        /// See the kind.
+        60: detail: u16,
+        /// [`crate::ring::completion_flags::GENERATION`].
+        62: flags: u16,
     }
 }
 

@@ -7,8 +7,8 @@
 //! largest, so that full and empty differ.
 //!
 //! Completion rings carry a generation bit in each entry: it is 1 on the device's first pass over the ring, 0 on the second,
-//! and so on. The driver zeroes the ring before it creates it. The device makes all other bytes of an entry visible before
-//! the generation bit, or together with it. A completion ring is created with at least as many entries as there can be
+//! and so on. The bit is in the last 64-bit word of an entry, which the device makes visible whole and after the rest of the
+//! entry. The driver zeroes the ring before it creates it. A completion ring is created with at least as many entries as there can be
 //! outstanding descriptors of the queues that use it, so it cannot overflow.
 
 use crate::wire;
@@ -105,17 +105,26 @@ pub mod tx_flags {
 
 wire! {
     /// Transmit completion: all descriptors before `head` were taken, their memory may be reused.
+    ///
+    /// ```text
+    ///  63              48 47              32 31              16 15               0
+    /// +---------------------------------------------------------------------------+
+    /// |                                timestamp                                  | 0
+    /// +------------------+------------------+------------------+-----------------+
+    /// |      flags       |      queue       |      errors      |       head      | 8
+    /// +------------------+------------------+------------------+-----------------+
+    /// ```
     pub struct TxCompletion: 2 {
-        /// Free-running consumer index of the transmit ring after the reported packet.
-        0: head: u16,
-        /// Packets that were refused since the last completion (bad descriptor), saturating.
-        2: errors: u16,
-        /// Transmit queue.
-        4: queue: u16,
-        /// See [`completion_flags`]: GENERATION.
-        6: flags: u16,
         /// Time stamp of the reported packet in nanoseconds; 0 where none was taken.
-        8: timestamp: u64,
+        0: timestamp: u64,
+        /// Free-running consumer index of the transmit ring after the reported packet.
+        8: head: u16,
+        /// Packets that were dropped since the last completion, whatever the reason, saturating.
+        10: errors: u16,
+        /// Transmit queue.
+        12: queue: u16,
+        /// See [`completion_flags`]: GENERATION.
+        14: flags: u16,
     }
 }
 
@@ -135,25 +144,19 @@ wire! {
     ///
     /// ```text
     ///  63              48 47              32 31              16 15               0
-    /// +------------------+------------------+------------------+-----------------+
-    /// |      flags       |       kind       |      buffer      |     length      | 0
-    /// +------------------+------------------+------------------+-----------------+
+    /// +---------------------------------------------------------------------------+
+    /// |                                timestamp                                  | 0
+    /// +------------------+------------------+------------------------------------+
     /// |       vlan       |    source_port   |                hash                | 8
     /// +------------------+------------------+------------------------------------+
     /// |       queue      |       csum       |               cookie               | 16
-    /// +------------------+------------------+------------------------------------+
-    /// |                               timestamp                                  | 24
-    /// +---------------------------------------------------------------------------+
+    /// +------------------+------------------+------------------+-----------------+
+    /// |      flags       |       kind       |      buffer      |     length      | 24
+    /// +------------------+------------------+------------------+-----------------+
     /// ```
     pub struct RxCompletion: 4 {
-        /// Bytes written to this buffer.
-        0: length: u16,
-        /// Which buffer.
-        2: buffer: u16,
-        /// What the frame is, see [`rx_kind`].
-        4: kind: u16,
-        /// See [`completion_flags`].
-        6: flags: u16,
+        /// Time stamp in nanoseconds; 0 where none was taken.
+        0: timestamp: u64,
         /// Hash of the frame (Toeplitz, or 0 where `kind` says that none was made).
         8: hash: u32,
         /// Eswitch port that the frame came from.
@@ -167,8 +170,14 @@ wire! {
         20: csum: u16,
         /// Receive queue.
         22: queue: u16,
-        /// Time stamp in nanoseconds; 0 where none was taken.
-        24: timestamp: u64,
+        /// Bytes written to this buffer.
+        24: length: u16,
+        /// Which buffer.
+        26: buffer: u16,
+        /// What the frame is, see [`rx_kind`].
+        28: kind: u16,
+        /// See [`completion_flags`].
+        30: flags: u16,
     }
 }
 
