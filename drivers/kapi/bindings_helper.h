@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What our own bindgen pass reads: the subsystems that the kernel crate has no bindings for, and our helpers.
+ *
+ * The types that kernel::bindings has as well appear here a second time, with the same layout; kapi casts pointers
+ * between the two in raw.rs and nowhere else.
+ */
+
+#include <linux/aer.h>
+#include <linux/bitmap.h>
+#include <linux/completion.h>
+#include <linux/cpumask.h>
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/dim.h>
+#include <linux/dma-mapping.h>
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/ethtool_netlink.h>
+#include <linux/if_link.h>
+#include <linux/if_vlan.h>
+#include <linux/interrupt.h>
+#include <linux/io.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/irq.h>
+#include <linux/module.h>
+#include <linux/msi.h>
+#include <linux/netdevice.h>
+#include <linux/netlink.h>
+#include <linux/pci.h>
+#include <linux/rtnetlink.h>
+#include <linux/seq_file.h>
+#include <linux/skbuff.h>
+#include <linux/tcp.h>
+#include <linux/timer.h>
+#include <linux/u64_stats_sync.h>
+#include <linux/udp.h>
+#include <linux/workqueue.h>
+#include <net/devlink.h>
+#include <net/gro.h>
+#include <net/ip6_checksum.h>
+#include <net/netdev_lock.h>
+#include <net/netdev_queues.h>
+#include <net/netdev_rx_queue.h>
+#include <net/page_pool/helpers.h>
+#include <net/page_pool/types.h>
+#include <net/pkt_sched.h>
+#include <net/rtnetlink.h>
+#include <net/tso.h>
+#include <net/xdp.h>
+
+/* Macros that bindgen cannot evaluate; the build drops the prefix from the names. */
+const gfp_t OXNIC_CONST_GFP_KERNEL = GFP_KERNEL;
+const gfp_t OXNIC_CONST_GFP_ATOMIC = GFP_ATOMIC;
+const gfp_t OXNIC_CONST___GFP_NOWARN = __GFP_NOWARN;
+
+#include "helpers.c"
