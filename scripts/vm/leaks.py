@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""kmemleak's reports, read after the driver is gone, so that its addresses have to be named from saved symbols."""
+
+import bisect
+import re
+
+START = re.compile(r"^unreferenced object ", re.MULTILINE)
+ADDRESS = re.compile(r"(?<=\s)(?:0x|\[<)?([0-9a-f]{16})(?:>\])?(?=\s|$)")
+SYMBOL_SPAN = 1 << 20  # an address further behind its symbol is not the driver's
+
+
+class Symbols:
+    """Lines of /proc/kallsyms of one module, as they were before it was unloaded."""
+
+    def __init__(self, text):
+        entries = sorted((int(parts[0], 16), parts[2]) for parts in (line.split() for line in text.splitlines()) if len(parts) >= 3)
+        self.addresses = [address for address, _ in entries]
+        self.names = [name for _, name in entries]
+
+    def name(self, address):
+        place = bisect.bisect_right(self.addresses, address) - 1
+        if place < 0 or self.addresses[place] == 0 or address - self.addresses[place] > SYMBOL_SPAN:
+            return None
+        if place == len(self.addresses) - 1 and address - self.addresses[place] > 0x10000:
+            return None
+        return f"{self.names[place]}+0x{address - self.addresses[place]:x}"
+
+
+def reports(text, symbols):
+    """The reports as texts, with the driver's addresses named as "symbol+0x12 [oxnic]"."""
+    starts = [match.start() for match in START.finditer(text)]
+
+    def named(match):
+        name = symbols.name(int(match.group(1), 16))
+        return f"{name} [oxnic]" if name else match.group(0)
+
+    bounds = zip(starts, starts[1:] + [len(text)])
+    return [ADDRESS.sub(named, text[start:end]).rstrip() for start, end in bounds]
