@@ -6,3 +6,4 @@
 //! - [`host`], the seam between the NIC core and the world.
 
 pub mod host;
+pub mod pci;
