@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The C interfaces that the kernel crate has no bindings for, as bindgen makes them from `bindings_helper.h`.
+//! The kernel's C interface: what the kernel crate's bindings have, and what bindgen makes of `bindings_helper.h` besides.
+//!
+//! The pass leaves out the headers that the kernel crate's own pass has read, so that a type has one identity: a `*mut pci_dev`
+//! of the kernel crate is ours too. A type that is only declared there and defined in a header of ours is the exception; such
+//! a pointer needs a cast.
 //!
 //! A crate of its own, so that it is compiled only when the headers or the helpers change. Only `oxnic_kapi` uses it.
 
@@ -20,6 +24,8 @@
 mod raw {
     use kernel::ffi;
     use pin_init::{MaybeZeroable, Zeroable};
+
+    pub use kernel::bindings::*;
 
     type __kernel_size_t = usize;
     type __kernel_ssize_t = isize;
