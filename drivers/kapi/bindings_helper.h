@@ -51,9 +51,4 @@
 #include <net/tso.h>
 #include <net/xdp.h>
 
-/* Macros that bindgen cannot evaluate; the build drops the prefix from the names. */
-const gfp_t OXNIC_CONST_GFP_KERNEL = GFP_KERNEL;
-const gfp_t OXNIC_CONST_GFP_ATOMIC = GFP_ATOMIC;
-const gfp_t OXNIC_CONST___GFP_NOWARN = __GFP_NOWARN;
-
 #include "helpers.c"

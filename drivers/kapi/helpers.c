@@ -27,16 +27,33 @@
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
 
-/* dma.rs */
+/* sync.rs */
 
-void oxnic_c_dma_rmb(void)
+void oxnic_c_reinit_completion(struct completion *completion)
 {
-	dma_rmb();
+	reinit_completion(completion);
 }
 
-void oxnic_c_dma_wmb(void)
+void oxnic_c_init_completion(struct completion *completion)
 {
-	dma_wmb();
+	init_completion(completion);
+}
+
+/* dma.rs */
+
+int oxnic_c_dma_set_mask_and_coherent(struct device *dev, u64 mask)
+{
+	return dma_set_mask_and_coherent(dev, mask);
+}
+
+void *oxnic_c_dma_alloc_coherent(struct device *dev, size_t size, dma_addr_t *address, gfp_t gfp)
+{
+	return dma_alloc_coherent(dev, size, address, gfp);
+}
+
+void oxnic_c_dma_free_coherent(struct device *dev, size_t size, void *base, dma_addr_t address)
+{
+	dma_free_coherent(dev, size, base, address);
 }
 
 /* mmio.rs */
@@ -54,4 +71,56 @@ void oxnic_c_writel(u32 value, void __iomem *address)
 void oxnic_c_writeq(u64 value, void __iomem *address)
 {
 	writeq(value, address);
+}
+
+/* irq.rs */
+
+int oxnic_c_pci_alloc_irq_vectors(struct pci_dev *dev, unsigned int least, unsigned int most, unsigned int flags)
+{
+	return pci_alloc_irq_vectors(dev, least, most, flags);
+}
+
+int oxnic_c_request_irq(unsigned int irq, irq_handler_t handler, unsigned long flags, const char *name, void *cookie)
+{
+	return request_irq(irq, handler, flags, name, cookie);
+}
+
+/* The nth CPU of a spread over those near the device first; the hint must stay valid, as this mask does. */
+void oxnic_irq_spread(unsigned int irq, unsigned int nth)
+{
+	int node = irq_get_affinity_mask(irq) ? irq_data_get_node(irq_get_irq_data(irq)) : NUMA_NO_NODE;
+
+	irq_set_affinity_and_hint(irq, cpumask_of(cpumask_local_spread(nth, node)));
+}
+
+void oxnic_irq_unspread(unsigned int irq)
+{
+	irq_update_affinity_hint(irq, NULL);
+}
+
+/* pci */
+
+int oxnic_c_pci_request_mem_regions(struct pci_dev *dev, const char *name)
+{
+	return pci_request_mem_regions(dev, name);
+}
+
+void oxnic_c_pci_release_mem_regions(struct pci_dev *dev)
+{
+	pci_release_mem_regions(dev);
+}
+
+void oxnic_c_pci_set_drvdata(struct pci_dev *dev, void *data)
+{
+	pci_set_drvdata(dev, data);
+}
+
+void *oxnic_c_pci_get_drvdata(struct pci_dev *dev)
+{
+	return pci_get_drvdata(dev);
+}
+
+struct pci_dev *oxnic_c_pci_physfn(struct pci_dev *dev)
+{
+	return pci_physfn(dev);
 }

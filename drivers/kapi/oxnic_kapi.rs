@@ -2,5 +2,12 @@
 
 //! Safe abstractions over the kernel interfaces that the driver needs and the kernel crate lacks.
 //!
-//! The only crate of the module with unsafe code. It knows nothing of the device interface.
+//! The only crate of the module with unsafe code. It knows nothing of the device interface. Most things here exist only
+//! while a device is bound, and hold a [`pci::Binding`] that proves it.
 
+pub mod dma;
+pub mod irq;
+pub mod mmio;
+pub mod pci;
+pub(crate) mod raw;
+pub mod sync;

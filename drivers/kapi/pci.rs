@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! PCI drivers with all callbacks that a network driver needs, and what they may ask of the PCI core.
+
+mod binding;
+mod device;
+mod driver;
+pub mod sriov;
+
+pub use self::{
+    binding::Binding,
+    device::{is_unplugged, Enabled},
+    driver::{Channel, Core, Driver, Recovery, Registration},
+};

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Enabling a PCI function, and what configuration space tells about it.
+
+use super::{Binding, Core};
+use kernel::{error::to_result, prelude::*};
+use oxnic_bindings as bindings;
+
+/// A function that decodes its memory and may use DMA; dropping it ends both.
+pub struct Enabled(Binding);
+
+impl Enabled {
+    /// Enables memory and bus mastering, and claims the BARs under `name`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: another driver has the BARs; others as the PCI core says.
+    pub fn new(binding: &Binding, name: &'static CStr) -> Result<Self> {
+        // SAFETY: The device is bound.
+        to_result(unsafe { bindings::pci_enable_device_mem(binding.raw()) })?;
+        // SAFETY: The device is bound, and the name static.
+        if let Err(error) =
+            to_result(unsafe { bindings::pci_request_mem_regions(binding.raw(), name.as_char_ptr()) })
+        {
+            // SAFETY: It was enabled above.
+            unsafe { bindings::pci_disable_device(binding.raw()) };
+            return Err(error);
+        }
+        // SAFETY: The device is bound and enabled.
+        unsafe { bindings::pci_set_master(binding.raw()) };
+        Ok(Self(binding.clone()))
+    }
+
+    /// Forbids DMA; for shutdown, where the memory may belong to another kernel next.
+    pub fn clear_master(&self) {
+        // SAFETY: The device is bound.
+        unsafe { bindings::pci_clear_master(self.0.raw()) }
+    }
+
+    /// Restores what configuration space held when it was last saved, after the slot was reset, and allows DMA again.
+    ///
+    /// # Errors
+    ///
+    /// As the PCI core says.
+    pub fn restore(&self) -> Result {
+        // SAFETY: The device is bound and was saved; its lock is held by the error handler that this is for.
+        unsafe {
+            bindings::pci_restore_state(self.0.raw());
+            bindings::pci_set_master(self.0.raw());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Enabled {
+    fn drop(&mut self) {
+        // SAFETY: The device is bound, and was enabled by `new`.
+        unsafe {
+            bindings::pci_clear_master(self.0.raw());
+            bindings::pci_release_mem_regions(self.0.raw());
+            bindings::pci_disable_device(self.0.raw());
+        }
+    }
+}
+
+impl Binding {
+    /// Whether it answers in configuration space and is not known to be unplugged.
+    pub fn is_present(&self) -> bool {
+        // SAFETY: The device is bound.
+        unsafe { bindings::pci_device_is_present(self.raw()) }
+    }
+
+    /// Whether the PCI core knows that it is unplugged; does not ask the device.
+    pub fn is_disconnected(&self) -> bool {
+        // SAFETY: The device is bound; the field is read once.
+        unsafe { (&raw const (*self.raw()).error_state).read_volatile() == bindings::pci_channel_io_perm_failure }
+    }
+
+    /// Whether it is a VF.
+    pub fn is_virtual(&self) -> bool {
+        // SAFETY: The device is bound; the bit never changes.
+        unsafe { (*self.raw()).is_virtfn() != 0 }
+    }
+}
+
+/// Whether the PCI core knows that the device is unplugged.
+pub fn is_unplugged(dev: &Core<'_>) -> bool {
+    // SAFETY: The device is valid; the field is read once.
+    unsafe {
+        (&raw const (*crate::raw::pci_dev(dev)).error_state).read_volatile() == bindings::pci_channel_io_perm_failure
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A completion that can be waited for with a time limit and used again.
+
+use kernel::{prelude::*, types::Opaque};
+use oxnic_bindings as bindings;
+
+/// `struct completion`. Locks by itself.
+#[pin_data]
+pub struct Completion {
+    #[pin]
+    inner: Opaque<bindings::completion>,
+}
+
+// SAFETY: A `struct completion` may be used from any task.
+unsafe impl Send for Completion {}
+// SAFETY: A `struct completion` may be used by several tasks at the same time.
+unsafe impl Sync for Completion {}
+
+impl Completion {
+    /// A completion that is not done.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- Opaque::ffi_init(|slot: *mut bindings::completion| {
+                // SAFETY: `slot` is valid for writing and pinned.
+                unsafe { bindings::init_completion(slot) }
+            }),
+        })
+    }
+
+    /// Makes it not done again. Nobody may be waiting.
+    pub fn reinit(&self) {
+        // SAFETY: The completion was initialised.
+        unsafe { bindings::reinit_completion(self.inner.get()) }
+    }
+
+    /// Wakes one waiter, now or later. May be called in any context.
+    pub fn complete(&self) {
+        // SAFETY: The completion was initialised.
+        unsafe { bindings::complete(self.inner.get()) }
+    }
+
+    /// Wakes all waiters, now and ever. May be called in any context.
+    pub fn complete_all(&self) {
+        // SAFETY: The completion was initialised.
+        unsafe { bindings::complete_all(self.inner.get()) }
+    }
+
+    /// Sleeps until it is done, at most so many milliseconds; says whether it was done.
+    pub fn wait_timeout_ms(&self, ms: u32) -> bool {
+        // SAFETY: Conversion without side effects.
+        let jiffies = unsafe { bindings::__msecs_to_jiffies(ms) }.max(1);
+        // SAFETY: The completion was initialised.
+        unsafe { bindings::wait_for_completion_timeout(self.inner.get(), jiffies) != 0 }
+    }
+}
