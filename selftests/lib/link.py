@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A netdev in a namespace: addresses, state, features, counters, as the tools show them."""
+
+import re
+
+from .case import Failure, defer, until
+from .command import ethtool, ip, sh
+
+
+class Link:
+    """A netdev; ns is where it is (None: the initial namespace)."""
+
+    def __init__(self, name, ns=None):
+        self.name = name
+        self.ns = ns
+
+    def __repr__(self):
+        return self.name if self.ns is None else f"{self.ns.name}/{self.name}"
+
+    def ip(self, words, check=True):
+        """`ip link set dev <name> ...`."""
+        return ip(["link", "set", "dev", self.name] + (words.split() if isinstance(words, str) else words), ns=self.ns, check=check)
+
+    def ethtool(self, option, words="", check=True, parse=False):
+        """`ethtool <option> <name> <words>`."""
+        return ethtool([*option.split(), self.name, *words.split()], ns=self.ns, check=check, parse=parse)
+
+    def show(self):
+        """What `ip -d -s -j link show` says."""
+        return ip(["link", "show", "dev", self.name], ns=self.ns, parse=True)[0]
+
+    @property
+    def mac(self):
+        return self.show()["address"]
+
+    @property
+    def mtu(self):
+        return self.show()["mtu"]
+
+    def set_mtu(self, mtu):
+        before = self.mtu
+        self.ip(f"mtu {mtu}")
+        defer(self.ip, f"mtu {before}", check=False)
+
+    def read(self, attribute):
+        """A file of /sys/class/net/<name>, as of its namespace."""
+        result = sh(["cat", f"/sys/class/net/{self.name}/{attribute}"], ns=self.ns, check=False)
+        return result.out.strip() if result.status == 0 else None
+
+    def carrier(self):
+        return self.read("carrier") == "1"
+
+    def up(self):
+        self.ip("up")
+        self.wait_carrier()
+        return self
+
+    def down(self):
+        self.ip("down")
+
+    def wait_carrier(self, wanted=True, seconds=30):
+        until(lambda: self.carrier() is wanted, f"carrier of {self} is {'on' if wanted else 'off'}", seconds)
+
+    def address(self, *addresses):
+        """Add addresses with prefix lengths; IPv6 without duplicate address detection."""
+        for address in addresses:
+            ip(["address", "add", address, "dev", self.name] + (["nodad"] if ":" in address else []), ns=self.ns)
+            defer(ip, ["address", "del", address, "dev", self.name], ns=self.ns, check=False)
+
+    def features(self):
+        """Name to True or False, as `ethtool -k` says; names that cannot change map to the same."""
+        found = re.findall(r"^\s*([\w-]+): (on|off)", self.ethtool("-k").out, re.M)
+        return {name: state == "on" for name, state in found}
+
+    def feature(self, **wanted):
+        """Switch features (underscores for dashes) until the end of the case; fails if one does not follow."""
+        for name, state in wanted.items():
+            dashed = name.replace("_", "-")
+            before = self.features().get(dashed)
+            if before == state:
+                continue
+            self.ethtool("-K", f"{dashed} {'on' if state else 'off'}")
+            defer(self.ethtool, "-K", f"{dashed} {'on' if before else 'off'}", check=False)
+            if self.features().get(dashed) != state:
+                raise Failure(f"{self}: {dashed} cannot be switched {'on' if state else 'off'}")
+
+    def counters(self):
+        """`ethtool -S` as a dictionary of numbers."""
+        return {name.strip(): int(value) for name, value in re.findall(r"^ *([^\n:]+): (\d+)$", self.ethtool("-S").out, re.M)}
+
+    def stats(self):
+        """The kernel's 64-bit link statistics: {"rx": {...}, "tx": {...}}."""
+        return self.show()["stats64"]
+
+    def queues(self):
+        """Queues in use: (receive, transmit)."""
+        listing = sh(["ls", f"/sys/class/net/{self.name}/queues"], ns=self.ns).out.split()
+        return sum(n.startswith("rx") for n in listing), sum(n.startswith("tx") for n in listing)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Leaks: what must be the same before and after."""
+
+import glob
+import os
+import re
+import time
+
+from .case import Failure, at_most, equal
+from .command import sh
+
+KMEMLEAK = "/sys/kernel/debug/kmemleak"
+
+
+def settle():
+    """Let deferred frees happen, then drop what is only cached."""
+    sh("sync; echo 3 > /proc/sys/vm/drop_caches", check=False)
+    for _ in range(3):
+        sh(["sh", "-c", "ip netns add settle && ip netns del settle"], check=False)  # waits for RCU and the clean-up work
+        time.sleep(0.5)
+    sh("echo 3 > /proc/sys/vm/drop_caches", check=False)
+
+
+def meminfo():
+    with open("/proc/meminfo") as file:
+        return {name: int(value) for name, value in re.findall(r"^(\w+):\s+(\d+)", file.read(), re.M)}
+
+
+def interrupts(pattern="oxnic"):
+    with open("/proc/interrupts") as file:
+        return sum(pattern in line for line in file)
+
+
+class Watch:
+    """A picture of what a driver may leave behind; check() compares with a later one."""
+
+    def __init__(self):
+        settle()
+        self.before = self.picture()
+
+    @staticmethod
+    def picture():
+        memory = meminfo()
+        return {
+            "netdevs": sorted(os.listdir("/sys/class/net")),
+            "PCI functions": sorted(os.listdir("/sys/bus/pci/devices")),
+            "interrupt lines": interrupts(),
+            "devlink instances": sh("devlink dev show", check=False).out.split(),
+            "debugfs": sorted(glob.glob("/sys/kernel/debug/oxnic*")),
+            "kB": memory["SUnreclaim"] + memory["KernelStack"] + memory["PageTables"] + memory.get("VmallocUsed", 0),
+            "free kB": memory["MemAvailable"],
+        }
+
+    def check(self, slack=8192):
+        """Countable things must be equal; kernel memory may have grown by slack kB (caches of a running system breathe)."""
+        settle()
+        after = self.picture()
+        for name in ("netdevs", "PCI functions", "interrupt lines", "devlink instances", "debugfs"):
+            equal(after[name], self.before[name], f"{name} afterwards")
+        at_most(after["kB"] - self.before["kB"], slack, "growth of kernel memory in kB")
+        at_most(self.before["free kB"] - after["free kB"], 4 * slack, "loss of available memory in kB")
+
+
+def kmemleak():
+    """On a kernel with kmemleak: fails if two scans find anything unreferenced."""
+    if not os.access(KMEMLEAK, os.W_OK):
+        return False
+    time.sleep(6)
+    for _ in range(2):
+        sh(f"echo scan > {KMEMLEAK}", check=False)
+    with open(KMEMLEAK) as file:
+        found = file.read()
+    if found:
+        raise Failure(f"kmemleak: {found[:4000]}")
+    return True

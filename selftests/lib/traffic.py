@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Traffic by tools and sockets of the kernel: ping, one-off exchanges, and streams that go on while something happens."""
+
+import json
+import re
+import socket
+import subprocess
+import time
+
+from .case import Failure, defer, until
+from .command import sh
+from .namespace import open_socket
+
+
+def ping(address, ns=None, count=3, size=56, check=True, options=(), seconds=3):
+    """Pings; with check, every one must be answered. Returns how many were."""
+    argv = ["ping", "-n", "-q", "-c", count, "-i", "0.05", "-W", seconds, "-s", size, *options, address]
+    result = sh(argv, ns=ns, check=False)
+    match = re.search(r"(\d+) (?:packets )?received", result.text)
+    received = int(match.group(1)) if match else 0
+    if check and received != count:
+        raise Failure(f"{received} of {count} pings of {address} were answered: {result.text}")
+    return received
+
+
+def _family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def udp_echo(client, server, payload=b"x", port=7000, ns=(None, None), seconds=5.0):
+    """A datagram there and back; ns is (client's, server's). True if it came back unharmed."""
+    family = _family(server)
+    with open_socket(ns[1], family, socket.SOCK_DGRAM) as there, open_socket(ns[0], family, socket.SOCK_DGRAM) as here:
+        there.bind((server, port))
+        here.bind((client, 0))
+        for end in (there, here):
+            end.settimeout(seconds)
+        try:
+            here.sendto(payload, (server, port))
+            got, back = there.recvfrom(65536)
+            if got != payload:
+                raise Failure(f"a datagram of {len(payload)} bytes arrived changed ({len(got)} bytes)")
+            there.sendto(got, back)
+            return here.recv(65536) == payload
+        except TimeoutError:
+            return False
+
+
+def tcp(server_address, server_ns=None, client_ns=None, size="16M", reverse=False, options=(), seconds=180):
+    """A TCP stream by iperf3; fails unless all bytes arrive. Returns iperf3's summary of the end."""
+    server = subprocess.Popen(
+        _in(server_ns, ["iperf3", "-s", "-1", "-B", server_address]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait_listening(server_ns)
+        argv = ["iperf3", "-c", server_address, "-n", size, "-J", *(["-R"] if reverse else []), *options]
+        result = sh(argv, ns=client_ns, check=False, seconds=seconds)
+        try:
+            report = json.loads(result.out)
+        except ValueError:
+            raise Failure(f"iperf3 to {server_address}: {result.text}") from None
+        if result.status != 0 or "error" in report:
+            raise Failure(f"iperf3 to {server_address}: {report.get('error', result.text)}")
+        return report["end"]
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _in(ns, argv):
+    return argv if ns is None else ["ip", "netns", "exec", ns.name, *argv]
+
+
+def _wait_listening(ns, port=5201):
+    until(lambda: sh(f"ss -Hltn 'sport = {port}'", ns=ns).out, f"iperf3 listens on port {port}")
+
+
+class Stream:
+    """Traffic in both directions that goes on until the end of the case: UDP between two links, by iperf3.
+
+    UDP since it does not slow down after a gap: what `resumes` sees is the device, not a retransmission timer.
+    """
+
+    def __init__(self, near, far, near_address, far_address, rate="20M", tcp_too=False):
+        self.near, self.far = near, far
+        self.children = []
+        defer(self.stop)
+        for port, link, address in ((5301, far, far_address), (5302, near, near_address)):
+            self._start(link, ["iperf3", "-s", "-B", address, "-p", port])
+            _wait_listening(link.ns, port)
+        udp = ["-u", "-b", rate, "-l", "1000", "-t", "3600"]
+        self._start(near, ["iperf3", "-c", far_address, "-p", "5301", *udp])
+        self._start(far, ["iperf3", "-c", near_address, "-p", "5302", *udp])
+        if tcp_too:
+            self._start(far, ["iperf3", "-s", "-B", far_address, "-p", "5303"])
+            _wait_listening(far.ns, 5303)
+            self._start(near, ["iperf3", "-c", far_address, "-p", "5303", "-t", "3600", "--bidir"])
+        self.resumes()
+
+    def _start(self, link, argv):
+        argv = _in(link.ns, [str(word) for word in argv])
+        self.children.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    def received(self):
+        """Packets that the two links have received: (near, far)."""
+        return tuple(link.stats()["rx"]["packets"] for link in (self.near, self.far))
+
+    def resumes(self, packets=100, seconds=40.0):
+        """Wait until so many further packets have arrived at both ends; the time that it took."""
+        start, (near, far) = time.monotonic(), self.received()
+
+        def both():
+            now = self.received()
+            return now[0] >= near + packets and now[1] >= far + packets
+
+        until(both, f"traffic in both directions between {self.near} and {self.far}", seconds, pause=0.2)
+        return time.monotonic() - start
+
+    def stop(self):
+        for child in self.children:
+            child.kill()
+        for child in self.children:
+            child.wait()
+        self.children = []
