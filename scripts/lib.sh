@@ -107,3 +107,11 @@ with_lock() {
 	"$@"
 	exec {fd}>&-
 }
+
+# The Debian kernel that scripts/kernel/choose has settled on: sets release, package, series and version.
+chosen_kernel() {
+	release='' package='' series='' version=''
+	[ -f "$OXNIC_CACHE/kernel/chosen" ] || die "no kernel is set up yet: run 'scripts/setup stock'"
+	# shellcheck disable=SC1091
+	. "$OXNIC_CACHE/kernel/chosen"
+}
