@@ -145,7 +145,7 @@ pub trait NicCore {
     fn poll(&mut self, host: &mut dyn Host) -> Option<u64>;
 
     /// A command from the control channel that the machine does not know itself, and for `stats` the core's part of the
-    /// answer. None: the core does not know it either. Known to the machine: remove, insert, aer, link, pcap, replay, chaos
+    /// answer. None: the core does not know it either. Known to the machine: remove, insert, aer, link, replay, chaos
     /// (of which keys that start with `nic.` are passed on as `{"cmd":"chaos","spec":...}`).
     fn control(&mut self, host: &mut dyn Host, request: &Value) -> Option<Result<Value, String>>;
 }

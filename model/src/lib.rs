@@ -5,5 +5,9 @@
 //! - the NIC core behind the BARs, which knows neither sockets nor PCI;
 //! - [`host`], the seam between the NIC core and the world.
 
+#![deny(unsafe_code)]
+
 pub mod host;
 pub mod pci;
+pub mod vfio;
+pub mod wire;
