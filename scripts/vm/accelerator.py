@@ -4,6 +4,7 @@
 import os
 import tempfile
 
+from . import image
 from . import initramfs
 from . import kernel
 from . import options
@@ -43,10 +44,9 @@ def probe():
 
 def boots():
     stock = kernel.find("stock")
-    image = initramfs.build(stock)
     with tempfile.TemporaryDirectory(prefix="oxnic-kvm-") as folder:
         small = options.Options(mem="256M", cpus=1, nic="none")
-        argv = qemu.machine(small, "kvm") + qemu.boot(stock, image, [], " OXNIC_PROBE=1") + qemu.console()
+        argv = qemu.machine(small, "kvm") + qemu.boot(image.bootable(stock), initramfs.build(stock), [], " OXNIC_PROBE=1") + qemu.console()
         child = Child("probe", argv, folder)
         child.wait(PROBE_SECONDS)
         child.stop(0.5)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from . import accelerator
 from . import device
+from . import image
 from . import initramfs
 from . import kernel
 from . import options
@@ -75,14 +76,14 @@ class Machine:
         start = time.monotonic()
         self._prepare_files()
         accel = accelerator.choose(self.wanted)
-        image = initramfs.build(self.kernel)
         for name in qemu.PORTS + (("terminal",) if self.has_terminal else ()):
             self.ports[name] = Port(self.folder.path, name)
         shares = self._shares()
         self.children = [share.start(self.folder.path) for share in shares]
         socket_path = self._start_device()
         argv = qemu.machine(self.wanted, accel)
-        argv += qemu.boot(self.kernel, image, qemu.modules(self.wanted))
+        extra = " OXNIC_LAYER=1" if self.wanted.packages else ""
+        argv += qemu.boot(image.bootable(self.kernel), initramfs.build(self.kernel), qemu.modules(self.wanted), extra)
         argv += qemu.console() + qemu.serial_ports(self.device is not None, self.has_terminal)
         for share in shares:
             argv += share.qemu_arguments()

@@ -78,9 +78,13 @@ def run_shell(wanted):
 def finish(wanted, runs, status):
     if wanted.json:
         session.write_json(wanted.json, runs.results)
+    show_kept(runs)
+    return status
+
+
+def show_kept(runs):
     for path in runs.kept:
         say(f"kept: {path} (console.log, device.log, qemu.command)")
-    return status
 
 
 def main(arguments):
@@ -112,3 +116,6 @@ if __name__ == "__main__":
     except (options.UsageError, MachineError) as error:
         say(f"error: {error}")
         sys.exit(session.NO_GUEST_STATUS)
+    except BrokenPipeError:  # nobody reads our output any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The parts of the harness that need no guest: options, archives, streams, leak reports, QEMU's command line."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
+sys.dont_write_bytecode = True
+
+from vm import leaks  # noqa: E402
+from vm import options  # noqa: E402
+from vm import qemu  # noqa: E402
+from vm.channel import Lines  # noqa: E402
+from vm.channel import UntilToken  # noqa: E402
+from vm.initramfs import Cpio  # noqa: E402
+from vm.kernel import module_name  # noqa: E402
+from vm.kernel_log import KernelLog  # noqa: E402
+from vm.session import Result  # noqa: E402
+from vm.share import Share  # noqa: E402
+from vm.share import mount_order  # noqa: E402
+
+
+class OptionTexts(unittest.TestCase):
+    def test_defaults(self):
+        wanted, rest = options.parse([], {})
+        self.assertEqual((wanted.kernel, wanted.cpus, wanted.ports, wanted.peer, wanted.load, rest), ("stock", 4, 1, "e1000e", True, []))
+
+    def test_arguments_win_over_the_environment(self):
+        wanted, rest = options.parse(["CPUS=2", "a.sh", "X=1"], {"CPUS": "8", "PORTS": "3"})
+        self.assertEqual((wanted.cpus, wanted.ports, rest), (2, 3, ["a.sh", "X=1"]))
+
+    def test_icount_means_one_cpu(self):
+        self.assertEqual(options.parse(["ICOUNT=1"], {})[0].cpus, 1)
+        self.assertEqual(options.parse(["ICOUNT=1", "CPUS=2"], {})[0].cpus, 2)
+
+    def test_no_device_means_no_driver(self):
+        for word in ("NODEV=1", "NIC=igb"):
+            self.assertFalse(options.parse([word], {})[0].load)
+
+    def test_empty_means_default(self):
+        self.assertEqual(options.parse(["PEER="], {"MEM": ""})[0], options.Options())
+
+    def test_limits(self):
+        options.parse(["PORTS=4"], {})
+        for word in ("PORTS=5", "PORTS=0", "PEER=ne2k", "CPUS=65", "LOAD=maybe", "TIMEOUT=soon", "DIR=/nowhere/at/all", "COLOUR=red"):
+            with self.subTest(word), self.assertRaises(options.UsageError):
+                options.parse([word], {})
+
+
+class Archive(unittest.TestCase):
+    def test_cpio_reads_it_back(self):
+        archive = Cpio()
+        archive.add("folder", 0o040755)
+        archive.add("folder/file", 0o100644, b"content\n")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.cpio")
+            with open(path, "wb") as file:
+                file.write(archive.finish())
+            with open(path, "rb") as file:
+                try:
+                    subprocess.run(["cpio", "-i", "--quiet"], cwd=folder, stdin=file, check=True)
+                except FileNotFoundError:
+                    self.skipTest("cpio is not installed here")
+            with open(os.path.join(folder, "folder", "file"), "rb") as file:
+                self.assertEqual(file.read(), b"content\n")
+
+    def test_module_names(self):
+        self.assertEqual(module_name("kernel/net/act-ct.ko.xz"), "act_ct")
+        self.assertEqual(module_name("kernel/net/foo.ko"), "foo")
+
+
+class Streams(unittest.TestCase):
+    def cut(self, data, size, token=b"\0token"):
+        out = []
+        stream = UntilToken(token, out.append)
+        for start in range(0, len(data), size):
+            stream.feed(data[start : start + size])
+        return b"".join(out), stream
+
+    def test_any_cut_gives_the_same(self):
+        content = bytes(range(256)) + b"\0tok\0toke\0\0"
+        for size in (1, 2, 3, 7, 1000):
+            out, stream = self.cut(content + b"\0token" + b"after", size)
+            self.assertEqual(out, content)
+            self.assertTrue(stream.ended)
+
+    def test_flush_gives_back_a_false_start(self):
+        out, stream = self.cut(b"x\0tok", 2)
+        self.assertEqual(out, b"x")
+        late = []
+        stream.sink = late.append
+        stream.flush()
+        self.assertEqual(b"".join(late), b"\0tok")
+
+    def test_lines(self):
+        lines = Lines()
+        self.assertEqual(lines.feed(b"ok a\nex"), ["ok a"])
+        self.assertEqual(lines.feed(b"it 1 0\r\n"), ["exit 1 0"])
+
+
+class Log(unittest.TestCase):
+    def test_parts_are_handed_out_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "console.log")
+            reader = KernelLog(path)
+            self.assertEqual(reader.take(), "")
+            with open(path, "wb") as file:
+                file.write(b"one\nend 1.\nend 12.\npart")
+            self.assertEqual(reader.take_to("end 1.", 0, lambda: True), "one\nend 1.\n")
+            self.assertEqual(reader.take(), "end 12.\n")
+            self.assertEqual(reader.take_to("end 99.", 0, lambda: False), "")
+
+
+class Leaks(unittest.TestCase):
+    TEXT = (
+        "unreferenced object 0xffff888004a1b000 (size 64):\n  comm \"insmod\", pid 1\n  backtrace (crc 0):\n"
+        "    [<ffffffffc0a00123>] 0xffffffffc0a00123\n    kmalloc_noprof+0x1/0x2\n"
+        "unreferenced object 0xffff888004a1c000 (size 8):\n  backtrace (crc 1):\n    0xffffffffc0a00010\n"
+    )
+
+    def test_reports_name_the_driver(self):
+        found = leaks.reports(self.TEXT, leaks.Symbols("ffffffffc0a00000 t probe\t[oxnic]\nffffffffc0a00100 t open\t[oxnic]\n"))
+        self.assertEqual(len(found), 2)
+        self.assertIn("open+0x23 [oxnic]", found[0])
+        self.assertIn("probe+0x10 [oxnic]", found[1])
+        self.assertIn("0xffff888004a1b000", found[0])
+
+    def test_without_symbols(self):
+        self.assertEqual(len(leaks.reports(self.TEXT, leaks.Symbols(""))), 2)
+        self.assertEqual(leaks.reports("", leaks.Symbols("")), [])
+
+
+class CommandLine(unittest.TestCase):
+    def test_every_wire_has_a_peer(self):
+        argv = " ".join(qemu.network(options.Options(ports=3, peer="igb"), "device.sock"))
+        self.assertEqual(argv.count("igb,id=peer"), 3)
+        self.assertIn("vfio-user-pci", argv)
+
+    def test_icount_runs_on_one_thread(self):
+        argv = qemu.machine(options.Options(icount=True), "tcg")
+        self.assertIn("tcg,thread=single", argv)
+        self.assertIn("-icount", argv)
+
+    def test_addresses_differ(self):
+        macs = [qemu.peer_mac(i) for i in range(4)] + [qemu.nic_mac(i) for i in range(4)]
+        self.assertEqual(len(set(macs)), 8)
+
+    def test_outer_mounts_come_first(self):
+        order = mount_order([Share("in", "/a/b/c"), Share("out", "/a/b"), Share("else", "/x", target="/usr/lib/modules/7")])
+        self.assertEqual([share.tag for share in order], ["out", "in", "else"])
+
+
+class Codes(unittest.TestCase):
+    def test_the_scripts_status_comes_first(self):
+        self.assertEqual(Result("a", status=0).code, 0)
+        self.assertEqual(Result("a", status=7, trouble=["x"]).code, 7)
+        self.assertEqual(Result("a", status=0, unmet=["x"]).code, 99)
+        self.assertEqual(Result("a", status=None, reason="it did not end within 5 s").code, 124)
+        self.assertEqual(Result("a", status=None, reason="the guest crashed").code, 99)
+
+
+if __name__ == "__main__":
+    unittest.main()
