@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What our own bindgen pass reads: the subsystems that the kernel crate has no bindings for, and our helpers.
- *
- * The types that kernel::bindings has as well appear here a second time, with the same layout; kapi casts pointers
- * between the two in raw.rs and nowhere else.
+ * What our own bindgen pass reads: the subsystems that the kernel crate has no bindings for, and our helpers. Headers that
+ * the kernel crate's own pass has read are left out of the result; their items come from kernel::bindings.
  */
 
 #include <linux/aer.h>
@@ -31,6 +29,7 @@
 #include <linux/netlink.h>
 #include <linux/pci.h>
 #include <linux/rtnetlink.h>
+#include <linux/semaphore.h>
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
 #include <linux/tcp.h>

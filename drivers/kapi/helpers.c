@@ -20,6 +20,7 @@
 #include <linux/netlink.h>
 #include <linux/pci.h>
 #include <linux/rtnetlink.h>
+#include <linux/semaphore.h>
 #include <linux/skbuff.h>
 #include <linux/workqueue.h>
 #include <net/devlink.h>
@@ -37,6 +38,24 @@ void oxnic_c_reinit_completion(struct completion *completion)
 void oxnic_c_init_completion(struct completion *completion)
 {
 	init_completion(completion);
+}
+
+void oxnic_c_sema_init(struct semaphore *semaphore, int permits)
+{
+	sema_init(semaphore, permits);
+}
+
+/* work.rs */
+
+void oxnic_init_delayed_work(struct delayed_work *work, work_func_t function)
+{
+	INIT_DELAYED_WORK(work, function);
+}
+
+/* True if it was neither pending nor disabled, so that it took a reference. */
+bool oxnic_queue_work(struct delayed_work *work, unsigned int ms)
+{
+	return queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
 }
 
 /* dma.rs */

@@ -11,3 +11,5 @@ pub mod mmio;
 pub mod pci;
 pub(crate) mod raw;
 pub mod sync;
+pub mod time;
+pub mod work;

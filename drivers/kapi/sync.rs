@@ -54,3 +54,39 @@ impl Completion {
         unsafe { bindings::wait_for_completion_timeout(self.inner.get(), jiffies) != 0 }
     }
 }
+
+/// `struct semaphore`: a number of permits. Locks by itself.
+#[pin_data]
+pub struct Semaphore {
+    #[pin]
+    inner: Opaque<bindings::semaphore>,
+}
+
+// SAFETY: A `struct semaphore` may be used from any task.
+unsafe impl Send for Semaphore {}
+// SAFETY: A `struct semaphore` may be used by several tasks at the same time.
+unsafe impl Sync for Semaphore {}
+
+impl Semaphore {
+    /// A semaphore with so many permits.
+    pub fn new(permits: u16) -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- Opaque::ffi_init(move |slot: *mut bindings::semaphore| {
+                // SAFETY: `slot` is valid for writing and pinned.
+                unsafe { bindings::sema_init(slot, permits.into()) }
+            }),
+        })
+    }
+
+    /// Takes a permit; sleeps until there is one.
+    pub fn acquire(&self) {
+        // SAFETY: The semaphore was initialised.
+        unsafe { bindings::down(self.inner.get()) }
+    }
+
+    /// Gives a permit back. May be called in any context.
+    pub fn release(&self) {
+        // SAFETY: The semaphore was initialised.
+        unsafe { bindings::up(self.inner.get()) }
+    }
+}
