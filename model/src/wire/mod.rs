@@ -46,6 +46,7 @@ pub struct Counters {
 }
 
 enum FarEnd {
+    Nothing,
     Stream(Stream),
     Loopback(Frames),
     Replay(Replay),
@@ -79,6 +80,16 @@ impl Wire {
         })
     }
 
+    /// A port with no cable.
+    pub fn unconnected() -> Self {
+        Wire {
+            far_end: FarEnd::Nothing,
+            plugged: true,
+            capture: None,
+            counters: Counters::default(),
+        }
+    }
+
     /// Counters since the start.
     pub fn counters(&self) -> Counters {
         self.counters
@@ -90,6 +101,7 @@ impl Wire {
             && match &self.far_end {
                 FarEnd::Stream(stream) => stream.is_connected(),
                 FarEnd::Loopback(_) | FarEnd::Replay(_) => true,
+                FarEnd::Nothing => false,
             }
     }
 
@@ -126,6 +138,7 @@ impl Wire {
                 true
             }
             FarEnd::Replay(_) => true,
+            FarEnd::Nothing => false,
         };
         if !sent {
             self.counters.tx_full += 1;
@@ -149,6 +162,7 @@ impl Wire {
                 false
             }
             FarEnd::Replay(replay) => replay.receive(now, frames),
+            FarEnd::Nothing => false,
         };
         if !self.plugged {
             self.counters.rx_unplugged += frames.len() as u64;
@@ -179,7 +193,7 @@ impl Wire {
     pub fn poll_fd(&self) -> Option<PollFd<'_>> {
         match &self.far_end {
             FarEnd::Stream(stream) => stream.poll_fd(),
-            FarEnd::Loopback(_) | FarEnd::Replay(_) => None,
+            FarEnd::Nothing | FarEnd::Loopback(_) | FarEnd::Replay(_) => None,
         }
     }
 
@@ -189,6 +203,7 @@ impl Wire {
             FarEnd::Stream(stream) => stream.deadline(),
             FarEnd::Loopback(frames) => (frames.len() > 0).then_some(0),
             FarEnd::Replay(replay) => replay.deadline(),
+            FarEnd::Nothing => None,
         }
     }
 }
