@@ -143,3 +143,5 @@ struct pci_dev *oxnic_c_pci_physfn(struct pci_dev *dev)
 {
 	return pci_physfn(dev);
 }
+
+#include "net/helpers.c"

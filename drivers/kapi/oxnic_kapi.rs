@@ -8,6 +8,7 @@
 pub mod dma;
 pub mod irq;
 pub mod mmio;
+pub mod net;
 pub mod pci;
 pub(crate) mod raw;
 pub mod sync;

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! NAPI: the contexts in which received packets are handed up and sent ones completed.
+//!
+//! While an instance is scheduled, whoever polls it has its data alone (NAPI_STATE_SCHED); while it is disabled, the owner
+//! has. Enabling and disabling need the device's instance lock.
+
+use super::netdev::{Device, DeviceRef, Locked};
+use core::cell::{Cell, UnsafeCell};
+use core::ffi::c_int;
+use core::marker::PhantomData;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::types::Opaque;
+use oxnic_bindings as bindings;
+
+/// What a poll did.
+pub struct Polled {
+    /// Packets received: below the budget, unless there is more to do.
+    pub work: u32,
+    /// What [`Poll::arm`] is called with if polling ends here.
+    pub arm: u64,
+}
+
+/// The data of a NAPI instance and what is done with it.
+pub trait Poll: Send + 'static {
+    /// What arms the interrupt; can be used by several at once.
+    type Arm: Send + Sync + 'static;
+
+    /// Receives at most `budget` packets and completes what was sent. With a budget of 0 (netconsole) only the latter, and
+    /// the work is 0. Returns the whole budget where there is more to do.
+    fn poll(&mut self, context: Context<'_>, budget: u32) -> Polled;
+
+    /// Arms the interrupt after polling has ended. Another poll may be under way already; so this has no access to the data.
+    fn arm(arm: &Self::Arm, value: u64);
+}
+
+/// The NAPI instance that is being polled.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    napi: &'a Opaque<bindings::napi_struct>,
+    budget: u32,
+}
+
+impl Context<'_> {
+    #[inline(always)]
+    pub(super) fn as_raw(&self) -> *mut bindings::napi_struct {
+        self.napi.get()
+    }
+
+    /// The budget of the poll, for functions of the core that ask for it.
+    #[inline(always)]
+    pub(super) fn budget(&self) -> c_int {
+        self.budget as c_int
+    }
+}
+
+/// Where an instance will be, for data that refers to it and lives in it.
+pub struct Place<'a> {
+    pub(super) napi: *mut bindings::napi_struct,
+    pub(super) device: &'a Device,
+    pub(super) index: u16,
+    _napi: PhantomData<&'a ()>,
+}
+
+/// A NAPI instance with its data.
+///
+/// # Invariants
+///
+/// - `napi` was added to `device` and is removed before `self` is dropped.
+/// - `data` is accessed by the poll, or under the instance lock while `enabled` is false.
+#[pin_data(PinnedDrop)]
+pub struct Napi<T: Poll> {
+    #[pin]
+    napi: Opaque<bindings::napi_struct>,
+    device: DeviceRef,
+    // Under the instance lock.
+    enabled: Cell<bool>,
+    added: Cell<bool>,
+    arm: T::Arm,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: Access to the data is exclusive as described, and `T` is `Send`; the rest is guarded by the instance lock or is
+// made for concurrent use.
+unsafe impl<T: Poll> Send for Napi<T> {}
+// SAFETY: As above.
+unsafe impl<T: Poll> Sync for Napi<T> {}
+
+impl<T: Poll> Napi<T> {
+    /// Adds an instance to the device, disabled, with what `data` makes. What the user sets for instance `index` outlives it. The instance has to be
+    /// removed by [`Self::remove`].
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], and what `data` fails with.
+    pub fn new(
+        device: &Locked,
+        index: u16,
+        arm: T::Arm,
+        data: impl FnOnce(Place<'_>) -> Result<T>,
+    ) -> Result<Arc<Self>> {
+        let reference: &Device = device;
+        let this = Arc::pin_init(
+            try_pin_init!(Self {
+                napi <- Opaque::ffi_init(|slot: *mut bindings::napi_struct| {
+                    // SAFETY: The slot is ours; C wants it zeroed.
+                    unsafe { slot.write_bytes(0, 1) };
+                }),
+                device: reference.into(),
+                enabled: Cell::new(false),
+                added: Cell::new(false),
+                arm: arm,
+                data: UnsafeCell::new(data(Place { napi: napi.get(), device: reference, index, _napi: PhantomData })?),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The device is valid and its lock held; the instance is pinned by the Arc and zeroed.
+        // INVARIANT: It is removed by `remove()`, at the latest when `this` is dropped.
+        unsafe {
+            bindings::netif_napi_add_config_locked(
+                device.as_raw(),
+                this.napi.get(),
+                Some(Self::poll_callback),
+                index.into(),
+            )
+        };
+        this.added.set(true);
+        Ok(this)
+    }
+
+    /// Number of the interrupt, for those who look at the relation of queues, instances and interrupts.
+    pub fn set_irq(&self, _device: &Locked, irq: u32) {
+        // SAFETY: The instance is added, the instance lock is held.
+        unsafe { bindings::netif_napi_set_irq_locked(self.napi.get(), irq as c_int) };
+    }
+
+    /// No interrupt any more; before it is freed.
+    pub fn clear_irq(&self, _device: &Locked) {
+        // SAFETY: As above.
+        unsafe { bindings::netif_napi_set_irq_locked(self.napi.get(), -1) };
+    }
+
+    /// Says that the instance serves these queues of the device.
+    pub fn link_queues(&self, device: &Locked, index: u16) {
+        for kind in [bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX, bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX] {
+            // SAFETY: The instance is added, the instance lock is held, the core checks the index.
+            unsafe { bindings::netif_queue_set_napi(device.as_raw(), index.into(), kind, self.napi.get()) };
+        }
+    }
+
+    /// Takes back [`Self::link_queues`].
+    pub fn unlink_queues(&self, device: &Locked, index: u16) {
+        for kind in [bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX, bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX] {
+            // SAFETY: As above.
+            unsafe {
+                bindings::netif_queue_set_napi(device.as_raw(), index.into(), kind, core::ptr::null_mut());
+            };
+        }
+    }
+
+    /// Polling may begin.
+    pub fn enable(&self, _device: &Locked) {
+        if !self.enabled.replace(true) {
+            // SAFETY: The instance is added and disabled, the instance lock is held.
+            unsafe { bindings::napi_enable_locked(self.napi.get()) };
+        }
+    }
+
+    /// Waits for a poll under way; there is none after that.
+    pub fn disable(&self, _device: &Locked) {
+        if self.enabled.get() {
+            // SAFETY: The instance is enabled, the instance lock is held.
+            unsafe { bindings::napi_disable_locked(self.napi.get()) };
+            self.enabled.set(false);
+        }
+    }
+
+    /// Works on the data while the instance is disabled.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`]: it is enabled.
+    pub fn with_data<R>(&self, _device: &Locked, f: impl FnOnce(&mut T) -> R) -> Result<R> {
+        if self.enabled.replace(true) {
+            return Err(EBUSY);
+        }
+        // SAFETY: Disabled instances are not polled, and the instance lock keeps others from this place; `enabled` is set
+        // meanwhile, so `f` cannot come here again.
+        let result = f(unsafe { &mut *self.data.get() });
+        self.enabled.set(false);
+        Ok(result)
+    }
+
+    /// Schedules a poll. From an interrupt handler.
+    #[inline]
+    pub fn schedule(&self) {
+        // SAFETY: The instance is added; a disabled one ignores this.
+        unsafe { bindings::napi_schedule_irqoff(self.napi.get()) };
+    }
+
+    /// Schedules a poll. From anywhere else.
+    pub fn schedule_bh(&self) {
+        // SAFETY: As above.
+        unsafe { bindings::napi_schedule_bh(self.napi.get()) };
+    }
+
+    /// What arms the interrupt.
+    pub fn arm(&self) -> &T::Arm {
+        &self.arm
+    }
+
+    /// Removes the instance from the device. Waits for readers of the list of instances.
+    pub fn remove(&self, device: &Locked) {
+        self.disable(device);
+        if self.added.replace(false) {
+            // SAFETY: The instance was added and is disabled, the instance lock is held.
+            unsafe { bindings::netif_napi_del_locked(self.napi.get()) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The core calls this for an instance that was added and not removed, with NAPI_STATE_SCHED held.
+    unsafe extern "C" fn poll_callback(napi: *mut bindings::napi_struct, budget: c_int) -> c_int {
+        // SAFETY: All instances with this callback are the field of a `Napi<T>`.
+        let this = unsafe { &*kernel::container_of!(Opaque::cast_from(napi), Self, napi) };
+        // SAFETY: NAPI_STATE_SCHED is held, so we are alone.
+        let data = unsafe { &mut *this.data.get() };
+        let budget = budget as u32;
+        let Polled { work, arm } = data.poll(Context { napi: &this.napi, budget }, budget);
+        if budget == 0 {
+            return 0;
+        }
+        if work >= budget {
+            return budget as c_int;
+        }
+        // From here on another CPU may poll: no use of `data`.
+        // SAFETY: The instance is being polled by us.
+        if unsafe { bindings::napi_complete_done(napi, work as c_int) } {
+            T::arm(&this.arm, arm);
+        }
+        work as c_int
+    }
+}
+
+#[pinned_drop]
+impl<T: Poll> PinnedDrop for Napi<T> {
+    fn drop(self: Pin<&mut Self>) {
+        if self.added.get() {
+            // Only on paths where setting up failed; the owner is told by the missing `remove()` in review, not by a WARN.
+            self.device.with_lock(|device| self.remove(device));
+        }
+    }
+}

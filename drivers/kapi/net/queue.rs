@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Transmit queues of the networking core: the driver's state of each ([`TxSlots`]), flow control and byte queue limits
+//! ([`TxQueue`]), and statistics by queue ([`Stats`]).
+
+use super::netdev::{data, Device, DeviceRef, Locked, Operations};
+use super::stats::{RxQueueStats, TxQueueStats};
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use oxnic_bindings as bindings;
+
+/// The driver's state of each transmit queue of a device.
+///
+/// Slot `i` is guarded by the lock of transmit queue `i`, which the core holds while it calls the transmit operation; so the
+/// operation has the state to itself, and changing a slot waits for an operation under way.
+pub struct TxSlots<Q> {
+    slots: KVec<Cell<*mut Q>>,
+}
+
+// SAFETY: What the slots own is `Send`, and is only reached under the queue's lock.
+unsafe impl<Q: Send> Send for TxSlots<Q> {}
+// SAFETY: As above.
+unsafe impl<Q: Send> Sync for TxSlots<Q> {}
+
+impl<Q> TxSlots<Q> {
+    pub(super) fn new(count: usize) -> Result<Self> {
+        let mut slots = KVec::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            slots.push(Cell::new(core::ptr::null_mut()), GFP_KERNEL)?;
+        }
+        Ok(Self { slots })
+    }
+
+    /// The state in slot `index`, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// The lock of transmit queue `index` is held for the lifetime of the result.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref)] // the queue's lock makes it exclusive
+    pub(super) unsafe fn get(&self, index: usize) -> Option<&mut Q> {
+        // SAFETY: The slot owns what it points to, and the lock makes access exclusive.
+        unsafe { self.slots.get(index)?.get().as_mut() }
+    }
+
+    fn exchange(&self, device: &Device, index: u16, new: *mut Q) -> Result<*mut Q> {
+        let queue = device.tx_queue(index)?;
+        let slot = self.slots.get(usize::from(index)).ok_or(EINVAL)?;
+        // SAFETY: The queue is valid as long as the device is.
+        unsafe { bindings::netif_tx_lock_bh(queue.as_ptr()) };
+        let old = slot.replace(new);
+        // SAFETY: The lock was taken above.
+        unsafe { bindings::netif_tx_unlock_bh(queue.as_ptr()) };
+        Ok(old)
+    }
+
+    /// Puts a queue's state in place; byte queue limits start afresh.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`]: no such queue, the state is dropped; [`ENOMEM`].
+    pub fn install(&self, device: &Locked, index: u16, state: Q) -> Result {
+        let queue = device.tx_queue(index)?;
+        let new = KBox::into_raw(KBox::new(state, GFP_KERNEL)?);
+        // SAFETY: The queue is valid, and does not run yet.
+        unsafe { bindings::netdev_tx_reset_queue(queue.as_ptr()) };
+        match self.exchange(device, index, new) {
+            Ok(old) => drop(Self::own(old)),
+            Err(error) => {
+                drop(Self::own(new));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a queue's state out. No transmit operation uses it any more.
+    pub fn remove(&self, device: &Locked, index: u16) -> Option<KBox<Q>> {
+        Self::own(self.exchange(device, index, core::ptr::null_mut()).ok()?)
+    }
+
+    /// Takes over what a slot held.
+    fn own(raw: *mut Q) -> Option<KBox<Q>> {
+        // SAFETY: Slots are filled from boxes only, and this one is no longer in a slot.
+        (!raw.is_null()).then(|| unsafe { KBox::from_raw(raw) })
+    }
+}
+
+impl<Q> Drop for TxSlots<Q> {
+    fn drop(&mut self) {
+        for slot in &self.slots {
+            drop(Self::own(slot.replace(core::ptr::null_mut())));
+        }
+    }
+}
+
+/// A transmit queue: stopping and waking it, and byte queue limits.
+///
+/// Stopping is for the transmit operation, waking for the NAPI poll that completes; the two may run at the same time.
+pub struct TxQueue {
+    queue: NonNull<bindings::netdev_queue>,
+    _device: DeviceRef,
+}
+
+// SAFETY: All operations on a queue are safe from any CPU; the device is kept by a reference.
+unsafe impl Send for TxQueue {}
+// SAFETY: As above.
+unsafe impl Sync for TxQueue {}
+
+impl TxQueue {
+    /// Transmit queue `index` of the device.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`]: there is none.
+    pub fn new(device: &Device, index: u16) -> Result<Self> {
+        Ok(Self { queue: device.tx_queue(index)?, _device: device.into() })
+    }
+
+    /// Accounts for a packet of so many bytes that was queued. True: the doorbell has to be rung now, since no other packet
+    /// follows at once, or the queue is stopped.
+    #[inline(always)]
+    pub fn sent(&self, bytes: u32) -> bool {
+        // SAFETY: The queue is valid; the caller is the transmit operation.
+        unsafe { bindings::tx_sent(self.queue.as_ptr(), bytes) }
+    }
+
+    /// Whether another packet follows at once. For the transmit operation.
+    pub fn more_follows(&self) -> bool {
+        // SAFETY: No requirements.
+        unsafe { bindings::netdev_xmit_more() }
+    }
+
+    /// Stops the queue unless there is `room` after all, which is looked at once more after stopping.
+    #[cold]
+    pub fn stop_unless(&self, room: impl FnOnce() -> bool) -> bool {
+        // SAFETY: The queue is valid; the helper ends with a full barrier, so that either we see the room that a completion
+        // makes, or the completion sees the stop.
+        unsafe { bindings::tx_stop(self.queue.as_ptr()) };
+        if room() {
+            // SAFETY: The queue is valid.
+            unsafe { bindings::netif_tx_start_queue(self.queue.as_ptr()) };
+            return false;
+        }
+        true
+    }
+
+    /// Accounts for completed packets; wakes the queue if it was stopped and there is `room`.
+    #[inline]
+    pub fn completed(&self, packets: u32, bytes: u32, room: impl FnOnce() -> bool) -> bool {
+        if packets == 0 {
+            return false;
+        }
+        // SAFETY: The queue is valid; a full barrier is part of this.
+        unsafe { bindings::netdev_txq_completed_mb(self.queue.as_ptr(), packets, bytes) };
+        // SAFETY: The queue is valid.
+        let state = unsafe { (&raw const (*self.queue.as_ptr()).state).read_volatile() };
+        if state & (1 << bindings::netdev_queue_state_t___QUEUE_STATE_DRV_XOFF) != 0 && room() {
+            // SAFETY: The queue is valid.
+            unsafe { bindings::netif_tx_wake_queue(self.queue.as_ptr()) };
+            return true;
+        }
+        false
+    }
+}
+
+/// Statistics by queue, which together with what went before make those of the device. The instance lock is held.
+pub trait Stats: Sized {
+    /// Of receive queue `index`.
+    fn rx_queue(&self, device: &Locked, index: u16) -> RxQueueStats;
+    /// Of transmit queue `index`.
+    fn tx_queue(&self, device: &Locked, index: u16) -> TxQueueStats;
+    /// What no queue that is used now counts.
+    fn base(&self, device: &Locked) -> (RxQueueStats, TxQueueStats);
+}
+
+pub(super) struct StatsVTable<T>(PhantomData<T>);
+
+impl<T: Operations> StatsVTable<T> {
+    pub(super) const OPERATIONS: bindings::netdev_stat_ops = bindings::netdev_stat_ops {
+        get_queue_stats_rx: Some(Self::rx_callback),
+        get_queue_stats_tx: Some(Self::tx_callback),
+        get_base_stats: Some(Self::base_callback),
+    };
+
+    /// # Safety
+    ///
+    /// The core calls this with the instance lock held for a registered device; `stats` is the caller's.
+    unsafe extern "C" fn rx_callback(
+        dev: *mut bindings::net_device,
+        index: core::ffi::c_int,
+        stats: *mut bindings::netdev_queue_stats_rx,
+    ) {
+        // SAFETY: By the contract of this function.
+        let (data, device, stats) = unsafe { (data::<T>(dev), Locked::from_raw(dev), &mut *stats) };
+        data.rx_queue(device, index as u16).store(stats);
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::rx_callback`].
+    unsafe extern "C" fn tx_callback(
+        dev: *mut bindings::net_device,
+        index: core::ffi::c_int,
+        stats: *mut bindings::netdev_queue_stats_tx,
+    ) {
+        // SAFETY: By the contract of this function.
+        let (data, device, stats) = unsafe { (data::<T>(dev), Locked::from_raw(dev), &mut *stats) };
+        data.tx_queue(device, index as u16).store(stats);
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::rx_callback`].
+    unsafe extern "C" fn base_callback(
+        dev: *mut bindings::net_device,
+        rx: *mut bindings::netdev_queue_stats_rx,
+        tx: *mut bindings::netdev_queue_stats_tx,
+    ) {
+        // SAFETY: By the contract of this function.
+        let (data, device, rx, tx) = unsafe { (data::<T>(dev), Locked::from_raw(dev), &mut *rx, &mut *tx) };
+        let (base_rx, base_tx) = data.base(device);
+        base_rx.store(rx);
+        base_tx.store(tx);
+    }
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a receive ring refers to: buffers from a page pool, and the packets that are made of them.
+//!
+//! The pool maps pages for DMA once and gets them back from wherever a packet is freed. A page holds one or two buffers. The
+//! buffers of a ring have ids below the ring's size; an id is either posted, i.e. the device may write to its buffer, or
+//! free. What the device says of a buffer is checked: a buffer that is not posted, or a length beyond it, is an error, after
+//! which the caller resets the queue.
+//!
+//! All of this is used in the NAPI poll of the queue, or while it is disabled: there is no lock.
+
+use super::napi::{Context, Place};
+use crate::pci::Binding;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use oxnic_bindings as bindings;
+
+/// Room before the frame in a buffer, for headers that the stack puts in front.
+const HEADROOM: u32 = bindings::RX_HEADROOM as u32;
+/// Room after it, for the packet's shared info.
+const TAILROOM: u32 = bindings::RX_TAILROOM as u32;
+/// A page of the pool.
+const PAGE: u32 = bindings::PAGE_SIZE as u32;
+
+/// Parameters of a ring's buffers.
+#[derive(Clone, Copy)]
+pub struct Layout {
+    /// Bytes of memory of a buffer.
+    size: u32,
+}
+
+impl Layout {
+    /// Two buffers a page where a frame of so many bytes fits into one, else a page for each: longer frames span several.
+    pub fn for_frame(bytes: u32) -> Self {
+        let half = PAGE / 2;
+        Self { size: if bytes <= half - HEADROOM - TAILROOM { half } else { PAGE } }
+    }
+
+    /// Buffers in a page.
+    fn parts(&self) -> u32 {
+        if self.size == PAGE {
+            1
+        } else {
+            2
+        }
+    }
+
+    /// Bytes that the device can write to a buffer.
+    pub fn usable(&self) -> u32 {
+        self.size - HEADROOM - TAILROOM
+    }
+}
+
+/// # Invariants
+///
+/// `memory` is null, or one part of a page of the pool that is ours; `address` is its bus address.
+struct Entry {
+    memory: *mut u8,
+    address: u64,
+    posted: bool,
+}
+
+/// The buffers of a receive ring.
+///
+/// # Invariants
+///
+/// - `pool` is valid; it refers to the NAPI instance that `self` lives in.
+/// - `entries` and `free` have `mask + 1` elements, a power of two.
+/// - `free[i & mask]` for `i` in `[posted, taken + size)` are the ids that are not posted, each once.
+pub struct Buffers {
+    pool: NonNull<bindings::page_pool>,
+    entries: KVVec<Entry>,
+    free: KVVec<u16>,
+    mask: u32,
+    posted: u32,
+    taken: u32,
+    layout: Layout,
+    copybreak: u32,
+    /// The other half of the page that was taken last, and its bus address.
+    spare: *mut u8,
+    spare_address: u64,
+    _binding: Binding,
+}
+
+// SAFETY: The pool and its pages belong to no CPU; the queue's NAPI instance guards them.
+unsafe impl Send for Buffers {}
+
+impl Buffers {
+    /// Makes a pool for a ring of `1 << log2` descriptors; posts nothing. Frames of at most `copybreak` bytes are copied, and
+    /// their buffers stay with the ring. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`]: more than 2^15 descriptors; [`ENOMEM`].
+    pub fn new(binding: &Binding, place: &Place<'_>, log2: u8, layout: Layout, copybreak: u32) -> Result<Self> {
+        if log2 > 15 {
+            return Err(EINVAL);
+        }
+        let size = 1u32 << log2;
+        let mut entries = KVVec::with_capacity(size as usize, GFP_KERNEL)?;
+        let mut free = KVVec::with_capacity(size as usize, GFP_KERNEL)?;
+        for id in 0..size {
+            entries.push(Entry { memory: core::ptr::null_mut(), address: 0, posted: false }, GFP_KERNEL)?;
+            free.push(id as u16, GFP_KERNEL)?;
+        }
+        // SAFETY: The device is bound, the NAPI instance and the net device outlive the pool, which is in the instance.
+        let pool = unsafe {
+            bindings::rx_pool_create(
+                binding.raw_device(),
+                place.device.as_raw(),
+                place.napi,
+                place.index.into(),
+                size >> (layout.parts() - 1),
+            )
+        };
+        let pool = NonNull::new(kernel::error::from_err_ptr(pool)?).ok_or(ENOMEM)?;
+        // INVARIANT: As made above; all ids are free.
+        Ok(Self {
+            pool,
+            entries,
+            free,
+            mask: size - 1,
+            posted: 0,
+            taken: 0,
+            layout,
+            copybreak,
+            spare: core::ptr::null_mut(),
+            spare_address: 0,
+            _binding: binding.clone(),
+        })
+    }
+
+    /// Bytes that the device can write to each buffer.
+    pub fn usable(&self) -> u32 {
+        self.layout.usable()
+    }
+
+    /// Descriptors that are not posted.
+    #[inline(always)]
+    pub fn unposted(&self) -> u32 {
+        (self.mask + 1).wrapping_sub(self.posted.wrapping_sub(self.taken))
+    }
+
+    /// Index of the next descriptor to be posted, free-running.
+    #[inline(always)]
+    pub fn next(&self) -> u32 {
+        self.posted
+    }
+
+    /// Memory for a buffer.
+    #[inline(always)]
+    fn memory(&mut self) -> Option<(*mut u8, u64)> {
+        if !self.spare.is_null() {
+            let spare = core::mem::replace(&mut self.spare, core::ptr::null_mut());
+            return Some((spare, self.spare_address));
+        }
+        let parts = self.layout.parts();
+        let mut address = 0;
+        // SAFETY: The pool is valid; we are in its NAPI context, or alone.
+        let page: *mut u8 = unsafe { bindings::rx_page(self.pool.as_ptr(), parts as isize, &mut address) }.cast();
+        if page.is_null() {
+            return None;
+        }
+        if parts == 2 {
+            self.spare = page.wrapping_add(self.layout.size as usize);
+            self.spare_address = address.wrapping_add(self.layout.size.into());
+        }
+        Some((page, address))
+    }
+
+    /// Posts a buffer: its id and the bus address that the device writes to. `None`: all are posted, or there is no memory.
+    #[inline(always)]
+    pub fn post(&mut self) -> Option<(u16, u64)> {
+        if self.unposted() == 0 {
+            return None;
+        }
+        // SAFETY: The masked index is in bounds.
+        let id = unsafe { *self.free.get_unchecked((self.posted & self.mask) as usize) };
+        let index = usize::from(id) & self.mask as usize;
+        // SAFETY: As above.
+        if unsafe { self.entries.get_unchecked(index).memory.is_null() } {
+            let (memory, address) = self.memory()?;
+            // SAFETY: As above.
+            let entry = unsafe { self.entries.get_unchecked_mut(index) };
+            entry.memory = memory;
+            entry.address = address;
+        }
+        // SAFETY: As above.
+        let entry = unsafe { self.entries.get_unchecked_mut(index) };
+        entry.posted = true;
+        self.posted = self.posted.wrapping_add(1);
+        Some((id, entry.address.wrapping_add(HEADROOM.into())))
+    }
+
+    /// The device has filled buffer `id` with `length` bytes: the buffer is not posted any more.
+    #[inline(always)]
+    fn take(&mut self, id: u16, length: u32) -> Result<&mut Entry> {
+        if u32::from(id) > self.mask || length > self.layout.usable() {
+            return Err(EPROTO);
+        }
+        // SAFETY: The id was checked.
+        let entry = unsafe { self.entries.get_unchecked_mut(usize::from(id)) };
+        if !core::mem::replace(&mut entry.posted, false) {
+            return Err(EPROTO);
+        }
+        // SAFETY: The masked index is in bounds.
+        // INVARIANT: The id was posted, so it is not in the list; it goes to its end.
+        unsafe { *self.free.get_unchecked_mut((self.taken & self.mask) as usize) = id };
+        self.taken = self.taken.wrapping_add(1);
+        Ok(entry)
+    }
+
+    /// Begins a frame with what the device put into buffer `id`. `None`: no memory, the frame has to be skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`EPROTO`]: the device named a buffer that is not posted, or a length beyond it.
+    #[inline(always)]
+    pub fn begin(&mut self, context: Context<'_>, id: u16, length: u32) -> Result<Option<Frame>> {
+        let (pool, size, copybreak) = (self.pool.as_ptr(), self.layout.size, self.copybreak);
+        let entry = self.take(id, length)?;
+        let skb = if length <= copybreak {
+            // SAFETY: We are polling the pool's instance; the buffer is ours, and holds `length` bytes.
+            unsafe { bindings::rx_copy(pool, context.as_raw(), entry.memory.cast(), HEADROOM, length) }
+        } else {
+            // SAFETY: As above; on success the packet owns the buffer.
+            let skb = unsafe { bindings::rx_build(pool, entry.memory.cast(), size, HEADROOM, length) };
+            if !skb.is_null() {
+                entry.memory = core::ptr::null_mut();
+            }
+            skb
+        };
+        Ok(NonNull::new(skb).map(Frame))
+    }
+
+    /// Adds what the device put into buffer `id` to a frame. False: it has too many parts, and has to be dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub fn append(&mut self, frame: &mut Frame, id: u16, length: u32) -> Result<bool> {
+        let (pool, size) = (self.pool.as_ptr(), self.layout.size);
+        let entry = self.take(id, length)?;
+        if frame.parts() >= bindings::MAX_SKB_FRAGS as usize {
+            return Ok(false);
+        }
+        // SAFETY: The packet and the buffer are ours; the packet owns the buffer from now on, and has room for it.
+        unsafe { bindings::rx_add(pool, frame.0.as_ptr(), entry.memory.cast(), size, HEADROOM, length) };
+        entry.memory = core::ptr::null_mut();
+        Ok(true)
+    }
+
+    /// Lets go of what the device put into buffer `id`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub fn skip(&mut self, id: u16, length: u32) -> Result {
+        self.take(id, length).map(drop)
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        let pool = self.pool.as_ptr();
+        for entry in &self.entries {
+            if !entry.memory.is_null() {
+                // SAFETY: The buffer is ours; the device has let go of the ring.
+                unsafe { bindings::rx_put(pool, entry.memory.cast(), false) };
+            }
+        }
+        if !self.spare.is_null() {
+            // SAFETY: As above.
+            unsafe { bindings::rx_put(pool, self.spare.cast(), false) };
+        }
+        // SAFETY: Nothing refers to the pool any more but packets, which it waits for by itself.
+        unsafe { bindings::page_pool_destroy(pool) };
+    }
+}
+
+/// What a frame's completion says besides its data.
+#[derive(Clone, Copy, Default)]
+pub struct Metadata {
+    /// Hash of the flow, with its kind.
+    pub hash: u32,
+    /// What the hash covers.
+    pub hash_kind: HashKind,
+    /// Tag that was stripped: TPID in the upper half; 0 for none.
+    pub tag: u32,
+    /// The transport checksum is right.
+    pub verified: bool,
+}
+
+/// What a hash covers.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum HashKind {
+    /// Nothing: there is none.
+    #[default]
+    None = 0,
+    /// Addresses.
+    Network = 2,
+    /// Addresses and ports.
+    Transport = 3,
+}
+
+const _: () = {
+    assert!(HashKind::Network as u32 == bindings::pkt_hash_types_PKT_HASH_TYPE_L3);
+    assert!(HashKind::Transport as u32 == bindings::pkt_hash_types_PKT_HASH_TYPE_L4);
+};
+
+/// A received packet in the making. It leaves by [`Frame::receive`], or is dropped as faulty.
+pub struct Frame(NonNull<bindings::sk_buff>);
+
+// SAFETY: A packet belongs to no CPU.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    /// Bytes so far.
+    #[inline(always)]
+    pub fn len(&self) -> u32 {
+        // SAFETY: The packet is ours.
+        unsafe { self.0.as_ref().len }
+    }
+
+    fn parts(&self) -> usize {
+        // SAFETY: The packet is ours; see `skb_shinfo()`.
+        unsafe {
+            let skb = self.0.as_ref();
+            usize::from((*skb.head.add(skb.end as usize).cast::<bindings::skb_shared_info>()).nr_frags)
+        }
+    }
+
+    /// Hands the packet up, through GRO. It has at least an Ethernet header.
+    #[inline(always)]
+    pub fn receive(self, context: Context<'_>, metadata: Metadata) {
+        let skb = core::mem::ManuallyDrop::new(self).0.as_ptr();
+        // SAFETY: We are polling the instance; the packet is ours and given up.
+        unsafe {
+            bindings::rx_receive(
+                context.as_raw(),
+                skb,
+                metadata.hash,
+                metadata.hash_kind as u32,
+                metadata.tag,
+                metadata.verified,
+            )
+        };
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        // SAFETY: The packet is ours and given up.
+        unsafe {
+            bindings::dev_kfree_skb_any_reason(self.0.as_ptr(), bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR)
+        };
+    }
+}
