@@ -5,10 +5,12 @@
 mod binding;
 mod device;
 mod driver;
+mod id;
 pub mod sriov;
 
 pub use self::{
     binding::Binding,
     device::{is_unplugged, Enabled},
+    id::{DeviceId, IdTable},
     driver::{Channel, Core, Driver, Recovery, Registration},
 };

@@ -78,10 +78,13 @@ impl Semaphore {
         })
     }
 
-    /// Takes a permit; sleeps until there is one.
-    pub fn acquire(&self) {
+    /// Takes a permit; sleeps until there is one, at most so many milliseconds. Says whether it got one.
+    #[must_use]
+    pub fn acquire_timeout_ms(&self, ms: u32) -> bool {
+        // SAFETY: Conversion without side effects.
+        let jiffies = unsafe { bindings::__msecs_to_jiffies(ms) }.clamp(1, i32::MAX as usize);
         // SAFETY: The semaphore was initialised.
-        unsafe { bindings::down(self.inner.get()) }
+        unsafe { bindings::down_timeout(self.inner.get(), jiffies as isize) == 0 }
     }
 
     /// Gives a permit back. May be called in any context.

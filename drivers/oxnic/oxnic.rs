@@ -1,14 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The Oxnic network driver, for physical and virtual functions.
+//!
+//! ```text
+//!            driver           probe, remove, shutdown, PCI callbacks
+//!   reset  health  sriov      control: recovery, watching, virtual functions
+//!   device                    what the parts of a function share
+//!   cmd -> command -> cmdq    commands; eventq: events; regs, handshake: registers
+//!   netdev, queue             the interfaces and their datapath
+//! ```
+
+#![deny(unsafe_code)]
+
+mod cmd;
+mod cmdq;
+mod command;
+mod device;
+mod driver;
+mod eventq;
+mod handshake;
+mod health;
+mod port;
+mod regs;
+mod reset;
+mod sriov;
+mod vf;
 
 use kernel::prelude::*;
 
-struct OxnicModule;
+#[pin_data]
+struct OxnicModule {
+    #[pin]
+    _driver: oxnic_kapi::pci::Registration<device::Device>,
+}
 
-impl kernel::Module for OxnicModule {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(OxnicModule)
+impl kernel::InPlaceModule for OxnicModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _driver <- oxnic_kapi::pci::Registration::new(c"oxnic", module),
+        })
     }
 }
 

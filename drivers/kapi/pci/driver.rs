@@ -6,11 +6,11 @@
 //! an `Arc` that the device's drvdata owns from the end of probe to remove. Every callback that sees it runs under the
 //! device's lock, which also excludes probe and remove.
 
-use super::Binding;
+use super::{Binding, IdTable};
 use kernel::{
     device,
     error::{from_result, to_result},
-    pci::{self, IdTable},
+    pci,
     prelude::*,
     sync::{Arc, ArcBorrow},
     types::Opaque, //

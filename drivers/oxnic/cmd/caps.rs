@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Commands about capabilities.
+
+use super::ask;
+use crate::{
+    command::{CommandError, Request},
+    device::Device, //
+};
+use kernel::sync::Arc;
+use oxnic_abi::{
+    caps::{CapGet, CapabilityId, NicCaps, SteeringCaps},
+    command::Opcode, //
+};
+
+fn get(id: CapabilityId) -> Request<'static> {
+    Request::new(Opcode::CAP_GET).parameters(&CapGet { id })
+}
+
+/// What the function offers as a network interface.
+pub(crate) fn nic(device: &Arc<Device>) -> Result<NicCaps, CommandError> {
+    ask(device, get(CapabilityId::NIC))
+}
+
+/// What the function offers for steering; an error where there is none.
+pub(crate) fn steering(device: &Arc<Device>) -> Result<SteeringCaps, CommandError> {
+    ask(device, get(CapabilityId::STEERING))
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A command to the device, its answer, and how it can fail. The typed commands are in [`crate::cmd`].
+
+use kernel::{
+    error::Error,
+    fmt,
+    prelude::*, //
+};
+use oxnic_abi::{
+    command::{Opcode, Qualifier, Status, OFFSET_BUFFER},
+    wire::Wire, //
+};
+
+/// A command. Values are in CPU order.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) opcode: Opcode,
+    pub(crate) vport: u16,
+    pub(crate) function: u16,
+    pub(crate) parameters: [u64; 5],
+    /// What the device reads from the buffer.
+    pub(crate) input: &'a [u64],
+    /// Bytes of answer that are wanted from the buffer, a multiple of 8.
+    pub(crate) answer: usize,
+}
+
+impl<'a> Request<'a> {
+    /// A command without parameters.
+    pub(crate) const fn new(opcode: Opcode) -> Self {
+        Self { opcode, vport: 0, function: 0, parameters: [0; 5], input: &[], answer: 0 }
+    }
+
+    /// About this vport of the function.
+    pub(crate) const fn vport(mut self, vport: u16) -> Self {
+        self.vport = vport;
+        self
+    }
+
+    /// About this VF, from 0.
+    pub(crate) const fn vf(mut self, vf: u16) -> Self {
+        self.function = vf + 1;
+        self
+    }
+
+    /// With these parameters.
+    pub(crate) fn parameters(mut self, parameters: &impl Wire<5>) -> Self {
+        self.parameters = parameters.to_words();
+        self
+    }
+
+    /// With this in the buffer.
+    pub(crate) const fn input(mut self, words: &'a [u64]) -> Self {
+        self.input = words;
+        self
+    }
+
+    /// Wants an answer of so many words.
+    pub(crate) const fn answer(mut self, words: usize) -> Self {
+        self.answer = words * 8;
+        self
+    }
+}
+
+/// The answer to a command that succeeded.
+pub(crate) struct Reply {
+    /// As the opcode says.
+    pub(crate) result: [u64; 2],
+    /// Bytes that the whole answer has; may be more than was wanted.
+    pub(crate) length: usize,
+    /// What the buffer holds, as far as it was wanted and given.
+    pub(crate) data: KVec<u64>,
+}
+
+impl Reply {
+    /// The answer as a structure; what an older device does not know is zero.
+    pub(crate) fn decode<const N: usize, T: Wire<N>>(&self) -> T {
+        let mut words = [0; N];
+        for (to, from) in words.iter_mut().zip(&self.data) {
+            *to = *from;
+        }
+        T::from_words(&words)
+    }
+}
+
+/// Why a command did not succeed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cause {
+    /// The device said no.
+    Refused { status: Status, qualifier: Qualifier, offset: u16 },
+    /// No answer in time; the device is about to be reset.
+    TimedOut,
+    /// The device is being reset, or could not be brought back: nothing is accepted.
+    Unavailable,
+    /// The device is not there any more.
+    Gone,
+    /// No memory for the buffer.
+    Memory,
+}
+
+/// A command that failed, and why. Prints as a line for a log or for extack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CommandError {
+    pub(crate) opcode: Opcode,
+    pub(crate) cause: Cause,
+}
+
+impl From<CommandError> for Error {
+    fn from(error: CommandError) -> Self {
+        match error.cause {
+            Cause::Refused { status, .. } => match status {
+                Status::EPERM => EPERM,
+                Status::ENOENT => ENOENT,
+                Status::EAGAIN => EAGAIN,
+                Status::EFAULT => EFAULT,
+                Status::EBUSY => EBUSY,
+                Status::EEXIST => EEXIST,
+                Status::EINVAL => EINVAL,
+                Status::ENOSPC => ENOSPC,
+                Status::EOPNOTSUPP => EOPNOTSUPP,
+                _ => EIO,
+            },
+            Cause::TimedOut => ETIMEDOUT,
+            Cause::Unavailable => EAGAIN,
+            Cause::Gone => ENODEV,
+            Cause::Memory => ENOMEM,
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.opcode.text();
+        match self.cause {
+            Cause::Refused { status, qualifier: Qualifier::NONE, .. } => {
+                f.write_fmt(fmt!("device refuses '{}': {}", name, status.text()))
+            }
+            Cause::Refused { qualifier, offset: 0, .. } => {
+                f.write_fmt(fmt!("device refuses '{}': {}", name, qualifier.text()))
+            }
+            Cause::Refused { qualifier, offset, .. } if offset < OFFSET_BUFFER => {
+                f.write_fmt(fmt!("device refuses '{}': {} (byte {})", name, qualifier.text(), offset))
+            }
+            Cause::Refused { qualifier, offset, .. } => f.write_fmt(fmt!(
+                "device refuses '{}': {} (byte {} of the buffer)",
+                name,
+                qualifier.text(),
+                offset - OFFSET_BUFFER
+            )),
+            Cause::TimedOut => f.write_fmt(fmt!("no answer to '{}' in time", name)),
+            Cause::Unavailable => f.write_fmt(fmt!("'{}' not possible: the device is being reset or has failed", name)),
+            Cause::Gone => f.write_fmt(fmt!("'{}' not possible: the device is gone", name)),
+            Cause::Memory => f.write_fmt(fmt!("no memory for '{}'", name)),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A bound function, PF or VF: what its parts share.
+//!
+//! [`crate::driver`] makes it in probe and takes it apart in remove; in between it is shared by reference count with the
+//! interfaces, the interrupt handler of vector 0 and the tasks. Each part has its own lock; see there. The only lock here is
+//! `ports`, which is held only to look at the list.
+
+use crate::{
+    cmdq::CommandQueue,
+    command::{Cause, CommandError, Reply, Request},
+    eventq::{EventQueue, Notice},
+    handshake::Rings,
+    health::Pulse,
+    port::{Port, QueueKind},
+    regs::Registers,
+    reset::Recovery,
+    sriov::Vfs, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex, SetOnce}, //
+};
+use oxnic_abi::{
+    caps::NicCaps,
+    event::{Event, EventKind, QueueError},
+    pci::{BAR_DOORBELLS, PORTS_MAX},
+    regs::{device, ResetReason}, //
+};
+use oxnic_kapi::{
+    irq::{Handler, Irq, Vectors},
+    mmio::{Doorbells, Presence},
+    pci::{Binding, Enabled},
+    work::Task, //
+};
+
+/// Fewest vectors that the driver can work with: one for commands and events, one for queues.
+const VECTORS_MIN: u16 = 2;
+/// Deepest admin and event ring that the driver makes use of, log2 of entries.
+const ADMIN_LOG2: u8 = 5;
+const EVENT_LOG2: u8 = 6;
+/// Fewest entries of a control ring that the interface allows, log2.
+const CONTROL_LOG2_MIN: u8 = 4;
+
+/// Interfaces of a function, by vport.
+pub(crate) type Ports = [Option<Arc<dyn Port>>; PORTS_MAX as usize];
+
+/// A function that this driver is bound to.
+#[pin_data]
+pub(crate) struct Device {
+    binding: Binding,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) registers: Registers,
+    doorbells: Doorbells,
+    vectors: Arc<Vectors>,
+    #[pin]
+    pub(crate) commands: CommandQueue,
+    #[pin]
+    pub(crate) events: EventQueue,
+    caps: SetOnce<NicCaps>,
+    /// Interrupt of vector 0; `None` before probe has come so far, and after remove.
+    #[pin]
+    irq: Mutex<Option<Irq<ControlVector>>>,
+    #[pin]
+    ports: Mutex<Ports>,
+    #[pin]
+    pub(crate) vfs: Mutex<Vfs>,
+    #[pin]
+    pub(crate) recovery: Recovery,
+    pub(crate) pulse: Pulse,
+    event_task: Task<Device>,
+    pub(crate) reset_task: Task<Device>,
+    pub(crate) health_task: Task<Device>,
+    // Last, so that DMA and the BARs stay until everything above is gone.
+    pub(crate) enabled: Enabled,
+}
+
+impl Device {
+    /// Enables a function, maps it and allocates its control rings. The device knows nothing of them yet.
+    ///
+    /// # Errors
+    ///
+    /// What is missing is logged.
+    pub(crate) fn new(binding: &Binding) -> Result<Arc<Self>> {
+        let enabled = Enabled::new(binding, c"oxnic")
+            .inspect_err(|error| dev_err!(binding, "cannot be enabled: {:?}\n", error))?;
+        oxnic_kapi::dma::enable_64bit(binding)
+            .inspect_err(|error| dev_err!(binding, "no 64-bit DMA: {:?}\n", error))?;
+        let presence = Presence::new()?;
+        let registers = Registers::discover(binding, &presence)?;
+        let doorbells = Doorbells::map(binding, BAR_DOORBELLS, &presence)?;
+        let limits = *registers.limits();
+        if limits.admin_log2 < CONTROL_LOG2_MIN || limits.event_log2 < CONTROL_LOG2_MIN {
+            dev_err!(binding, "the device allows no control ring of {} entries\n", 1 << CONTROL_LOG2_MIN);
+            return Err(EPROTO);
+        }
+        let vectors = Vectors::enable(binding, VECTORS_MIN, limits.vectors.max(VECTORS_MIN))
+            .inspect_err(|error| dev_err!(binding, "{} MSI-X vectors cannot be had: {:?}\n", VECTORS_MIN, error))?;
+        let binding = binding.clone();
+        let commands = CommandQueue::new(&binding, limits.admin_log2.min(ADMIN_LOG2))?;
+        let events = EventQueue::new(&binding, limits.event_log2.min(EVENT_LOG2))?;
+        let event_task = Task::new(Self::run_events)?;
+        let reset_task = Task::new(Self::run_reset)?;
+        let health_task = Task::new(Self::run_health)?;
+        Arc::pin_init(
+            try_pin_init!(Self {
+                binding,
+                presence,
+                registers,
+                doorbells,
+                vectors,
+                commands <- commands,
+                events <- events,
+                caps: SetOnce::new(),
+                irq <- new_mutex!(None),
+                ports <- new_mutex!([const { None }; PORTS_MAX as usize]),
+                vfs <- new_mutex!(Vfs::new()),
+                recovery <- Recovery::new(),
+                pulse: Pulse::new(),
+                event_task,
+                reset_task,
+                health_task,
+                enabled,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Proof that the driver is bound; messages about the function go to it.
+    pub(crate) fn binding(&self) -> &Binding {
+        &self.binding
+    }
+
+    /// What the function offers. All zero until probe has asked.
+    pub(crate) fn caps(&self) -> &NicCaps {
+        const NOTHING: &NicCaps = &NicCaps::ZERO;
+        self.caps.as_ref().unwrap_or(NOTHING)
+    }
+
+    /// Whether the function is a VF.
+    pub(crate) fn is_vf(&self) -> bool {
+        self.binding.is_virtual()
+    }
+
+    /// Number of interfaces that the function has: one for each wire port, or one of a VF.
+    pub(crate) fn port_count(&self) -> u16 {
+        self.caps().vports.clamp(1, PORTS_MAX.into())
+    }
+
+    /// Number of MSI-X vectors, vector 0 included; queues use those from 1 on.
+    pub(crate) fn vectors(&self) -> u16 {
+        self.vectors.count()
+    }
+
+    /// The vectors, to request one of.
+    pub(crate) fn vector_set(&self) -> &Arc<Vectors> {
+        &self.vectors
+    }
+
+    /// The doorbells of the kernel's page.
+    #[inline]
+    pub(crate) fn doorbells(&self) -> &Doorbells {
+        &self.doorbells
+    }
+
+    /// Whether the device has been found to be gone.
+    #[inline]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.presence.is_gone()
+    }
+
+    /// Whether the device is there; asks it, if the PCI core does not know better.
+    pub(crate) fn check_presence(&self) -> bool {
+        if self.binding.is_disconnected() {
+            self.presence.set_gone();
+        }
+        self.registers.read(device::STATUS).is_ok()
+    }
+
+    /// Runs a command; sleeps until it is answered, at most as long as the device says that commands take.
+    pub(crate) fn command(self: &Arc<Self>, request: &Request<'_>) -> Result<Reply, CommandError> {
+        if self.is_gone() {
+            return Err(CommandError { opcode: request.opcode, cause: Cause::Gone });
+        }
+        let timeout = self.registers.limits().command_ms;
+        let result = self.commands.execute(request, &self.doorbells, timeout, || self.check_presence());
+        match &result {
+            Err(error @ CommandError { cause: Cause::TimedOut, .. }) => {
+                dev_err!(self.binding, "{} (after {} ms)\n", error, timeout);
+                self.request_reset(ResetReason::COMMAND_TIMEOUT);
+            }
+            Err(CommandError { cause: Cause::Gone, .. }) => self.note_gone(),
+            _ => {}
+        }
+        result
+    }
+
+    /// Remembers what the function offers, or checks that it has not changed since probe.
+    ///
+    /// # Errors
+    ///
+    /// `ESTALE`: the limits or features are others than before a reset, which the interfaces cannot follow.
+    pub(crate) fn set_caps(&self, caps: NicCaps) -> Result {
+        if self.caps.populate(caps) {
+            return Ok(());
+        }
+        // Privileges are the PF's to give and take; who needs them asks the vport.
+        let same = NicCaps { privileges: self.caps().privileges, ..caps } == *self.caps();
+        same.then_some(()).ok_or(ESTALE)
+    }
+
+    /// Where the control rings are.
+    pub(crate) fn rings(&self) -> Rings {
+        let (submissions, completions, admin_log2) = self.commands.addresses();
+        let (events, event_log2) = self.events.address();
+        Rings { submissions, completions, events, admin_log2, event_log2 }
+    }
+
+    /// Installs the handler of vector 0.
+    pub(crate) fn request_irq(self: &Arc<Self>) -> Result {
+        let name = self.binding.device().name();
+        let irq = Irq::request(&self.vectors, 0, fmt!("oxnic-control@{}", name), ControlVector(self.clone()))?;
+        *self.irq.lock() = Some(irq);
+        Ok(())
+    }
+
+    /// Removes the handler of vector 0, and with it its reference to the device.
+    pub(crate) fn free_irq(&self) {
+        let irq = self.irq.lock().take();
+        drop(irq);
+    }
+
+    /// The interfaces as they are now.
+    pub(crate) fn ports(&self) -> Ports {
+        self.ports.lock().clone()
+    }
+
+    /// Adds an interface.
+    pub(crate) fn add_port(&self, port: Arc<dyn Port>) -> Result {
+        let vport = usize::from(port.vport());
+        let mut ports = self.ports.lock();
+        let place = ports.get_mut(vport).ok_or(EINVAL)?;
+        *place = Some(port);
+        Ok(())
+    }
+
+    /// Takes all interfaces away.
+    pub(crate) fn take_ports(&self) -> Ports {
+        core::mem::replace(&mut *self.ports.lock(), [const { None }; PORTS_MAX as usize])
+    }
+
+    fn for_each_port(&self, f: impl Fn(&dyn Port)) {
+        for port in self.ports().iter().flatten() {
+            f(&**port);
+        }
+    }
+
+    /// Stops everything that runs by itself.
+    pub(crate) fn stop_tasks(&self) {
+        self.health_task.stop();
+        self.reset_task.stop();
+        self.event_task.stop();
+    }
+
+    /// Consumes events; scheduled by the interrupt handler.
+    fn run_events(this: &Arc<Self>) {
+        let mut lost = false;
+        let more = this.events.consume(&this.doorbells, |notice| match notice {
+            Notice::Lost => lost = true,
+            Notice::Event(event) => this.handle_event(&event),
+        });
+        if lost {
+            dev_warn!(this.binding, "events were lost, asking for everything\n");
+            this.for_each_port(|port| port.vport_changed());
+            this.vfs.lock().forget_all();
+        }
+        if more {
+            this.event_task.schedule(this);
+        }
+    }
+
+    fn handle_event(self: &Arc<Self>, event: &Event) {
+        let queue = |kind| self.for_each_port(|port| port.queue_error(kind, event.object, QueueError(event.detail)));
+        match event.kind {
+            EventKind::LINK => {
+                if let Some(Some(port)) = self.ports().get(usize::from(event.object)) {
+                    port.link_changed(event.detail == 1, event.payload[0] as u32);
+                }
+            }
+            EventKind::VPORT_CHANGED => {
+                if let Some(Some(port)) = self.ports().get(usize::from(event.object)) {
+                    port.vport_changed();
+                }
+            }
+            EventKind::TX_ERROR => queue(QueueKind::Transmit),
+            EventKind::RX_ERROR => queue(QueueKind::Receive),
+            EventKind::CQ_ERROR => queue(QueueKind::Completion),
+            EventKind::VF_STATE => self.vfs.lock().set_active(event.object, event.detail == 1),
+            EventKind::VF_DENIED => {
+                let opcode = oxnic_abi::command::Opcode(event.detail);
+                dev_dbg!(self.binding, "VF {} may not '{}'\n", event.object, opcode.text());
+            }
+            EventKind::RESET_REQUESTED => self.request_reset(ResetReason::REQUESTED),
+            EventKind::HEALTH => self.log_health(),
+            _ => {}
+        }
+    }
+}
+
+/// The handler of vector 0: commands are answered at once, events by a task.
+pub(crate) struct ControlVector(Arc<Device>);
+
+impl Handler for ControlVector {
+    fn handle(&self) {
+        let device = &self.0;
+        if let Err(breach) = device.commands.collect() {
+            dev_err!(device.binding, "the device answers command {}, which nobody asked\n", breach.id);
+            device.request_reset(ResetReason::PROTOCOL);
+        }
+        if device.events.is_pending() {
+            device.event_task.schedule(device);
+        }
+    }
+}

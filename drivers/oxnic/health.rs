@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Watching over a function: does it live, was it reset by others, does it ask for a reset.
+//!
+//! A task looks at two registers every [`PERIOD_MS`]; one read costs the device a round trip, so not more often.
+
+use crate::device::Device;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, //
+    },
+};
+use oxnic_abi::regs::{device, health, status, Reason, ResetReason};
+
+/// How often the function is looked at, in milliseconds. The heartbeat moves ten times a second.
+const PERIOD_MS: u32 = 1000;
+/// So many looks at the same heartbeat in a row are a dead function.
+const MISSES: u32 = 4;
+
+/// What was seen last.
+pub(crate) struct Pulse {
+    generation: Atomic<u32>,
+    heartbeat: Atomic<u32>,
+    misses: Atomic<u32>,
+}
+
+impl Pulse {
+    pub(crate) const fn new() -> Self {
+        Self { generation: Atomic::new(0), heartbeat: Atomic::new(0), misses: Atomic::new(0) }
+    }
+}
+
+impl Device {
+    /// Remembers the generation that the handshake was made in; another one is a reset by somebody else.
+    pub(crate) fn set_generation(&self, generation: u32) {
+        self.pulse.generation.store(generation, Relaxed);
+        self.pulse.misses.store(0, Relaxed);
+    }
+
+    /// Starts watching.
+    pub(crate) fn watch_health(self: &Arc<Self>) {
+        self.health_task.schedule_after(self, PERIOD_MS);
+    }
+
+    /// The task: one look, and the next one scheduled.
+    pub(crate) fn run_health(this: &Arc<Self>) {
+        match this.look() {
+            Err(_) => {
+                this.note_gone();
+                return;
+            }
+            Ok(Some(reason)) => this.request_reset(reason),
+            Ok(None) => {}
+        }
+        this.watch_health();
+    }
+
+    /// Looks at the function. Gives the reason to reset it, if there is one.
+    fn look(&self) -> Result<Option<ResetReason>> {
+        if self.binding().is_disconnected() {
+            return Err(ENODEV);
+        }
+        if !self.commands.is_started() {
+            return Ok(None);
+        }
+        let found = self.examine()?;
+        // What a reset that has begun meanwhile left behind does not count.
+        Ok(found.filter(|_| self.commands.is_started()))
+    }
+
+    fn examine(&self) -> Result<Option<ResetReason>> {
+        let state = self.registers.read(device::STATUS)?;
+        let heartbeat = self.registers.read(device::HEARTBEAT)?;
+        if state & status::HALTED != 0 {
+            let reason = self.registers.read(device::REASON)?;
+            let (text, detail) = (Reason(reason as u16).text(), reason >> 16);
+            dev_err!(self.binding(), "the function has halted: {} (detail {})\n", text, detail);
+            return Ok(Some(ResetReason::HEALTH));
+        }
+        if state & status::RESET_REQUESTED != 0 {
+            return Ok(Some(ResetReason::REQUESTED));
+        }
+        if state & status::ACCEPTED == 0 || self.registers.read(device::GENERATION)? != self.pulse.generation.load(Relaxed)
+        {
+            dev_warn!(self.binding(), "the function was reset by somebody else\n");
+            return Ok(Some(ResetReason::HEALTH));
+        }
+        if heartbeat != self.pulse.heartbeat.load(Relaxed) {
+            self.pulse.heartbeat.store(heartbeat, Relaxed);
+            self.pulse.misses.store(0, Relaxed);
+            return Ok(None);
+        }
+        let misses = self.pulse.misses.load(Relaxed) + 1;
+        self.pulse.misses.store(misses, Relaxed);
+        if misses < MISSES {
+            return Ok(None);
+        }
+        dev_err!(self.binding(), "the heartbeat has stood still for {} s\n", misses * PERIOD_MS / 1000);
+        self.pulse.misses.store(0, Relaxed);
+        Ok(Some(ResetReason::HEALTH))
+    }
+
+    /// Logs what the health block holds.
+    pub(crate) fn log_health(&self) {
+        let (Ok(Some(severity)), Ok(Some(syndrome)), Ok(Some(count))) = (
+            self.registers.read_health(health::SEVERITY),
+            self.registers.read_health(health::SYNDROME),
+            self.registers.read_health(health::COUNT),
+        ) else {
+            return;
+        };
+        let severity = match severity {
+            0 => "healthy",
+            1 => "warning",
+            2 => "error",
+            _ => "fatal",
+        };
+        let text = Reason(syndrome as u16).text();
+        dev_warn!(self.binding(), "health: {}, {} ({} errors so far)\n", severity, text, count);
+    }
+}

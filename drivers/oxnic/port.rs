@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the control side asks of a network interface; implemented by [`crate::netdev`].
+
+use kernel::prelude::*;
+use oxnic_abi::event::QueueError;
+
+/// Kinds of queue that can stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueKind {
+    /// Transmit.
+    Transmit,
+    /// Receive.
+    Receive,
+    /// Completion.
+    Completion,
+}
+
+/// A network interface of the function. Methods may sleep and take RTNL; none is called with RTNL held.
+pub(crate) trait Port: Send + Sync {
+    /// Its vport, from 0.
+    fn vport(&self) -> u16;
+
+    /// The link of the vport changed. `speed` is in Mbit/s, 0 if not known.
+    fn link_changed(&self, up: bool, speed: u32);
+
+    /// The PF changed settings of the vport, or events were lost: everything is to be queried.
+    fn vport_changed(&self);
+
+    /// A queue of the function stopped. The interface that has this queue asks for a reset or remakes the queue.
+    fn queue_error(&self, kind: QueueKind, id: u16, error: QueueError);
+
+    /// The function is about to be reset, or is gone: detach the interface and stop its queues. Commands fail from before
+    /// this is called until [`Self::complete_reset`] is.
+    fn prepare_reset(&self);
+
+    /// The function was reset and takes commands again: make the queues anew, set everything as it was, attach the
+    /// interface. Where this fails the reset is tried again, with [`Self::prepare_reset`] first.
+    fn complete_reset(&self) -> Result;
+
+    /// Removes the interface from the system. Commands still work, where the device does. Nothing is called afterwards.
+    fn unregister(&self);
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Recovery: the one way in which a function is stopped, reset and brought back.
+//!
+//! Whoever finds that something is wrong calls [`Device::request_reset`], in any context; a task does the rest. A reset by the
+//! PCI core (FLR by the user, error recovery) uses the same two halves, [`Device::quiesce`] and [`Device::bring_up`], around
+//! the core's own. `phase` is a mutex that is held for the whole of a reset, so that there is one at a time; nothing takes
+//! it with RTNL held.
+
+use crate::{
+    cmd,
+    command::Cause,
+    device::Device,
+    handshake, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Full, Relaxed},
+        Arc, Mutex, //
+    },
+};
+use oxnic_abi::regs::ResetReason;
+use oxnic_kapi::time;
+
+/// How often one reset is tried before the function is given up.
+const ATTEMPTS: u32 = 3;
+/// More resets than this within [`STORM_MS`] are a function that cannot be helped.
+const STORM_RESETS: usize = 10;
+/// See [`STORM_RESETS`].
+const STORM_MS: u64 = 60_000;
+
+/// Where a function is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Being probed: nobody resets it but probe.
+    Starting,
+    /// Works.
+    Running,
+    /// Stopped, between the two halves of a reset by the PCI core.
+    Stopped,
+    /// Could not be brought back. A reset by the PCI core may help.
+    Failed,
+    /// The device vanished.
+    Gone,
+    /// Being removed.
+    Removed,
+}
+
+struct State {
+    phase: Phase,
+    /// When the last resets by ourselves were, in milliseconds; the oldest is overwritten.
+    history: [u64; STORM_RESETS],
+    next: usize,
+}
+
+/// State of recovery.
+#[pin_data]
+pub(crate) struct Recovery {
+    #[pin]
+    state: Mutex<State>,
+    /// Reason of the reset that was asked for, plus 1; 0: none.
+    requested: Atomic<u32>,
+    /// Resets since probe.
+    count: Atomic<u32>,
+}
+
+impl Recovery {
+    /// For a function that is being probed.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        let state = State { phase: Phase::Starting, history: [0; STORM_RESETS], next: 0 };
+        try_pin_init!(Self {
+            state <- new_mutex!(state),
+            requested: Atomic::new(0),
+            count: Atomic::new(0),
+        })
+    }
+
+    /// Sets the phase without doing anything.
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.state.lock().phase = phase;
+    }
+}
+
+impl State {
+    /// Notes a reset. False if there were too many of late.
+    fn note(&mut self) -> bool {
+        let now = time::now_ms();
+        let oldest = core::mem::replace(&mut self.history[self.next], now);
+        self.next = (self.next + 1) % STORM_RESETS;
+        oldest == 0 || now.wrapping_sub(oldest) > STORM_MS
+    }
+}
+
+impl Device {
+    /// Asks for a reset of the function, soon. May be called in any context; the first reason counts.
+    pub(crate) fn request_reset(self: &Arc<Self>, reason: ResetReason) {
+        let _ = self.recovery.requested.cmpxchg(0, u32::from(reason.0) + 1, Full);
+        self.reset_task.schedule(self);
+    }
+
+    /// Tells the interfaces that the device is gone, soon. May be called in any context.
+    pub(crate) fn note_gone(self: &Arc<Self>) {
+        self.presence.set_gone();
+        self.reset_task.schedule(self);
+    }
+
+    /// The task behind [`Self::request_reset`] and [`Self::note_gone`].
+    pub(crate) fn run_reset(this: &Arc<Self>) {
+        let requested = this.recovery.requested.xchg(0, Full);
+        let mut state = this.recovery.state.lock();
+        if state.phase != Phase::Running {
+            return;
+        }
+        if this.is_gone() {
+            this.give_up(&mut state);
+            return;
+        }
+        if requested == 0 {
+            return;
+        }
+        let reason = ResetReason((requested - 1) as u8);
+        dev_warn!(this.binding(), "reset: {}\n", reason.text());
+        this.quiesce(Cause::Unavailable);
+        if !state.note() {
+            dev_err!(this.binding(), "{} resets within {} s: given up\n", STORM_RESETS, STORM_MS / 1000);
+            state.phase = Phase::Failed;
+            return;
+        }
+        state.phase = this.recover(reason);
+    }
+
+    /// Stops everything of a device that is gone.
+    fn give_up(self: &Arc<Self>, state: &mut State) {
+        dev_err!(self.binding(), "the device is gone\n");
+        state.phase = Phase::Gone;
+        self.quiesce(Cause::Gone);
+    }
+
+    /// The first half of a reset: no command is accepted, the interfaces are detached, their queues stopped.
+    fn quiesce(self: &Arc<Self>, cause: Cause) {
+        self.commands.stop(cause);
+        for port in self.ports().iter().flatten() {
+            port.prepare_reset();
+        }
+    }
+
+    /// The second half, as often as it may take.
+    fn recover(self: &Arc<Self>, reason: ResetReason) -> Phase {
+        for attempt in 1..=ATTEMPTS {
+            match self.bring_up(reason) {
+                Ok(()) => {
+                    self.recovery.count.add(1, Relaxed);
+                    // What was found wrong meanwhile was the old state.
+                    self.recovery.requested.store(0, Relaxed);
+                    dev_info!(self.binding(), "works again\n");
+                    return Phase::Running;
+                }
+                Err(_) if !self.check_presence() => {
+                    dev_err!(self.binding(), "the device is gone\n");
+                    self.quiesce(Cause::Gone);
+                    return Phase::Gone;
+                }
+                Err(error) => {
+                    dev_err!(self.binding(), "attempt {} of {} failed: {:?}\n", attempt, ATTEMPTS, error);
+                    self.quiesce(Cause::Unavailable);
+                }
+            }
+        }
+        dev_err!(self.binding(), "given up; a reset through sysfs or reloading the driver may help\n");
+        Phase::Failed
+    }
+
+    /// Resets the function and brings everything back that it had.
+    fn bring_up(self: &Arc<Self>, reason: ResetReason) -> Result {
+        self.take_over(reason)?;
+        self.restore_vfs()?;
+        for port in self.ports().iter().flatten() {
+            port.complete_reset()?;
+        }
+        Ok(())
+    }
+
+    /// Resets the function, makes the handshake, and asks what it offers. Commands work afterwards.
+    pub(crate) fn take_over(self: &Arc<Self>, reason: ResetReason) -> Result {
+        handshake::reset(&self.registers, reason)
+            .inspect_err(|error| dev_err!(self.binding(), "reset does not end: {:?}\n", error))?;
+        self.commands.rewind();
+        self.events.rewind();
+        let generation = handshake::offer(&self.registers, self.binding(), &self.rings())?;
+        self.set_generation(generation);
+        self.commands.start();
+        let caps = cmd::caps::nic(self).inspect_err(|error| dev_err!(self.binding(), "{}\n", error))?;
+        self.set_caps(caps).inspect_err(|_| {
+            dev_err!(self.binding(), "the device changed its limits: reload the driver to use it\n");
+        })
+    }
+
+    /// The PCI core is about to reset the function.
+    pub(crate) fn begin_external_reset(self: &Arc<Self>) {
+        let mut state = self.recovery.state.lock();
+        if matches!(state.phase, Phase::Running) {
+            self.quiesce(Cause::Unavailable);
+        }
+        if matches!(state.phase, Phase::Running | Phase::Failed | Phase::Gone) {
+            state.phase = Phase::Stopped;
+        }
+    }
+
+    /// The PCI core has reset the function, or tried to.
+    pub(crate) fn end_external_reset(self: &Arc<Self>, reason: ResetReason) {
+        let mut state = self.recovery.state.lock();
+        if state.phase != Phase::Stopped {
+            return;
+        }
+        self.presence.set_back();
+        if !self.binding().is_present() || !self.check_presence() {
+            self.presence.set_gone();
+            self.give_up(&mut state);
+            return;
+        }
+        state.phase = self.recover(reason);
+        if state.phase == Phase::Running {
+            self.watch_health();
+        }
+    }
+
+    /// Nothing resets the function any more. Waits for a reset that is under way.
+    pub(crate) fn end_recovery(&self) {
+        self.recovery.set_phase(Phase::Removed);
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Virtual functions of a PF: how many there are, and what the administrator set for them.
+//!
+//! [`Vfs`] is the driver's own record, under [`Device::vfs`]: settings, to bring them back after a reset of the PF, and what
+//! the device last said, so that listing 128 VFs need not ask 128 times. The lock is held over commands, and taken with
+//! RTNL held; so nothing that takes RTNL (as making VFs appear on the bus does) happens under it.
+
+use crate::{
+    cmd,
+    command::CommandError,
+    device::Device, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use oxnic_abi::{
+    stats::VportStats,
+    vf::{vf_fields, VfConfig, VfInfo, VfRange}, //
+};
+use oxnic_kapi::{
+    pci::{sriov, Core},
+    time, //
+};
+
+/// Statistics younger than this are not asked for again, in milliseconds.
+const STATS_AGE_MS: u64 = 200;
+
+/// What is known of a VF.
+#[derive(Clone, Copy)]
+pub(crate) struct Vf {
+    /// What was set, with the fields that were.
+    pub(crate) settings: VfConfig,
+    /// What the device said, unless it may have changed since.
+    info: Option<VfInfo>,
+    stats: VportStats,
+    /// When `stats` were asked for; 0: never.
+    stats_at: u64,
+}
+
+impl Vf {
+    const NEW: Self = Self { settings: VfConfig::ZERO, info: None, stats: VportStats::ZERO, stats_at: 0 };
+}
+
+/// The VFs that are enabled.
+pub(crate) struct Vfs(KVec<Vf>);
+
+impl Vfs {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self(KVec::new())
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u16 {
+        self.0.len() as u16
+    }
+
+    /// What is known of a VF.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: no such VF.
+    fn get(&mut self, vf: u16) -> Result<&mut Vf> {
+        self.0.get_mut(usize::from(vf)).ok_or(EINVAL)
+    }
+
+    /// A driver took the VF over, or let go of it.
+    pub(crate) fn set_active(&mut self, vf: u16, _active: bool) {
+        if let Ok(vf) = self.get(vf) {
+            vf.info = None;
+        }
+    }
+
+    /// Forgets what the device said.
+    pub(crate) fn forget_all(&mut self) {
+        for vf in self.0.iter_mut() {
+            vf.info = None;
+        }
+    }
+}
+
+impl Device {
+    /// Enables so many VFs, or disables all with 0. The device's lock is held.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: there are VFs already; `EPERM`: some are in use by guests; what the device or the PCI core says.
+    pub(crate) fn configure_vfs(self: &Arc<Self>, dev: &Core<'_>, count: u16) -> Result {
+        if count == 0 {
+            if sriov::any_assigned(dev) {
+                dev_err!(self.binding(), "VFs are in use by guests and cannot be disabled\n");
+                return Err(EPERM);
+            }
+            self.disable_vfs(dev);
+            return Ok(());
+        }
+        if self.vfs.lock().count() != 0 {
+            return Err(EBUSY);
+        }
+        if count > self.caps().vfs {
+            dev_err!(self.binding(), "{} VFs asked for, the device has {}\n", count, self.caps().vfs);
+            return Err(EINVAL);
+        }
+        let mut records = KVec::with_capacity(count.into(), GFP_KERNEL)?;
+        for _ in 0..count {
+            records.push(Vf::NEW, GFP_KERNEL)?;
+        }
+        cmd::vf::enable(self, &VfRange { first: 0, count }).map_err(|error| {
+            dev_err!(self.binding(), "{} VFs cannot be enabled: {}\n", count, error);
+            Error::from(error)
+        })?;
+        self.vfs.lock().0 = records;
+        sriov::enable(dev, count).inspect_err(|error| {
+            dev_err!(self.binding(), "{} VFs cannot be brought onto the bus: {:?}\n", count, error);
+            self.forget_vfs();
+        })
+    }
+
+    /// Takes all VFs from the bus and disables them. The device's lock is held.
+    pub(crate) fn disable_vfs(self: &Arc<Self>, dev: &Core<'_>) {
+        if self.vfs.lock().count() == 0 {
+            return;
+        }
+        sriov::disable(dev);
+        self.forget_vfs();
+    }
+
+    fn forget_vfs(self: &Arc<Self>) {
+        let records = core::mem::replace(&mut *self.vfs.lock(), Vfs::new());
+        if let Err(error) = cmd::vf::disable(self, &VfRange { first: 0, count: records.count() }) {
+            if !self.is_gone() {
+                dev_err!(self.binding(), "VFs cannot be disabled: {}\n", error);
+            }
+        }
+    }
+
+    /// Brings VFs and their settings back after a reset of the PF.
+    pub(crate) fn restore_vfs(self: &Arc<Self>) -> Result {
+        let mut vfs = self.vfs.lock();
+        if vfs.count() == 0 {
+            return Ok(());
+        }
+        let log = |error: CommandError| {
+            dev_err!(self.binding(), "VFs cannot be brought back: {}\n", error);
+            Error::from(error)
+        };
+        match cmd::vf::enable(self, &VfRange { first: 0, count: vfs.count() }) {
+            Err(error) if Error::from(error) != EEXIST => return Err(log(error)),
+            _ => {}
+        }
+        vfs.forget_all();
+        for (vf, record) in vfs.0.iter().enumerate() {
+            if record.settings.fields != 0 {
+                cmd::vf::set(self, vf as u16, &record.settings).map_err(log)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes settings of a VF in the device, then in the record.
+    pub(crate) fn set_vf(self: &Arc<Self>, vf: u16, config: &VfConfig) -> Result<(), VfError> {
+        let mut vfs = self.vfs.lock();
+        let record = vfs.get(vf).map_err(|_| VfError::NoSuchVf)?;
+        cmd::vf::set(self, vf, config).map_err(VfError::Command)?;
+        record.settings = merge(&record.settings, config);
+        record.info = None;
+        Ok(())
+    }
+
+    /// Settings of a VF, as the device has them.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: no such VF; what the device says, where it has to be asked.
+    pub(crate) fn vf_info(self: &Arc<Self>, vf: u16) -> Result<VfInfo> {
+        let mut vfs = self.vfs.lock();
+        let record = vfs.get(vf)?;
+        // A trusted VF may change its address without our being told.
+        if let Some(info) = record.info.filter(|info| info.trust == 0) {
+            return Ok(info);
+        }
+        let info = cmd::vf::query(self, vf)?;
+        record.info = Some(info);
+        Ok(info)
+    }
+
+    /// Statistics of a VF, at most [`STATS_AGE_MS`] old.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: no such VF; what the device says.
+    pub(crate) fn vf_stats(self: &Arc<Self>, vf: u16) -> Result<VportStats> {
+        let mut vfs = self.vfs.lock();
+        let record = vfs.get(vf)?;
+        let now = time::now_ms();
+        if record.stats_at == 0 || now.wrapping_sub(record.stats_at) > STATS_AGE_MS {
+            record.stats = cmd::vf::stats(self, vf)?;
+            record.stats_at = now;
+        }
+        Ok(record.stats)
+    }
+}
+
+/// Why a VF could not be set.
+#[derive(Clone, Copy)]
+pub(crate) enum VfError {
+    /// There is no VF of that number.
+    NoSuchVf,
+    /// The device refused, or could not be asked.
+    Command(CommandError),
+}
+
+impl From<VfError> for Error {
+    fn from(error: VfError) -> Self {
+        match error {
+            VfError::NoSuchVf => EINVAL,
+            VfError::Command(error) => error.into(),
+        }
+    }
+}
+
+/// `old` with the fields that `new` means replaced.
+fn merge(old: &VfConfig, new: &VfConfig) -> VfConfig {
+    let mut out = *old;
+    out.fields |= new.fields;
+    let set = |field: u32| new.fields & field != 0;
+    if set(vf_fields::LINK) {
+        out.link = new.link;
+    }
+    if set(vf_fields::SPOOF_CHECK) {
+        out.spoof_check = new.spoof_check;
+    }
+    if set(vf_fields::TRUST) {
+        out.trust = new.trust;
+    }
+    if set(vf_fields::MAC) {
+        out.mac = new.mac;
+    }
+    if set(vf_fields::VLAN) {
+        out.vlan = new.vlan;
+        out.qos = new.qos;
+        out.vlan_proto = new.vlan_proto;
+    }
+    if set(vf_fields::VECTORS) {
+        out.vectors = new.vectors;
+    }
+    if set(vf_fields::RATE) {
+        out.rate_min = new.rate_min;
+        out.rate_max = new.rate_max;
+    }
+    if set(vf_fields::PORT) {
+        out.port = new.port;
+    }
+    out
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What `ip link set dev <pf> vf N ...` asks, as commands. RTNL is held by the caller; a refusal is logged with its reason,
+//! since these operations have no extack.
+
+use crate::{
+    device::Device,
+    sriov::VfError, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use oxnic_abi::vf::{vf_fields, VfConfig, VfLink};
+
+/// The TPID that a VLAN of a VF has unless another is named.
+const DEFAULT_TPID: u16 = 0x8100;
+
+fn set(device: &Arc<Device>, vf: u16, config: VfConfig) -> Result {
+    device.set_vf(vf, &config).map_err(|error| {
+        if let VfError::Command(error) = error {
+            dev_err!(device.binding(), "VF {}: {}\n", vf, error);
+        }
+        Error::from(error)
+    })
+}
+
+/// Gives VF `vf` an address that it cannot change; all zero: it may choose.
+///
+/// # Errors
+///
+/// `EINVAL`: no such VF, or a multicast address; what the device says.
+pub(crate) fn set_mac(device: &Arc<Device>, vf: u16, mac: [u8; 6]) -> Result {
+    set(device, vf, VfConfig { fields: vf_fields::MAC, mac, ..VfConfig::ZERO })
+}
+
+/// Puts VF `vf` into a VLAN that it does not see; 0: takes it out. `protocol` is the TPID in CPU order.
+///
+/// # Errors
+///
+/// `EINVAL`: no such VF, or a value out of range; `EPROTONOSUPPORT`: another TPID; what the device says.
+pub(crate) fn set_vlan(device: &Arc<Device>, vf: u16, vlan: u16, qos: u8, protocol: u16) -> Result {
+    if !matches!(protocol, 0x8100 | 0x88a8) {
+        return Err(EPROTONOSUPPORT);
+    }
+    if vlan > 4094 || qos > 7 {
+        return Err(EINVAL);
+    }
+    let protocol = if vlan == 0 { DEFAULT_TPID } else { protocol };
+    set(device, vf, VfConfig { fields: vf_fields::VLAN, vlan, qos, vlan_proto: protocol, ..VfConfig::ZERO })
+}
+
+/// Bounds what VF `vf` may send, in Mbit/s; 0: not at all bounded.
+///
+/// # Errors
+///
+/// `EINVAL`: no such VF, or the least is over the highest; what the device says.
+pub(crate) fn set_rate(device: &Arc<Device>, vf: u16, min: u32, max: u32) -> Result {
+    if max != 0 && min > max {
+        return Err(EINVAL);
+    }
+    set(device, vf, VfConfig { fields: vf_fields::RATE, rate_min: min, rate_max: max, ..VfConfig::ZERO })
+}
+
+/// Whether source addresses of VF `vf` are checked.
+///
+/// # Errors
+///
+/// `EINVAL`: no such VF; what the device says.
+pub(crate) fn set_spoof_check(device: &Arc<Device>, vf: u16, on: bool) -> Result {
+    set(device, vf, VfConfig { fields: vf_fields::SPOOF_CHECK, spoof_check: on.into(), ..VfConfig::ZERO })
+}
+
+/// Whether VF `vf` may be promiscuous and change its address.
+///
+/// # Errors
+///
+/// `EINVAL`: no such VF; what the device says.
+pub(crate) fn set_trust(device: &Arc<Device>, vf: u16, on: bool) -> Result {
+    set(device, vf, VfConfig { fields: vf_fields::TRUST, trust: on.into(), ..VfConfig::ZERO })
+}
+
+/// What VF `vf` sees as its link.
+///
+/// # Errors
+///
+/// `EINVAL`: no such VF; what the device says.
+pub(crate) fn set_link(device: &Arc<Device>, vf: u16, link: VfLink) -> Result {
+    set(device, vf, VfConfig { fields: vf_fields::LINK, link, ..VfConfig::ZERO })
+}
+
+/// How many MSI-X vectors VF `vf` has; 0: the default number. No driver is bound to it.
+///
+/// # Errors
+///
+/// `EINVAL`: no such VF, or out of range; `ENOSPC`: not so many are left; what the device says.
+pub(crate) fn set_vectors(device: &Arc<Device>, vf: u16, vectors: u32) -> Result {
+    let caps = device.caps();
+    let vectors = if vectors == 0 { caps.vf_vectors_default } else { u16::try_from(vectors)? };
+    set(device, vf, VfConfig { fields: vf_fields::VECTORS, vectors, ..VfConfig::ZERO })
+}
