@@ -130,7 +130,7 @@ pub mod features {
     pub const RX_VLAN: u64 = 1 << 7;
     /// 802.1Q filter on receive.
     pub const RX_VLAN_FILTER: u64 = 1 << 8;
-    /// 802.1ad tag insertion.
+    /// 802.1ad tag insertion and removal.
     pub const TX_STAG: u64 = 1 << 9;
     /// Receive hashing.
     pub const RSS: u64 = 1 << 10;
@@ -138,7 +138,7 @@ pub mod features {
     pub const RX_SCATTER: u64 = 1 << 11;
     /// Statistics by DMA.
     pub const STATS_DMA: u64 = 1 << 12;
-    /// Frames with a wrong checksum or other fault can be received on demand (`rx-all`).
+    /// Frames with wrong lengths can be received on demand (`rx-all`). Those with a wrong checksum always are, and marked.
     pub const RX_ALL: u64 = 1 << 13;
     /// What the function sends to itself can be looped back (`loopback`).
     pub const LOOPBACK: u64 = 1 << 14;
@@ -146,7 +146,7 @@ pub mod features {
     pub const SHADOW_DOORBELLS: u64 = 1 << 15;
     /// Reserved: time stamps.
     pub const TIMESTAMP: u64 = 1 << 16;
-    /// Symmetric hashing (`symmetric-xor`).
+    /// Symmetric hashing, both forms of [`crate::rss::hash_input`].
     pub const RSS_SYMMETRIC: u64 = 1 << 17;
 }
 

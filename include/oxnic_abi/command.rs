@@ -73,7 +73,7 @@ wire! {
         0: result: [u64; 2],
         /// With an error: why.
         16: qualifier: Qualifier,
-        /// Bytes that the whole answer has; may be more than the buffer held. In units of 8 bytes.
+        /// Length of the whole answer in units of 8 bytes, rounded up; may be more than the buffer held.
         18: length: u16,
         /// Of the submission.
         24: id: u16,

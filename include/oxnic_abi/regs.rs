@@ -6,7 +6,7 @@
 //! long it is and where the next one starts, so that a driver finds what it knows and steps over what it does not.
 //! Registers are read and written as aligned 32-bit words; 64-bit registers are two words, low first, and take effect only
 //! when [`control::DRIVER_OK`] is written. No register has a side effect on reading, and none is read on a hot path.
-//! A function that is gone reads as all ones; no register below ever holds all ones.
+//! A function that is gone reads as all ones; no read-only register below ever holds all ones.
 
 crate::wire! {
     /// First 8 bytes of every block.
@@ -183,7 +183,7 @@ crate::open_enum! {
         DMA = 4: "DMA fault on a control ring",
         /// A doorbell named an index that is out of range.
         DOORBELL = 5: "doorbell index out of range",
-        /// The event ring was not consumed.
+        /// The event ring was not consumed in time; a warning in the health block, never a reason to halt.
         EVENT_OVERRUN = 6: "event ring overrun",
         /// Halted by the device's operator.
         OPERATOR = 7: "halted by the operator",

@@ -93,7 +93,7 @@ pub mod tx_flags {
     pub const TSO: u16 = 1 << 8;
     /// Context: cut the UDP payload into datagrams of `mss` bytes; lengths and checksums are made by the device.
     pub const USO: u16 = 1 << 9;
-    /// Context: `destination` is valid.
+    /// Context: `destination` is valid. Needs [`crate::caps::privilege::ESWITCH`].
     pub const DESTINATION: u16 = 1 << 10;
     /// Context, with TSO: keep the IPv4 identification of all segments as it is.
     pub const FIXED_ID: u16 = 1 << 11;

@@ -25,7 +25,7 @@ wire! {
         4: keys: u16,
         /// What happens.
         6: action: SteeringAction,
-        /// With QUEUE: receive queue of the vport. With CONTEXT: hashing context. With both: added to what the table gives.
+        /// With QUEUE: receive queue of the vport. With CONTEXT: added to the queue that the context's table gives.
         8: queue: u16,
         /// With CONTEXT: hashing context.
         10: context: u16,
