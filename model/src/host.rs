@@ -8,6 +8,7 @@
 //!
 //! Everything runs on one thread per device, so nothing here takes a lock.
 
+use oxnic_abi::pci;
 use serde_json::Value;
 use std::fmt;
 
@@ -150,15 +151,11 @@ pub trait NicCore {
     fn control(&mut self, host: &mut dyn Host, request: &Value) -> Option<Result<Value, String>>;
 }
 
-/// Most MSI-X vectors that a function can have: its table fills the first half of BAR4.
-pub const MAX_VECTORS: u16 = 512;
+/// Most MSI-X vectors that a function can have: its table fills BAR4 up to the pending bits.
+pub const MAX_VECTORS: u16 = pci::MSIX_VECTORS_MAX;
 /// Most VFs of a device.
-pub const MAX_VFS: u16 = 128;
+pub const MAX_VFS: u16 = pci::VFS_MAX;
 /// Most wire ports of a device.
-pub const MAX_PORTS: u8 = 4;
+pub const MAX_PORTS: u8 = pci::PORTS_MAX;
 /// Longest frame that a wire carries, in bytes, without FCS.
 pub const MAX_FRAME: usize = 16 << 10;
-/// Size of BAR0 and of BAR2 of the PF, in bytes.
-pub const PF_BAR_SIZE: u64 = 64 << 10;
-/// Size of BAR0 and of BAR2 of each VF, in bytes.
-pub const VF_BAR_SIZE: u64 = 16 << 10;

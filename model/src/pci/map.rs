@@ -5,7 +5,8 @@
 use super::msix::MSIX_BAR_SIZE;
 use super::physical::Physical;
 use super::root_port::RootPort;
-use crate::host::{Function, PF_BAR_SIZE, VF_BAR_SIZE};
+use crate::host::Function;
+use oxnic_abi::pci::{PF_DOORBELLS_SIZE, PF_REGISTERS_SIZE, VF_DOORBELLS_SIZE, VF_REGISTERS_SIZE};
 
 /// The BARs of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,8 @@ pub struct Place {
 }
 
 const BARS: [Bar; 3] = [Bar::Registers, Bar::Doorbells, Bar::Msix];
-const PF_SIZES: [u64; 3] = [PF_BAR_SIZE, PF_BAR_SIZE, MSIX_BAR_SIZE];
-const VF_SIZES: [u64; 3] = [VF_BAR_SIZE, VF_BAR_SIZE, MSIX_BAR_SIZE];
+const PF_SIZES: [u64; 3] = [PF_REGISTERS_SIZE, PF_DOORBELLS_SIZE, MSIX_BAR_SIZE];
+const VF_SIZES: [u64; 3] = [VF_REGISTERS_SIZE, VF_DOORBELLS_SIZE, MSIX_BAR_SIZE];
 
 /// The memory map below the root port.
 #[derive(Clone, Debug, Default)]
@@ -132,13 +133,13 @@ mod tests {
 
     #[test]
     fn an_access_across_two_vfs_belongs_to_neither() {
-        assert_eq!(map(2, 14).decode(VF[0] + VF_BAR_SIZE - 4, 8), None);
+        assert_eq!(map(2, 14).decode(VF[0] + VF_REGISTERS_SIZE - 4, 8), None);
     }
 
     #[test]
     fn a_larger_page_spreads_the_vfs() {
         let map = map(2, 16);
-        assert_eq!(map.decode(VF[0] + VF_BAR_SIZE, 4), None);
+        assert_eq!(map.decode(VF[0] + VF_REGISTERS_SIZE, 4), None);
         assert_eq!(
             map.decode(VF[0] + (1 << 16), 4).map(|place| place.function),
             Some(Function::Vf(1))
@@ -159,7 +160,7 @@ mod tests {
             let map = map(count, 14);
             let mut all = vec![(Function::Pf, PF, PF_SIZES)];
             for vf in 0..count {
-                all.push((Function::Vf(vf as u16), VF.map(|base| base + vf * VF_BAR_SIZE), VF_SIZES));
+                all.push((Function::Vf(vf as u16), VF.map(|base| base + vf * VF_REGISTERS_SIZE), VF_SIZES));
             }
             let found = all.iter().find_map(|(function, bases, sizes)| {
                 (0..3).find_map(|index| {

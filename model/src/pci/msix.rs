@@ -3,15 +3,16 @@
 //!
 //! ```text
 //! BAR4   0x0000  table, 16 bytes a vector: address low, address high, data, control (bit 0 = masked)
-//!        0x2000  pending bits, one a vector, read only
+//!        0x3000  pending bits, one a vector, read only
 //! ```
 
 use crate::host::MAX_VECTORS;
+use oxnic_abi::pci;
 
 /// Size of BAR4 of every function, in bytes.
-pub const MSIX_BAR_SIZE: u64 = 16 << 10;
+pub const MSIX_BAR_SIZE: u64 = pci::MSIX_SIZE;
 /// Where in BAR4 the pending bits start.
-pub const PENDING_OFFSET: u64 = 0x2000;
+pub const PENDING_OFFSET: u64 = pci::MSIX_PBA_OFFSET;
 /// Message control: MSI-X enable.
 pub const CONTROL_ENABLE: u16 = 1 << 15;
 /// Message control: all vectors masked.
@@ -190,8 +191,9 @@ mod tests {
     #[test]
     fn a_vector_becomes_its_message() {
         let mut msix = set_up(MAX_VECTORS);
-        assert_eq!(msix.raise(511), Raised::Message(message(511)));
-        assert_eq!(msix.raise(512), Raised::Dropped);
+        let last = MAX_VECTORS - 1;
+        assert_eq!(msix.raise(last), Raised::Message(message(last)));
+        assert_eq!(msix.raise(MAX_VECTORS), Raised::Dropped);
     }
 
     #[test]
@@ -301,7 +303,7 @@ mod tests {
 
         /// No access panics, wherever it points.
         #[test]
-        fn any_access_is_harmless(offset in 0..MSIX_BAR_SIZE, data in prop::collection::vec(any::<u8>(), 0..64), vectors in 0u16..600) {
+        fn any_access_is_harmless(offset in 0..MSIX_BAR_SIZE, data in prop::collection::vec(any::<u8>(), 0..64), vectors in 0u16..900) {
             let mut msix = Msix::new(vectors);
             msix.set_control(CONTROL_ENABLE, true, &mut Vec::new());
             msix.write(offset, &data, &mut Vec::new());

@@ -8,15 +8,15 @@ use super::pcie::{
     self, COMMAND, COMMAND_MASTER, COMMAND_MEMORY, COMMAND_WRITABLE, DEVICE_CONTROL,
     DEVICE_CONTROL_FLR, Kind, PM_CONTROL,
 };
-use crate::host::{MAX_VFS, PF_BAR_SIZE, VF_BAR_SIZE};
+use crate::host::MAX_VFS;
+use oxnic_abi::pci::{
+    CLASS, PF_DEVICE_ID, PF_DOORBELLS_SIZE, PF_REGISTERS_SIZE, VENDOR_ID, VF_DEVICE_ID,
+    VF_DOORBELLS_SIZE, VF_REGISTERS_SIZE,
+};
 use std::sync::Arc;
 
-/// PCI vendor id of PF, VF and root port.
-pub const VENDOR: u16 = 0x6F78;
-const PF_DEVICE: u16 = 0x0001;
-const VF_DEVICE: u16 = 0x0002;
-/// Network controller, Ethernet; revision 1.
-pub(super) const CLASS_AND_REVISION: u32 = 0x0200_0001;
+/// Class code and revision 1.
+pub(super) const CLASS_AND_REVISION: u32 = CLASS << 8 | 1;
 /// Where a function's MSI-X capability lies.
 pub(super) const MSIX: usize = 0x70;
 /// Message control word of MSI-X.
@@ -36,6 +36,9 @@ const SRIOV_ENABLE: u16 = 1 << 0;
 const SRIOV_MEMORY: u16 = 1 << 3;
 const SRIOV_CONTROL_WRITABLE: u32 = 0x19; // enable, memory space enable, ARI capable hierarchy
 const SERIAL: usize = 0x1A0;
+
+// All BARs of a VF have one size, so that one stride serves them all.
+const _: () = assert!(VF_REGISTERS_SIZE == VF_DOORBELLS_SIZE && VF_REGISTERS_SIZE == MSIX_BAR_SIZE);
 
 /// A function number's distance from the PF of the first VF, and from each VF to the next.
 pub(super) const VF_OFFSET: u16 = 1;
@@ -80,16 +83,16 @@ impl Physical {
         let msix = Msix::new(vectors);
         let mut layout = Layout::new();
         layout
-            .u16(0x00, VENDOR)
-            .u16(0x02, PF_DEVICE)
+            .u16(0x00, VENDOR_ID)
+            .u16(0x02, PF_DEVICE_ID)
             .writable(COMMAND, COMMAND_WRITABLE)
             .u32(0x08, CLASS_AND_REVISION)
             .writable(0x0C, 0xFF) // cache line size
-            .bar64(0x10, PF_BAR_SIZE)
-            .bar64(0x18, PF_BAR_SIZE)
+            .bar64(0x10, PF_REGISTERS_SIZE)
+            .bar64(0x18, PF_DOORBELLS_SIZE)
             .bar64(0x20, MSIX_BAR_SIZE)
-            .u16(0x2C, VENDOR)
-            .u16(0x2E, PF_DEVICE)
+            .u16(0x2C, VENDOR_ID)
+            .u16(0x2E, PF_DEVICE_ID)
             .writable(0x3C, 0xFF); // interrupt line: a scratch byte
         pcie::add_power_management(&mut layout);
         add_msix(&mut layout, msix.vectors());
@@ -168,7 +171,7 @@ impl Physical {
     /// Distance between the same BAR of two neighbouring VFs: its size, but at least a system page.
     pub fn vf_stride(&self) -> u64 {
         let page_size = self.config.u32(SRIOV_PAGE_SIZE);
-        VF_BAR_SIZE.max(4096 << page_size.trailing_zeros().min(10))
+        VF_REGISTERS_SIZE.max(4096 << page_size.trailing_zeros().min(10))
     }
 
     /// Number of VFs that VF enable makes.
@@ -221,12 +224,12 @@ fn add_sriov(layout: &mut Layout, total_vfs: u16) {
         .writable(SRIOV_NUM_VFS, 0xFFFF)
         .u16(SRIOV + 0x14, VF_OFFSET)
         .u16(SRIOV + 0x16, 1) // stride
-        .u16(SRIOV + 0x1A, VF_DEVICE)
+        .u16(SRIOV + 0x1A, VF_DEVICE_ID)
         .u32(SRIOV + 0x1C, SRIOV_PAGE_SIZES)
         .u32(SRIOV_PAGE_SIZE, 1)
         .writable(SRIOV_PAGE_SIZE, u32::MAX)
-        .bar64(SRIOV_BARS, VF_BAR_SIZE)
-        .bar64(SRIOV_BARS + 8, VF_BAR_SIZE)
+        .bar64(SRIOV_BARS, VF_REGISTERS_SIZE)
+        .bar64(SRIOV_BARS + 8, VF_DOORBELLS_SIZE)
         .bar64(SRIOV_BARS + 16, MSIX_BAR_SIZE);
 }
 

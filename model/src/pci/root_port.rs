@@ -12,8 +12,10 @@ use super::pcie::{
     DEVICE_CONTROL_2_ARI, Kind, LINK_CONTROL, LINK_CONTROL_DISABLE, LINK_STATUS,
     LINK_STATUS_ACTIVE, SLOT_CONTROL, SLOT_STATUS,
 };
+use oxnic_abi::pci::VENDOR_ID;
 use std::sync::Arc;
 
+const ROOT_PORT_DEVICE: u16 = 0x0003;
 const PRIMARY_BUS: usize = 0x18;
 const SECONDARY_BUS: usize = 0x19;
 const MEMORY_WINDOW: usize = 0x20;
@@ -71,7 +73,8 @@ impl RootPort {
     pub fn new() -> Self {
         let mut layout = Layout::new();
         layout
-            .u32(0x00, 0x0003_6F78)
+            .u16(0x00, VENDOR_ID)
+            .u16(0x02, ROOT_PORT_DEVICE)
             .writable(COMMAND, COMMAND_WRITABLE)
             .u32(0x08, 0x0604_0000)
             .u16(0x0E, 1)

@@ -5,7 +5,8 @@ use super::aer::Severity;
 use super::hierarchy::{Effect, Hierarchy, Identity, Window};
 use super::map::{Bar, Place};
 use super::pcie::PCIE;
-use crate::host::{Function, VF_BAR_SIZE};
+use crate::host::Function;
+use oxnic_abi::pci::VF_REGISTERS_SIZE;
 use proptest::prelude::*;
 
 const MEMORY64: u64 = 0x38_0000_0000;
@@ -112,7 +113,7 @@ fn vfs_come_and_go_with_vf_enable() {
     assert_eq!(guest.read16(1, 128, 0x2C), 0x6F78);
     assert_eq!(guest.read32(1, 129, 0x2C), u32::MAX);
     assert_eq!(guest.read32(1, 1, 0), u32::MAX);
-    let last = VF_BARS[2] + 127 * VF_BAR_SIZE;
+    let last = VF_BARS[2] + 127 * VF_REGISTERS_SIZE;
     assert_eq!(
         guest.decode(last + 16),
         Some((Function::Vf(127), Bar::Msix, 16))

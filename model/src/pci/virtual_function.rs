@@ -6,7 +6,8 @@
 use super::config::{ConfigSpace, Layout};
 use super::msix::{Message, Msix};
 use super::pcie::{self, COMMAND, COMMAND_MASTER, Kind};
-use super::physical::{CLASS_AND_REVISION, MSIX_CONTROL, VENDOR, add_ari, add_msix, writes_flr};
+use super::physical::{CLASS_AND_REVISION, MSIX_CONTROL, add_ari, add_msix, writes_flr};
+use oxnic_abi::pci::{VENDOR_ID, VF_DEVICE_ID};
 use std::sync::Arc;
 
 const ARI: usize = 0x100;
@@ -19,8 +20,8 @@ pub fn vf_layout() -> Arc<Layout> {
         .u32(0x00, u32::MAX)
         .writable(COMMAND, u32::from(COMMAND_MASTER))
         .u32(0x08, CLASS_AND_REVISION)
-        .u16(0x2C, VENDOR)
-        .u16(0x2E, 0x0002);
+        .u16(0x2C, VENDOR_ID)
+        .u16(0x2E, VF_DEVICE_ID);
     add_msix(&mut layout, 1);
     pcie::add_pcie(&mut layout, Kind::Endpoint { physical: false });
     add_ari(&mut layout, ARI);
