@@ -150,7 +150,7 @@ impl Connection {
     ///
     /// # Errors
     /// The stream is no vfio-user.
-    pub fn next(&mut self) -> Result<Option<Received>, ConnectionError> {
+    pub fn take_message(&mut self) -> Result<Option<Received>, ConnectionError> {
         let unread = &self.input[self.taken..self.filled];
         let Some(header) = Header::parse(unread) else {
             return Ok(None);
@@ -287,7 +287,7 @@ mod tests {
             connection.fill().unwrap();
         }
         let mut counts = Vec::new();
-        while let Some(received) = connection.next().unwrap() {
+        while let Some(received) = connection.take_message().unwrap() {
             counts.push((received.header.id, received.fds.len()));
         }
         assert_eq!(counts, [(1, 0), (2, 1), (3, 0), (4, 1), (5, 0)]);
@@ -298,11 +298,11 @@ mod tests {
         let (mut client, mut connection) = pair();
         let bytes = message(7, &[9; 100]);
         for piece in bytes.chunks(11) {
-            assert!(connection.next().unwrap().is_none());
+            assert!(connection.take_message().unwrap().is_none());
             client.write_all(piece).unwrap();
             connection.fill().unwrap();
         }
-        assert_eq!(connection.next().unwrap().unwrap().body, [9; 100]);
+        assert_eq!(connection.take_message().unwrap().unwrap().body, [9; 100]);
         drop(client);
         assert!(matches!(connection.fill(), Err(ConnectionError::Closed)));
     }
@@ -316,7 +316,7 @@ mod tests {
             client.write_all(&bytes).unwrap();
             connection.fill().unwrap();
             assert!(matches!(
-                connection.next(),
+                connection.take_message(),
                 Err(ConnectionError::Size(wrong)) if wrong == size
             ));
         }
@@ -333,9 +333,8 @@ mod tests {
         assert!(connection.is_blocked());
         let mut bytes = vec![0; 36];
         for id in 0..count {
-            while connection.is_blocked() && id % 100 == 0 {
+            if connection.is_blocked() && id % 100 == 0 {
                 connection.flush().unwrap();
-                break;
             }
             client.read_exact(&mut bytes).unwrap();
             assert_eq!(Header::parse(&bytes).unwrap().id, id);

@@ -92,7 +92,7 @@ impl Session {
         let mut messages = 0;
         loop {
             let more = self.connection.fill()?;
-            while let Some(received) = self.connection.next()? {
+            while let Some(received) = self.connection.take_message()? {
                 messages += 1;
                 self.handle(received, backend);
             }

@@ -201,7 +201,7 @@ impl Wire {
     pub fn deadline(&self) -> Option<u64> {
         match &self.far_end {
             FarEnd::Stream(stream) => stream.deadline(),
-            FarEnd::Loopback(frames) => (frames.len() > 0).then_some(0),
+            FarEnd::Loopback(frames) => (!frames.is_empty()).then_some(0),
             FarEnd::Replay(replay) => replay.deadline(),
             FarEnd::Nothing => None,
         }
