@@ -40,10 +40,11 @@ class MachineError(Exception):
 
 @dataclass
 class Outcome:
-    """status: of the script, or None if it did not end by itself; reason: then, why."""
+    """status: of the script, or None if it did not end by itself; reason: then, why; timed_out: it took too long."""
 
     status: int | None
     reason: str = ""
+    timed_out: bool = False
 
 
 class Machine:
@@ -294,7 +295,7 @@ class Machine:
         if self.why_dead():
             return Outcome(None, self.why_dead())
         self._stop_script(ended)
-        return Outcome(None, f"it did not end within {seconds:.0f} s")
+        return Outcome(None, f"it did not end within {seconds:.0f} s (what was blocked is in console.log)", True)
 
     def _stop_script(self, ended):
         """Time is up: the kernel log gets what every task is doing, then the script is ended."""

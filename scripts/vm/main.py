@@ -95,6 +95,8 @@ def main(arguments):
         if not os.path.isfile(script):
             raise options.UsageError(f"SCRIPT={script}: there is no such file")
     if mode == "--shell":
+        if not Terminal.is_there():
+            raise options.UsageError("a shell needs a terminal; to run commands from a file: make vm SCRIPT=<file>")
         return run_shell(wanted)
     if not rest:
         raise options.UsageError("give a script to run: make vm SCRIPT=<file> (see scripts/vm/vm --help)")

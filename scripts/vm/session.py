@@ -41,6 +41,7 @@ class Result:
     script: str
     status: int | None = 0
     reason: str = ""
+    timed_out: bool = False
     seconds: float = 0.0
     splats: list = field(default_factory=list)
     unmet: list = field(default_factory=list)
@@ -53,13 +54,9 @@ class Result:
     @property
     def code(self):
         """One exit status for all of it."""
-        if self.status:
-            return self.status
-        if self.bad_log:
-            return SPLAT_STATUS
-        if self.status is None:
-            return TIMEOUT_STATUS if self.reason.startswith("it did not end") else SPLAT_STATUS
-        return 0
+        if self.timed_out:
+            return TIMEOUT_STATUS
+        return self.status or (SPLAT_STATUS if self.bad_log or self.status is None else 0)
 
     def complaints(self):
         """What is wrong besides the status, as texts to print."""
@@ -127,8 +124,10 @@ class Session:
             command.insert(0, "bash")
         start = time.monotonic()
         number, outcome = machine.run(command, on_stdout, on_stderr, self.wanted.timeout)
-        result = Result(argv[0], outcome.status, outcome.reason, time.monotonic() - start)
-        text = machine.log.take_to(f"oxnic-vm: end {number}.", 5, machine.alive)
+        result = Result(argv[0], outcome.status, outcome.reason, outcome.timed_out, time.monotonic() - start)
+        # The dump that a hanging script gets would read like one splat after the other.
+        last = "dump." if outcome.timed_out else f"end {number}."
+        text = machine.log.take_to(f"oxnic-vm: {last}", 5, machine.alive)
         result.splats, result.unmet = splat.judge(text)
         return self._done(result)
 

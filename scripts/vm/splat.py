@@ -123,16 +123,16 @@ def end_of(lines, start):
 def scan(text):
     """All splats in the text, in order."""
     lines = read_lines(text)
-    splats, place = [], 0
+    splats, place, shown = [], 0, 0
     while place < len(lines):
         kind = kind_of(lines[place].text)
         if kind is None:
             place += 1
             continue
         end = end_of(lines, place)
-        first = max(0, place - CONTEXT)
+        first = max(shown, place - CONTEXT)
         splats.append(Splat(kind, lines[place].text, [line.raw for line in lines[first:end]]))
-        place = end
+        place = shown = end
     return splats
 
 

@@ -20,24 +20,22 @@ class Terminal:
         self.input, self.output = sys.stdin.fileno(), sys.stdout.fileno()
         self.saved = None
 
+    @staticmethod
+    def is_there():
+        return sys.stdin.isatty() and sys.stdout.isatty()
+
     def __enter__(self):
-        if os.isatty(self.input):
-            self.saved = termios.tcgetattr(self.input)
-            tty.setraw(self.input)
-            signal.signal(signal.SIGWINCH, self._resized)
+        self.saved = termios.tcgetattr(self.input)
+        tty.setraw(self.input)
+        signal.signal(signal.SIGWINCH, self._resized)
         selector = self.machine.selector
         selector.register(self.port, selectors.EVENT_READ, self._from_guest)
-        try:
-            selector.register(self.input, selectors.EVENT_READ, self._from_user)
-        except PermissionError:  # a plain file cannot be waited for: it is all there
-            while self._from_user(last=True):
-                pass
+        selector.register(self.input, selectors.EVENT_READ, self._from_user)
         return self
 
     def __exit__(self, *_):
-        if self.saved is not None:
-            signal.signal(signal.SIGWINCH, signal.SIG_DFL)
-            termios.tcsetattr(self.input, termios.TCSADRAIN, self.saved)
+        signal.signal(signal.SIGWINCH, signal.SIG_DFL)
+        termios.tcsetattr(self.input, termios.TCSADRAIN, self.saved)
 
     def size(self):
         """Rows and columns."""
@@ -55,9 +53,8 @@ class Terminal:
         if data:
             os.write(self.output, data)
 
-    def _from_user(self, last=False):
+    def _from_user(self):
         data = os.read(self.input, 4096)
         self.port.write(data or END_OF_INPUT)
-        if not data and not last:
+        if not data:
             self.machine.selector.unregister(self.input)
-        return bool(data)

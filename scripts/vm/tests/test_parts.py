@@ -158,7 +158,7 @@ class Codes(unittest.TestCase):
         self.assertEqual(Result("a", status=0).code, 0)
         self.assertEqual(Result("a", status=7, trouble=["x"]).code, 7)
         self.assertEqual(Result("a", status=0, unmet=["x"]).code, 99)
-        self.assertEqual(Result("a", status=None, reason="it did not end within 5 s").code, 124)
+        self.assertEqual(Result("a", status=None, timed_out=True, splats=["x"]).code, 124)
         self.assertEqual(Result("a", status=None, reason="the guest crashed").code, 99)
 
 
