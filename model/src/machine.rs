@@ -8,7 +8,7 @@
 use crate::board::Board;
 use crate::chaos::{Chaos, ChaosHost, Operation};
 use crate::control::Control;
-use crate::host::{Function, Host, NicCore};
+use crate::host::{Function, Host, MAX_PORTS, NicCore};
 use crate::pci::hierarchy::{Effect, Window};
 use crate::pci::map::{Bar, Place};
 use crate::pci::vmd::{CONFIG_WINDOW_SIZE, MEMORY32_SIZE, MEMORY64_SIZE, VMD_CONFIG_SIZE};
@@ -185,6 +185,13 @@ impl Backend for Device {
     }
 }
 
+/// Who has something for the device.
+struct Ready {
+    client: bool,
+    wires: [bool; MAX_PORTS as usize],
+    control: bool,
+}
+
 /// A device, its client and the loop that serves both.
 pub struct Machine {
     device: Device,
@@ -220,22 +227,21 @@ impl Machine {
     pub fn run(&mut self) -> io::Result<()> {
         let mut deadline = Some(0);
         loop {
-            self.wait(deadline)?;
-            if !self.serve_client() && self.once {
+            let ready = self.wait(deadline)?;
+            if ready.client && !self.serve_client() && self.once {
                 return Ok(());
             }
-            let wires_busy = self.serve_wires();
-            self.serve_control();
-            deadline = self.device.with_core(|core, host| core.poll(host));
-            if wires_busy {
-                deadline = Some(0);
+            self.serve_wires(&ready);
+            if ready.control {
+                self.serve_control();
             }
+            deadline = self.device.with_core(|core, host| core.poll(host));
             self.send();
         }
     }
 
-    /// Waits for something to do, at most until `deadline` or a wire's.
-    fn wait(&self, deadline: Option<u64>) -> io::Result<()> {
+    /// Waits for something to do, at most until `deadline` or a wire's, and says what it is.
+    fn wait(&self, deadline: Option<u64>) -> io::Result<Ready> {
         let board = &self.device.board;
         let deadline = board
             .wires
@@ -258,14 +264,27 @@ impl Machine {
             }
             Some(session) => PollFd::new(session.connection(), PollFlags::IN),
         });
-        fds.extend(board.wires.iter().filter_map(|wire| wire.poll_fd()));
+        let mut places = [None; MAX_PORTS as usize];
+        for (wire, place) in board.wires.iter().zip(&mut places) {
+            if let Some(fd) = wire.poll_fd() {
+                *place = Some(fds.len());
+                fds.push(fd);
+            }
+        }
+        let control = fds.len();
         if let Some(control) = &self.control {
             fds.extend(control.poll_fds());
         }
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
+        let has_event = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        Ok(Ready {
+            client: has_event(&fds[0]),
+            wires: places.map(|place| place.is_some_and(|place| has_event(&fds[place]))),
+            control: fds[control..].iter().any(has_event),
+        })
     }
 
     /// Takes a client or serves the one there is; false when it has gone.
@@ -286,21 +305,26 @@ impl Machine {
         }
     }
 
-    /// Hands to the core what has arrived on the wires. Returns whether there is more.
-    fn serve_wires(&mut self) -> bool {
-        let mut busy = false;
+    /// Hands to the core what has arrived on the wires, and which carriers have come or gone.
+    fn serve_wires(&mut self, ready: &Ready) {
         for port in 0..self.device.board.wires.len() {
             let board = &mut self.device.board;
             let now = board.now();
-            let before = board.carriers[port];
             let wire = &mut board.wires[port];
-            busy |= wire.receive(now, &mut self.frames);
+            let is_due = wire.deadline().is_some_and(|deadline| deadline <= now);
+            let has_frames = ready.wires[port] || is_due;
+            if has_frames {
+                wire.receive(now, &mut self.frames);
+            }
             let carrier = wire.has_carrier();
-            board.carriers[port] = carrier;
+            let changed = std::mem::replace(&mut board.carriers[port], carrier) != carrier;
             let port = port as u8;
-            if carrier != before {
+            if changed {
                 self.device
                     .with_core(|core, host| core.wire_carrier(host, port, carrier));
+            }
+            if !has_frames {
+                continue;
             }
             for frame in self.frames.iter() {
                 if !self.device.chaos.strikes(Operation::Receive, None) {
@@ -309,7 +333,6 @@ impl Machine {
                 }
             }
         }
-        busy
     }
 
     fn serve_control(&mut self) {

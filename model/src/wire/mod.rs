@@ -152,18 +152,15 @@ impl Wire {
         true
     }
 
-    /// Fills `frames` with what has arrived, and makes or breaks connections. Returns whether there may be more.
-    pub fn receive(&mut self, now: u64, frames: &mut Frames) -> bool {
+    /// Fills `frames` with what has arrived, and makes or breaks connections. What is left is there next time.
+    pub fn receive(&mut self, now: u64, frames: &mut Frames) {
         frames.clear();
-        let more = match &mut self.far_end {
+        match &mut self.far_end {
             FarEnd::Stream(stream) => stream.receive(now, frames),
-            FarEnd::Loopback(queue) => {
-                std::mem::swap(queue, frames);
-                false
-            }
+            FarEnd::Loopback(queue) => std::mem::swap(queue, frames),
             FarEnd::Replay(replay) => replay.receive(now, frames),
-            FarEnd::Nothing => false,
-        };
+            FarEnd::Nothing => {}
+        }
         if !self.plugged {
             self.counters.rx_unplugged += frames.len() as u64;
             frames.clear();
@@ -176,7 +173,6 @@ impl Wire {
                 capture.record(frame);
             }
         }
-        more
     }
 
     /// Hands to the far end what waits for it, and to the disk what was recorded.

@@ -61,12 +61,12 @@ impl Replay {
         self.rounds = if self.entries.is_empty() { 0 } else { times };
     }
 
-    /// Hands over the frames that are due. Returns whether more are.
-    pub fn receive(&mut self, now: u64, frames: &mut Frames) -> bool {
+    /// Hands over the frames that are due, as many as go into a batch.
+    pub fn receive(&mut self, now: u64, frames: &mut Frames) {
         while self.rounds > 0 && frames.len() < BATCH {
             let entry = &self.entries[self.next];
             if self.started.saturating_add(entry.after) > now {
-                return false;
+                return;
             }
             frames.push(&entry.frame);
             self.next += 1;
@@ -76,7 +76,6 @@ impl Replay {
                 self.rounds -= 1;
             }
         }
-        self.rounds > 0
     }
 
     /// When the next frame is due, in ns.

@@ -121,40 +121,29 @@ impl Stream {
         }
     }
 
-    /// Accepts or seeks a peer, then reads what it has sent. Returns whether there may be more.
-    pub fn receive(&mut self, now: u64, frames: &mut Frames) -> bool {
-        if self.peer.is_none() && !self.find_peer(now) {
-            return false;
+    /// Accepts or seeks a peer, then reads what it has sent.
+    pub fn receive(&mut self, now: u64, frames: &mut Frames) {
+        if self.peer.is_none() {
+            self.find_peer(now);
         }
-        let Some(peer) = &mut self.peer else {
-            return false;
-        };
-        let buffer = frames.buffer();
-        buffer.append(&mut self.partial);
-        let filled = buffer.len();
-        buffer.resize(filled + READ_SIZE, 0);
-        let result = peer.read(&mut buffer[filled..]);
-        buffer.truncate(filled + *result.as_ref().unwrap_or(&0));
-        let more = match result {
-            Ok(0) => {
-                self.disconnect("the peer has closed it");
-                false
-            }
-            Ok(count) => count == READ_SIZE,
-            Err(error) if is_transient(&error) => false,
-            Err(error) => {
-                self.disconnect(&error.to_string());
-                false
-            }
-        };
+        let Some(peer) = &mut self.peer else { return };
+        frames.append(&self.partial);
+        self.partial.clear();
+        let result = peer.read(frames.room(READ_SIZE));
+        frames.fill(*result.as_ref().unwrap_or(&0));
+        match result {
+            Ok(0) => self.disconnect("the peer has closed it"),
+            Ok(_) => {}
+            Err(error) if is_transient(&error) => {}
+            Err(error) => self.disconnect(&error.to_string()),
+        }
         match frames.split(MAX_STREAM_FRAME) {
-            Ok(end) => self.partial.extend_from_slice(&frames.buffer()[end..]),
+            Ok(end) => self.partial.extend_from_slice(frames.tail(end)),
             Err(len) => self.disconnect(&format!("a frame claims to be {len} bytes long")),
         }
         if self.peer.is_none() {
             self.partial.clear();
         }
-        more
     }
 
     /// What to wait for.
@@ -177,25 +166,23 @@ impl Stream {
         }
     }
 
-    fn find_peer(&mut self, now: u64) -> bool {
+    fn find_peer(&mut self, now: u64) {
         let found = match &mut self.origin {
             Origin::Listener(listener) => listener.accept().map(|(peer, _)| peer),
-            Origin::Peer { retry, .. } if now < *retry => return false,
+            Origin::Peer { retry, .. } if now < *retry => return,
             Origin::Peer { path, retry } => {
                 *retry = now + RETRY_NS;
                 UnixStream::connect(&*path)
             }
         };
-        let Ok(peer) = found else { return false };
+        let Ok(peer) = found else { return };
         if let Err(error) = peer.set_nonblocking(true) {
-            log::warn!("cannot use a wire's socket: {error}");
-            return false;
+            return log::warn!("cannot use a wire's socket: {error}");
         }
         // A smaller buffer than wished for is no failure.
         let _ = sockopt::set_socket_send_buffer_size(&peer, SOCKET_BUFFER);
         log::info!("wire connected");
         self.peer = Some(peer);
-        true
     }
 
     fn disconnect(&mut self, reason: &str) {
