@@ -40,7 +40,16 @@ pub struct Words {
     base: *mut u64,
     words: usize,
     address: u64,
-    binding: Binding,
+    owner: Owner,
+}
+
+/// Whose the memory is.
+enum Owner {
+    /// Coherent memory of this device.
+    Device(Binding),
+    /// Ordinary memory, for tests.
+    #[cfg(CONFIG_KUNIT)]
+    Memory(KVec<u64>),
 }
 
 // SAFETY: The memory belongs to `self` and is not tied to a task or CPU.
@@ -68,7 +77,7 @@ impl Words {
             return Err(ENOMEM);
         }
         // INVARIANT: As allocated.
-        Ok(Self { base: base.cast(), words, address, binding: binding.clone() })
+        Ok(Self { base: base.cast(), words, address, owner: Owner::Device(binding.clone()) })
     }
 
     /// Number of words.
@@ -112,9 +121,13 @@ impl Words {
 
 impl Drop for Words {
     fn drop(&mut self) {
-        // SAFETY: What `dma_alloc_coherent` gave for this device, given back once; the device is still bound.
-        unsafe {
-            bindings::dma_free_coherent(self.binding.raw_device(), self.words * 8, self.base.cast(), self.address)
+        match &mut self.owner {
+            // SAFETY: What `dma_alloc_coherent` gave for this device, given back once; the device is still bound.
+            Owner::Device(binding) => unsafe {
+                bindings::dma_free_coherent(binding.raw_device(), self.words * 8, self.base.cast(), self.address)
+            },
+            #[cfg(CONFIG_KUNIT)]
+            Owner::Memory(memory) => memory.clear(),
         }
     }
 }
@@ -190,5 +203,60 @@ impl<const W: usize> Ring<W> {
     /// Sets all entries to zero. The device must not be using the ring.
     pub fn clear(&self) {
         self.words.clear();
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kunit_tests(oxnic_kapi_dma)]
+mod tests {
+    use super::*;
+
+    fn words(count: usize) -> Result<Words> {
+        let mut memory = KVec::from_elem(0u64, count, GFP_KERNEL)?;
+        let base = memory.as_mut_ptr();
+        // INVARIANT: The vector does not grow, so its memory stays.
+        Ok(Words { base, words: count, address: 0x1000, owner: Owner::Memory(memory) })
+    }
+
+    #[test]
+    fn words_are_little_endian_in_memory() -> Result {
+        let words = words(2)?;
+        words.write(1, 0x0807_0605_0403_0201);
+        // SAFETY: The second word lies within the memory.
+        let bytes = unsafe { words.base.add(1).cast::<[u8; 8]>().read() };
+        assert_eq!(bytes, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(words.read(1), 0x0807_0605_0403_0201);
+        assert_eq!(words.read(0), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn the_end_is_not_passed() -> Result {
+        let words = words(2)?;
+        words.write(2, 1);
+        words.write(usize::MAX, 1);
+        assert_eq!(words.read(2), 0);
+        assert_eq!(words.read(usize::MAX), 0);
+        assert_eq!((words.read(0), words.read(1)), (0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn ring_indices_run_freely() -> Result {
+        let ring = Ring::<2> { words: words(8)?, mask: 3 };
+        assert_eq!(ring.entries(), 4);
+        assert_eq!(ring.address(), 0x1000);
+        for index in 0..4u32 {
+            ring.write(index, &[u64::from(index), 100 + u64::from(index)]);
+        }
+        assert_eq!(ring.read(5), [1, 101]);
+        assert_eq!(ring.word(7, 1), 103);
+        assert_eq!(ring.word(7, 2), 0);
+        ring.write(u32::MAX, &[8, 9]);
+        assert_eq!(ring.read(3), [8, 9]);
+        assert_eq!(ring.read(2), [2, 102]);
+        ring.clear();
+        assert_eq!(ring.read(3), [0, 0]);
+        Ok(())
     }
 }

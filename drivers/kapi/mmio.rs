@@ -51,7 +51,16 @@ impl Presence {
 struct Mapping {
     base: *mut u8,
     length: usize,
-    binding: Binding,
+    owner: Owner,
+}
+
+/// Whose the mapped memory is.
+enum Owner {
+    /// A BAR of this device.
+    Device(Binding),
+    /// Ordinary memory, for tests.
+    #[cfg(CONFIG_KUNIT)]
+    Memory(KVec<u64>),
 }
 
 impl Mapping {
@@ -68,14 +77,18 @@ impl Mapping {
             return Err(ENOMEM);
         }
         // INVARIANT: A length of 0 maps the whole BAR.
-        Ok(Self { base, length, binding: binding.clone() })
+        Ok(Self { base, length, owner: Owner::Device(binding.clone()) })
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `base` is what `pci_iomap` gave for this device, and it is given back once.
-        unsafe { bindings::pci_iounmap(self.binding.raw(), self.base.cast()) }
+        match &mut self.owner {
+            // SAFETY: `base` is what `pci_iomap` gave for this device, and it is given back once.
+            Owner::Device(binding) => unsafe { bindings::pci_iounmap(binding.raw(), self.base.cast()) },
+            #[cfg(CONFIG_KUNIT)]
+            Owner::Memory(memory) => memory.clear(),
+        }
     }
 }
 
@@ -174,5 +187,77 @@ impl Doorbells {
             // SAFETY: The mapping has at least a page. `writeq` orders it after earlier stores.
             unsafe { bindings::writeq(value, self.mapping.base.cast()) };
         }
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kunit_tests(oxnic_kapi_mmio)]
+mod tests {
+    use super::*;
+
+    /// A mapping of ordinary memory that holds these words.
+    fn mapping(words: &[u64]) -> Result<Mapping> {
+        let mut memory = KVec::new();
+        memory.extend_from_slice(words, GFP_KERNEL)?;
+        let base = memory.as_mut_ptr().cast::<u8>();
+        // INVARIANT: The vector does not grow, so its memory stays.
+        Ok(Mapping { base, length: words.len() * 8, owner: Owner::Memory(memory) })
+    }
+
+    fn registers(words: &[u64]) -> Result<Registers> {
+        Ok(Registers { mapping: mapping(words)?, presence: Presence::new()? })
+    }
+
+    #[test]
+    fn registers_are_words_at_byte_offsets() -> Result {
+        let registers = registers(&[0x2222_2222_1111_1111, 0x4444_4444_3333_3333])?;
+        assert_eq!(registers.len(), 16);
+        assert_eq!(registers.read(0), Ok(0x1111_1111));
+        assert_eq!(registers.read(4), Ok(0x2222_2222));
+        assert_eq!(registers.read(12), Ok(0x4444_4444));
+        registers.write(8, 5)?;
+        assert_eq!(registers.read(8), Ok(5));
+        assert_eq!(registers.read(12), Ok(0x4444_4444));
+        Ok(())
+    }
+
+    #[test]
+    fn offsets_outside_and_between_words_are_refused() -> Result {
+        let registers = registers(&[0, 0])?;
+        assert_eq!(registers.read(16), Err(ERANGE));
+        assert_eq!(registers.read(13), Err(ERANGE));
+        assert_eq!(registers.read(2), Err(ERANGE));
+        assert_eq!(registers.read(u32::MAX), Err(ERANGE));
+        assert_eq!(registers.write(16, 1), Err(ERANGE));
+        Ok(())
+    }
+
+    #[test]
+    fn all_ones_mean_that_the_device_is_gone() -> Result {
+        let registers = registers(&[u64::MAX, 7])?;
+        assert_eq!(registers.read(8), Ok(7));
+        assert!(!registers.presence.is_gone());
+        assert_eq!(registers.read(0), Err(ENODEV));
+        assert!(registers.presence.is_gone());
+        // From now on nothing reaches the bus.
+        assert_eq!(registers.read(8), Err(ENODEV));
+        registers.write(8, 9)?;
+        registers.presence.set_back();
+        assert_eq!(registers.read(8), Ok(7));
+        Ok(())
+    }
+
+    #[test]
+    fn a_doorbell_is_one_word_and_silent_when_the_device_is_gone() -> Result {
+        let doorbells = Doorbells { mapping: mapping(&[0; 512])?, presence: Presence::new()? };
+        let word = doorbells.mapping.base.cast::<u64>();
+        doorbells.ring(0x0300_0007_0000_ffff);
+        // SAFETY: The mapping has 512 words.
+        assert_eq!(unsafe { word.read_volatile() }, 0x0300_0007_0000_ffff);
+        doorbells.presence.set_gone();
+        doorbells.ring(1);
+        // SAFETY: As above.
+        assert_eq!(unsafe { word.read_volatile() }, 0x0300_0007_0000_ffff);
+        Ok(())
     }
 }

@@ -93,3 +93,34 @@ impl Semaphore {
         unsafe { bindings::up(self.inner.get()) }
     }
 }
+
+#[cfg(CONFIG_KUNIT)]
+#[kunit_tests(oxnic_kapi_sync)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_wakes_once_and_can_be_used_again() -> Result {
+        let done = KBox::pin_init(Completion::new(), GFP_KERNEL)?;
+        assert!(!done.wait_timeout_ms(1));
+        done.complete();
+        assert!(done.wait_timeout_ms(1));
+        assert!(!done.wait_timeout_ms(1));
+        done.complete();
+        done.reinit();
+        assert!(!done.wait_timeout_ms(1));
+        done.complete_all();
+        assert!(done.wait_timeout_ms(1) && done.wait_timeout_ms(1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_semaphore_gives_as_many_permits_as_it_has() -> Result {
+        let permits = KBox::pin_init(Semaphore::new(2), GFP_KERNEL)?;
+        assert!(permits.acquire_timeout_ms(1) && permits.acquire_timeout_ms(1));
+        assert!(!permits.acquire_timeout_ms(1));
+        permits.release();
+        assert!(permits.acquire_timeout_ms(1));
+        Ok(())
+    }
+}

@@ -33,3 +33,28 @@ pub fn now_ms() -> u64 {
     // SAFETY: Reads a clock.
     unsafe { oxnic_bindings::ktime_get_mono_fast_ns() / 1_000_000 }
 }
+
+#[cfg(CONFIG_KUNIT)]
+#[kunit_tests(oxnic_kapi_time)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polling_ends_with_the_answer_the_error_or_the_time() {
+        let mut asked = 0;
+        let answer = poll(1000, || {
+            asked += 1;
+            Ok((asked == 5).then_some(asked))
+        });
+        assert_eq!(answer, Ok(5));
+        assert_eq!(poll::<()>(1000, || Err(ENODEV)), Err(ENODEV));
+        let start = now_ms();
+        assert_eq!(poll::<()>(20, || Ok(None)), Err(ETIMEDOUT));
+        assert!(now_ms() - start >= 19);
+    }
+
+    #[test]
+    fn an_answer_is_taken_even_without_time() {
+        assert_eq!(poll(0, || Ok(Some(1))), Ok(1));
+    }
+}

@@ -105,3 +105,88 @@ impl<T: Send + Sync + 'static> Drop for Task<T> {
         }
     }
 }
+
+#[cfg(CONFIG_KUNIT)]
+#[kunit_tests(oxnic_kapi_work)]
+mod tests {
+    use super::*;
+    use kernel::sync::atomic::{Atomic, Relaxed};
+
+    struct Object {
+        task: Task<Object>,
+        runs: Atomic<u32>,
+    }
+
+    fn object(run: fn(&Arc<Object>)) -> Result<Arc<Object>> {
+        Ok(Arc::new(Object { task: Task::new(run)?, runs: Atomic::new(0) }, GFP_KERNEL)?)
+    }
+
+    fn count(this: &Arc<Object>) {
+        this.runs.add(1, Relaxed);
+    }
+
+    fn wait(object: &Object, runs: u32) -> Result {
+        crate::time::poll(5000, || Ok((object.runs.load(Relaxed) >= runs).then_some(())))
+    }
+
+    #[test]
+    fn a_task_runs_once_for_each_time_it_is_scheduled() -> Result {
+        let object = object(count)?;
+        object.task.schedule(&object);
+        wait(&object, 1)?;
+        object.task.schedule(&object);
+        wait(&object, 2)?;
+        object.task.stop();
+        assert_eq!(object.runs.load(Relaxed), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_stopped_task_never_runs_and_holds_no_reference() -> Result {
+        let object = object(count)?;
+        object.task.schedule_after(&object, 60_000);
+        object.task.schedule_after(&object, 60_000);
+        object.task.stop();
+        object.task.schedule(&object);
+        assert_eq!(object.runs.load(Relaxed), 0);
+        assert!(Arc::into_unique_or_drop(object).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_that_schedules_itself_ends_when_it_is_stopped() -> Result {
+        let object = object(|this| {
+            this.runs.add(1, Relaxed);
+            this.task.schedule_after(this, 1);
+        })?;
+        object.task.schedule(&object);
+        wait(&object, 3)?;
+        object.task.stop();
+        let runs = object.runs.load(Relaxed);
+        kernel::time::delay::fsleep(kernel::time::Delta::from_millis(10));
+        assert_eq!(object.runs.load(Relaxed), runs);
+        assert!(Arc::into_unique_or_drop(object).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_reference_may_be_the_tasks_own() -> Result {
+        let object = object(count)?;
+        object.task.schedule_after(&object, 5);
+        drop(object);
+        kernel::time::delay::fsleep(kernel::time::Delta::from_millis(50));
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_serves_one_object_only() -> Result {
+        let (object, other) = (object(count)?, self::object(count)?);
+        object.task.schedule(&object);
+        wait(&object, 1)?;
+        object.task.schedule(&other);
+        object.task.stop();
+        assert_eq!(other.runs.load(Relaxed), 0);
+        assert!(Arc::into_unique_or_drop(other).is_some());
+        Ok(())
+    }
+}

@@ -9,6 +9,7 @@
 use crate::{
     cmdq::CommandQueue,
     command::{Cause, CommandError, Reply, Request},
+    devlink::Devlink,
     eventq::{EventQueue, Notice},
     handshake::Rings,
     health::Pulse,
@@ -64,6 +65,9 @@ pub(crate) struct Device {
     irq: Mutex<Option<Irq<ControlVector>>>,
     #[pin]
     ports: Mutex<Ports>,
+    /// `None` before probe has come so far, and after remove.
+    #[pin]
+    pub(crate) devlink: Mutex<Option<Devlink>>,
     #[pin]
     pub(crate) vfs: Mutex<Vfs>,
     #[pin]
@@ -115,6 +119,7 @@ impl Device {
                 caps: SetOnce::new(),
                 irq <- new_mutex!(None),
                 ports <- new_mutex!([const { None }; PORTS_MAX as usize]),
+                devlink <- new_mutex!(None),
                 vfs <- new_mutex!(Vfs::new()),
                 recovery <- Recovery::new(),
                 pulse: Pulse::new(),

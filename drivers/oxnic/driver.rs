@@ -7,6 +7,7 @@
 
 use crate::{
     device::Device,
+    devlink::Devlink,
     handshake,
     reset::Phase,
     vf, //
@@ -33,6 +34,12 @@ kernel::module_device_table!(
 fn start(device: &Arc<Device>) -> Result {
     device.request_irq()?;
     device.take_over(ResetReason::PROBE)?;
+    let devlink = Devlink::new(device)?;
+    for vport in 0..device.port_count() {
+        let port = devlink.port(device, vport)?;
+        drop(port);
+    }
+    *device.devlink.lock() = Some(devlink);
     device.recovery.set_phase(Phase::Running);
     device.watch_health();
     Ok(())
@@ -45,6 +52,8 @@ fn release(device: &Arc<Device>, reason: ResetReason) {
     for port in device.take_ports().iter().flatten() {
         port.unregister();
     }
+    let devlink = device.devlink.lock().take();
+    drop(devlink);
     device.commands.stop(crate::command::Cause::Gone);
     if !device.is_gone() {
         if let Err(error) = handshake::reset(&device.registers, reason) {
@@ -58,10 +67,14 @@ impl pci::Driver for Device {
     type IdInfo = ();
     const ID_TABLE: IdTable<Self::IdInfo> = &DEVICES;
 
-    fn probe(_dev: &Core<'_>, binding: &Binding, _info: Option<&'static ()>) -> Result<Arc<Self>> {
+    fn probe(dev: &Core<'_>, binding: &Binding, _info: Option<&'static ()>) -> Result<Arc<Self>> {
         let device = Device::new(binding)?;
         match start(&device) {
-            Ok(()) => Ok(device),
+            Ok(()) => {
+                // What error recovery brings back after a slot reset.
+                device.enabled.save(dev);
+                Ok(device)
+            }
             Err(error) => {
                 dev_err!(binding, "probe failed: {:?}\n", error);
                 release(&device, ResetReason::REMOVE);
@@ -141,11 +154,12 @@ impl pci::Driver for Device {
         }
     }
 
-    fn slot_reset(this: ArcBorrow<'_, Self>, _dev: &Core<'_>) -> Recovery {
+    fn slot_reset(this: ArcBorrow<'_, Self>, dev: &Core<'_>) -> Recovery {
         let device: Arc<Self> = this.into();
         device.begin_external_reset();
         device.presence.set_back();
-        if device.enabled.restore().is_ok() && device.binding().is_present() && device.check_presence() {
+        device.enabled.restore(dev);
+        if device.binding().is_present() && device.check_presence() {
             Recovery::Recovered
         } else {
             device.presence.set_gone();

@@ -46,22 +46,26 @@ impl Device {
 
     /// The task: one look, and the next one scheduled.
     pub(crate) fn run_health(this: &Arc<Self>) {
-        match this.look() {
-            Err(_) => {
-                this.note_gone();
-                return;
+        if this.binding().is_disconnected() {
+            // Pulled out: what comes in its place is another device.
+            this.note_gone();
+            return;
+        }
+        if this.is_gone() {
+            // A link that was down, or a VF whose PF was reset, can come back.
+            this.try_come_back();
+        } else {
+            match this.look() {
+                Err(_) => this.note_gone(),
+                Ok(Some(reason)) => this.request_reset(reason),
+                Ok(None) => {}
             }
-            Ok(Some(reason)) => this.request_reset(reason),
-            Ok(None) => {}
         }
         this.watch_health();
     }
 
     /// Looks at the function. Gives the reason to reset it, if there is one.
     fn look(&self) -> Result<Option<ResetReason>> {
-        if self.binding().is_disconnected() {
-            return Err(ENODEV);
-        }
         if !self.commands.is_started() {
             return Ok(None);
         }

@@ -16,6 +16,7 @@ mod cmd;
 mod cmdq;
 mod command;
 mod device;
+mod devlink;
 mod driver;
 mod eventq;
 mod handshake;

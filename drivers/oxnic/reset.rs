@@ -21,7 +21,7 @@ use kernel::{
         Arc, Mutex, //
     },
 };
-use oxnic_abi::regs::ResetReason;
+use oxnic_abi::regs::{device, status, ResetReason};
 use oxnic_kapi::time;
 
 /// How often one reset is tried before the function is given up.
@@ -89,7 +89,11 @@ impl State {
         let now = time::now_ms();
         let oldest = core::mem::replace(&mut self.history[self.next], now);
         self.next = (self.next + 1) % STORM_RESETS;
-        oldest == 0 || now.wrapping_sub(oldest) > STORM_MS
+        let calm = oldest == 0 || now.wrapping_sub(oldest) > STORM_MS;
+        if !calm {
+            pr_err!("{} resets within {} s\n", STORM_RESETS, STORM_MS / 1000);
+        }
+        calm
     }
 }
 
@@ -123,12 +127,7 @@ impl Device {
         let reason = ResetReason((requested - 1) as u8);
         dev_warn!(this.binding(), "reset: {}\n", reason.text());
         this.quiesce(Cause::Unavailable);
-        if !state.note() {
-            dev_err!(this.binding(), "{} resets within {} s: given up\n", STORM_RESETS, STORM_MS / 1000);
-            state.phase = Phase::Failed;
-            return;
-        }
-        state.phase = this.recover(reason);
+        state.phase = if state.note() { this.recover(reason) } else { this.fail() };
     }
 
     /// Stops everything of a device that is gone.
@@ -157,8 +156,9 @@ impl Device {
                     dev_info!(self.binding(), "works again\n");
                     return Phase::Running;
                 }
-                Err(_) if !self.check_presence() => {
-                    dev_err!(self.binding(), "the device is gone\n");
+                Err(_) if !self.is_usable() => {
+                    dev_err!(self.binding(), "the function is gone, or not enabled by its PF\n");
+                    self.presence.set_gone();
                     self.quiesce(Cause::Gone);
                     return Phase::Gone;
                 }
@@ -168,7 +168,33 @@ impl Device {
                 }
             }
         }
+        self.fail()
+    }
+
+    /// Whether the function is there and takes handshakes.
+    fn is_usable(&self) -> bool {
+        self.check_presence() && self.registers.read(device::STATUS).is_ok_and(|state| state & status::READY != 0)
+    }
+
+    /// Looks whether a function that was found to be gone is back, and brings it up if so.
+    pub(crate) fn try_come_back(self: &Arc<Self>) {
+        let mut state = self.recovery.state.lock();
+        if state.phase != Phase::Gone || !self.binding().is_present() {
+            return;
+        }
+        self.presence.set_back();
+        if !self.is_usable() {
+            self.presence.set_gone();
+            return;
+        }
+        dev_info!(self.binding(), "the function is back\n");
+        state.phase = if state.note() { self.recover(ResetReason::HEALTH) } else { self.fail() };
+    }
+
+    /// Gives the function up. It may not use memory any more.
+    fn fail(&self) -> Phase {
         dev_err!(self.binding(), "given up; a reset through sysfs or reloading the driver may help\n");
+        self.enabled.clear_master();
         Phase::Failed
     }
 
@@ -220,6 +246,8 @@ impl Device {
             self.give_up(&mut state);
             return;
         }
+        // Forbidden where the function had been given up.
+        self.enabled.set_master();
         state.phase = self.recover(reason);
         if state.phase == Phase::Running {
             self.watch_health();

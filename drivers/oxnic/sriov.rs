@@ -146,14 +146,21 @@ impl Device {
             dev_err!(self.binding(), "VFs cannot be brought back: {}\n", error);
             Error::from(error)
         };
-        match cmd::vf::enable(self, &VfRange { first: 0, count: vfs.count() }) {
-            Err(error) if Error::from(error) != EEXIST => return Err(log(error)),
-            _ => {}
-        }
+        // Refused where VFs have outlived the reset and are worked by their drivers. They have their settings then, but for
+        // what could not be set while the PF was away.
+        let alive = match cmd::vf::enable(self, &VfRange { first: 0, count: vfs.count() }) {
+            Ok(()) => false,
+            Err(error) if matches!(Error::from(error), EBUSY | EEXIST) => true,
+            Err(error) => return Err(log(error)),
+        };
         vfs.forget_all();
         for (vf, record) in vfs.0.iter().enumerate() {
-            if record.settings.fields != 0 {
-                cmd::vf::set(self, vf as u16, &record.settings).map_err(log)?;
+            let mut settings = record.settings;
+            if alive {
+                settings.fields &= !vf_fields::VECTORS;
+            }
+            if settings.fields != 0 {
+                cmd::vf::set(self, vf as u16, &settings).map_err(log)?;
             }
         }
         Ok(())

@@ -31,24 +31,29 @@ impl Enabled {
         Ok(Self(binding.clone()))
     }
 
-    /// Forbids DMA; for shutdown, where the memory may belong to another kernel next.
+    /// Forbids DMA: for a function that cannot be reset, and for shutdown, where another kernel owns the memory next.
     pub fn clear_master(&self) {
         // SAFETY: The device is bound.
         unsafe { bindings::pci_clear_master(self.0.raw()) }
     }
 
-    /// Restores what configuration space held when it was last saved, after the slot was reset, and allows DMA again.
-    ///
-    /// # Errors
-    ///
-    /// As the PCI core says.
-    pub fn restore(&self) -> Result {
-        // SAFETY: The device is bound and was saved; its lock is held by the error handler that this is for.
-        unsafe {
-            bindings::pci_restore_state(self.0.raw());
-            bindings::pci_set_master(self.0.raw());
-        }
-        Ok(())
+    /// Allows DMA again.
+    pub fn set_master(&self) {
+        // SAFETY: The device is bound and enabled.
+        unsafe { bindings::pci_set_master(self.0.raw()) }
+    }
+
+    /// Saves configuration space as it is now, for [`Self::restore`].
+    pub fn save(&self, _dev: &Core<'_>) {
+        // SAFETY: The device is bound, and its lock is held. It cannot fail for want of memory, which was had when the
+        // device was found.
+        unsafe { bindings::pci_save_state(self.0.raw()) };
+    }
+
+    /// Restores what configuration space held when it was last saved, after the slot was reset. The device's lock is held.
+    pub fn restore(&self, _dev: &Core<'_>) {
+        // SAFETY: The device is bound, and its lock is held.
+        unsafe { bindings::pci_restore_state(self.0.raw()) }
     }
 }
 
@@ -74,6 +79,13 @@ impl Binding {
     pub fn is_disconnected(&self) -> bool {
         // SAFETY: The device is bound; the field is read once.
         unsafe { (&raw const (*self.raw()).error_state).read_volatile() == bindings::pci_channel_io_perm_failure }
+    }
+
+    /// Its serial number, if it has the capability that tells it.
+    pub fn serial_number(&self) -> Option<u64> {
+        // SAFETY: The device is bound.
+        let serial = unsafe { bindings::pci_get_dsn(self.raw()) };
+        (serial != 0).then_some(serial)
     }
 
     /// Whether it is a VF.
