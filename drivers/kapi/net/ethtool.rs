@@ -27,3 +27,9 @@ impl<T: netdev::Operations> VTable<T> {
         ..pin_init::zeroed()
     };
 }
+
+/// Fills a receive hash key with the machine's random one.
+pub fn fill_hash_key(key: &mut [u8]) {
+    // SAFETY: The buffer is as long as said.
+    unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), key.len()) };
+}

@@ -19,6 +19,7 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::prelude::*;
+use kernel::str::BStr;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
 use oxnic_bindings as bindings;
@@ -63,6 +64,13 @@ impl Device {
     #[inline(always)]
     pub(super) fn as_raw(&self) -> *mut bindings::net_device {
         self.0.get()
+    }
+
+    /// Its name at the moment.
+    pub fn name(&self) -> &BStr {
+        // SAFETY: The name is an array in the device, and is changed by whole bytes; it always has a NUL in it.
+        let name: &[u8; 16] = unsafe { &*(&raw const (*self.as_raw()).name).cast() };
+        BStr::from_bytes(name.split(|&byte| byte == 0).next().unwrap_or_default())
     }
 
     /// MTU in bytes, without the Ethernet header.
@@ -620,6 +628,8 @@ impl<T: Operations> Unregistered<T> {
         Ok(registration)
     }
 }
+
+impl<T: Operations> Unpin for Unregistered<T> {}
 
 impl<T: Operations> Drop for Unregistered<T> {
     fn drop(&mut self) {

@@ -195,7 +195,7 @@ impl Buffers {
     /// The device has filled buffer `id` with `length` bytes: the buffer is not posted any more.
     #[inline(always)]
     fn take(&mut self, id: u16, length: u32) -> Result<&mut Entry> {
-        if u32::from(id) > self.mask || length > self.layout.usable() {
+        if u32::from(id) > self.mask || length > self.layout.usable() || length == 0 {
             return Err(EPROTO);
         }
         // SAFETY: The id was checked.
@@ -210,14 +210,29 @@ impl Buffers {
         Ok(entry)
     }
 
+    /// Takes all buffers back. The device must have let go of the ring.
+    pub fn rewind(&mut self) {
+        self.posted = 0;
+        self.taken = 0;
+        for (id, (free, entry)) in self.free.iter_mut().zip(self.entries.iter_mut()).enumerate() {
+            // INVARIANT: No id is posted, each is in the list.
+            *free = id as u16;
+            entry.posted = false;
+        }
+    }
+
     /// Begins a frame with what the device put into buffer `id`. `None`: no memory, the frame has to be skipped.
     ///
     /// # Errors
     ///
-    /// [`EPROTO`]: the device named a buffer that is not posted, or a length beyond it.
+    /// [`EPROTO`]: the device named a buffer that is not posted, or a length beyond it or without
+    /// a whole Ethernet header.
     #[inline(always)]
     pub fn begin(&mut self, context: Context<'_>, id: u16, length: u32) -> Result<Option<Frame>> {
         let (pool, size, copybreak) = (self.pool.as_ptr(), self.layout.size, self.copybreak);
+        if length < bindings::ETH_HLEN {
+            return Err(EPROTO);
+        }
         let entry = self.take(id, length)?;
         let skb = if length <= copybreak {
             // SAFETY: We are polling the pool's instance; the buffer is ours, and holds `length` bytes.

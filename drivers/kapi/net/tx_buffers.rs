@@ -84,6 +84,26 @@ pub fn new(binding: &Binding, log2: u8) -> Result<(Producer, Consumer)> {
     Ok((producer, Consumer { shared, next: 0 }))
 }
 
+/// Drops what is queued, and starts again at index 0. The device must have let go of the ring.
+///
+/// # Errors
+///
+/// [`EINVAL`]: these are not the ends of one ring.
+pub fn rewind(producer: &mut Producer, consumer: &mut Consumer) -> Result {
+    if !Arc::ptr_eq(&producer.shared, &consumer.shared) {
+        return Err(EINVAL);
+    }
+    producer.abort();
+    consumer.shared.drop_rest(consumer.next);
+    producer.next = 0;
+    producer.committed = 0;
+    consumer.next = 0;
+    // INVARIANT: The ring is empty, and both ends are ours here.
+    consumer.shared.produced.0.store(0, Release);
+    consumer.shared.consumed.0.store(0, Release);
+    Ok(())
+}
+
 impl Shared {
     /// Entry `index`, modulo the size.
     #[inline(always)]
@@ -113,29 +133,32 @@ impl Shared {
             bindings::dma_unmap_page_attrs(device, entry.address, entry.length as usize, direction, 0);
         }
     }
+
+    /// Unmaps and drops what is left from index `next` on.
+    fn drop_rest(&self, next: u32) {
+        let produced = self.produced.0.load(Acquire);
+        let mut index = next;
+        while Self::distance(index, produced) != 0 {
+            // SAFETY: The entry is in `[consumed, produced)`, and the caller is the consumer or alone.
+            let entry = unsafe { &mut *self.entry(index) };
+            if entry.length != 0 {
+                self.unmap_entry(entry);
+            }
+            let skb = core::mem::replace(&mut entry.skb, core::ptr::null_mut());
+            if !skb.is_null() {
+                let reason = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY;
+                // SAFETY: The entry owned the packet, and gives it up.
+                unsafe { bindings::dev_kfree_skb_any_reason(skb, reason) };
+            }
+            index = index.wrapping_add(1);
+        }
+        self.consumed.0.store(index, Release);
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let produced = self.produced.0.load(Relaxed);
-        let mut index = self.consumed.0.load(Relaxed);
-        while Self::distance(index, produced) != 0 {
-            // SAFETY: Nobody else is left, and the entry is initialised.
-            let entry = unsafe { &*self.entry(index) };
-            if entry.length != 0 {
-                self.unmap_entry(entry);
-            }
-            if !entry.skb.is_null() {
-                // SAFETY: The entry owned the packet.
-                unsafe {
-                    bindings::dev_kfree_skb_any_reason(
-                        entry.skb,
-                        bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY,
-                    )
-                };
-            }
-            index = index.wrapping_add(1);
-        }
+        self.drop_rest(self.consumed.0.load(Relaxed));
     }
 }
 

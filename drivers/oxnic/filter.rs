@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Which frames an interface wants: addresses, modes, VLANs. Part of [`crate::netdev::State`], and guarded with it.
+
+use crate::cmd;
+use crate::netdev::NetPort;
+use kernel::prelude::*;
+use oxnic_abi::caps::NicCaps;
+use oxnic_abi::vport::{vport_flags, MacEntry};
+use oxnic_kapi::net::netdev::{AddressList, Rtnl};
+
+/// Words of the set of VLANs.
+const VLAN_WORDS: usize = 64;
+
+/// What is wanted.
+pub(crate) struct Filter {
+    addresses: KVec<u64>,
+    modes: u32,
+    vlans: KBox<[u64; VLAN_WORDS]>,
+}
+
+impl Filter {
+    /// The interface's own address and broadcast only.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self { addresses: KVec::new(), modes: 0, vlans: KBox::new([0; VLAN_WORDS], GFP_KERNEL)? })
+    }
+
+    /// Takes over the core's lists and modes. A list that is too long for the device makes the interface promiscuous, or
+    /// receive all multicast, as far as needed.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]: all is as before.
+    pub(crate) fn update(
+        &mut self,
+        caps: &NicCaps,
+        netdev: &Rtnl,
+        unicast: &AddressList<'_>,
+        multicast: &AddressList<'_>,
+    ) -> Result {
+        let room = usize::from(caps.mac_list);
+        let mut modes = 0;
+        let all_unicast = netdev.is_promiscuous() || unicast.len() > room;
+        if all_unicast {
+            modes |= vport_flags::PROMISCUOUS;
+        }
+        let left = if all_unicast { room } else { room - unicast.len() };
+        let all_multicast = netdev.is_all_multicast() || netdev.is_promiscuous() || multicast.len() > left;
+        if all_multicast {
+            modes |= vport_flags::ALL_MULTICAST;
+        }
+        let mut addresses = KVec::with_capacity(room.min(unicast.len() + multicast.len()), GFP_KERNEL)?;
+        let mut add = |mac| {
+            let _ = addresses.push_within_capacity(MacEntry { mac }.to_words()[0]);
+        };
+        if !all_unicast {
+            unicast.for_each(&mut add);
+        }
+        if !all_multicast {
+            multicast.for_each(&mut add);
+        }
+        self.addresses = addresses;
+        self.modes = modes;
+        Ok(())
+    }
+
+    /// Flags of the vport for the modes.
+    pub(crate) fn flags(&self) -> u32 {
+        self.modes
+    }
+
+    /// Adds or removes a VLAN. False: nothing changed.
+    pub(crate) fn set_vlan(&mut self, vid: u16, on: bool) -> bool {
+        let bit = 1 << (vid % 64);
+        let Some(word) = self.vlans.get_mut(usize::from(vid / 64)) else { return false };
+        let before = *word;
+        *word = if on { before | bit } else { before & !bit };
+        *word != before
+    }
+
+    /// Tells the device of addresses and VLANs.
+    pub(crate) fn apply(&self, port: &NetPort) -> Result {
+        cmd::vport::mac_list(&port.device, port.share.vport, &self.addresses).map_err(|error| port.failed(error))?;
+        self.apply_vlans(port)
+    }
+
+    /// Tells the device of VLANs.
+    pub(crate) fn apply_vlans(&self, port: &NetPort) -> Result {
+        cmd::vport::vlan_set(&port.device, port.share.vport, &self.vlans).map_err(|error| port.failed(error))
+    }
+}

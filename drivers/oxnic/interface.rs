@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! An interface as the control side sees it: holds the registration of the network device, and passes on what happens.
+//!
+//! `registration` is a mutex that is taken before RTNL and the instance lock, never with them held.
+
+use crate::netdev::NetPort;
+use crate::port::{Port, QueueKind};
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::{Arc, Mutex};
+use oxnic_abi::event::QueueError;
+use oxnic_abi::regs::ResetReason;
+use oxnic_kapi::net::netdev::{Registration, Rtnl};
+
+/// The interface of a vport.
+#[pin_data]
+pub(crate) struct Interface {
+    vport: u16,
+    #[pin]
+    registration: Mutex<Option<Registration<NetPort>>>,
+}
+
+impl Interface {
+    /// Takes over a registered device.
+    pub(crate) fn new(vport: u16, registration: Registration<NetPort>) -> Result<Arc<dyn Port>> {
+        let this = Arc::pin_init(
+            pin_init!(Self { vport, registration <- new_mutex!(Some(registration)) }),
+            GFP_KERNEL,
+        )?;
+        Ok(this)
+    }
+
+    /// Works on the interface with RTNL held, unless it has been unregistered.
+    fn with<R>(&self, f: impl FnOnce(&NetPort, &Rtnl) -> R) -> Option<R> {
+        let registration = self.registration.lock();
+        let registration = registration.as_ref()?;
+        Some(registration.device().with_rtnl(|rtnl| f(registration.data(), rtnl)))
+    }
+}
+
+impl Port for Interface {
+    fn vport(&self) -> u16 {
+        self.vport
+    }
+
+    fn link_changed(&self, up: bool, speed: u32) {
+        self.with(|port, rtnl| port.link_changed(rtnl, up, speed));
+    }
+
+    fn vport_changed(&self) {
+        self.with(|port, rtnl| port.refresh(rtnl));
+    }
+
+    fn queue_error(&self, kind: QueueKind, id: u16, error: QueueError) {
+        let queue = match kind {
+            QueueKind::Transmit | QueueKind::Receive => id,
+            QueueKind::Completion => id / 2,
+        };
+        let registration = self.registration.lock();
+        let Some(registration) = registration.as_ref() else { return };
+        let port = registration.data();
+        if port.has_queue(queue) {
+            let name = registration.device().name();
+            dev_err!(port.device.binding(), "{}: {:?} queue {} stopped: {}\n", name, kind, id, error.text());
+            port.device.request_reset(ResetReason::PROTOCOL);
+        }
+    }
+
+    fn prepare_reset(&self) {
+        self.with(|port, rtnl| port.prepare_reset(rtnl));
+    }
+
+    fn complete_reset(&self) -> Result {
+        self.with(|port, rtnl| port.complete_reset(rtnl)).unwrap_or(Ok(()))
+    }
+
+    fn unregister(&self) {
+        // Not under the mutex: unregistering takes RTNL and waits.
+        let registration = self.registration.lock().take();
+        drop(registration);
+    }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Queues of an interface: a pair of a transmit and a receive queue for each vector, with one NAPI instance.
+//!
+//! [`tx`] and [`rx`] are the rings and what is done for each packet, [`pair`] joins them with vector and NAPI, [`set`] is
+//! what an open interface has.
+
+pub(crate) mod pair;
+pub(crate) mod rx;
+pub(crate) mod set;
+pub(crate) mod stats;
+pub(crate) mod tx;

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A pair of a transmit and a receive queue with their vector and NAPI instance.
+//!
+//! A pair has its memory for as long as it lives; it can be started and stopped several times, and what it had posted or
+//! queued is given up when it is stopped. Starting and stopping need the instance lock of the network device.
+
+use crate::cmd;
+use crate::device::Device;
+use crate::queue::rx::{RxMemory, RxRing, RxSetup};
+use crate::queue::stats::PairStats;
+use crate::queue::tx::{TxDone, TxLimits, TxMemory, TxRing, TxSetup};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use oxnic_abi::doorbell::{self, DoorbellKind};
+use oxnic_abi::queue::{CqCreate, CqModerate, RxCreate, TxCreate};
+use oxnic_abi::regs::ResetReason;
+use oxnic_kapi::irq::{Handler, Irq};
+use oxnic_kapi::net::napi::{Context, Napi, Poll, Polled};
+use oxnic_kapi::net::netdev::Locked;
+use oxnic_kapi::net::queue::TxSlots;
+
+/// Slots of a vector: which completion queue counts where in its doorbell.
+const TX_SLOT: u8 = 0;
+const RX_SLOT: u8 = 1;
+
+/// Interrupt moderation of one direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Moderation {
+    /// Longest delay in microseconds.
+    pub(crate) microseconds: u16,
+    /// Entries after which there is no delay; 0: the time alone counts.
+    pub(crate) frames: u16,
+}
+
+/// What a pair is made with.
+#[derive(Clone, Copy)]
+pub(crate) struct PairConfig {
+    pub(crate) tx_log2: u8,
+    pub(crate) rx_log2: u8,
+    /// Longest frame in bytes, tags included.
+    pub(crate) frame: u32,
+    pub(crate) limits: TxLimits,
+}
+
+/// Names of a pair: in the network device, and in the device.
+#[derive(Clone, Copy)]
+pub(crate) struct PairId {
+    /// Queue number of the network device.
+    pub(crate) index: u16,
+    /// Queue id of the device for both directions; completion queues are twice that, plus 1 for receive.
+    pub(crate) queue: u16,
+    /// MSI-X vector.
+    pub(crate) vector: u16,
+    pub(crate) vport: u16,
+}
+
+impl PairId {
+    fn tx_cq(&self) -> u16 {
+        self.queue * 2
+    }
+
+    fn rx_cq(&self) -> u16 {
+        self.queue * 2 + 1
+    }
+}
+
+/// The NAPI side of a pair.
+pub(crate) struct PairPoll {
+    tx: TxDone,
+    rx: RxRing,
+    vector: u32,
+    device: Arc<Device>,
+    stats: Arc<PairStats>,
+}
+
+impl Poll for PairPoll {
+    type Arm = Arc<Device>;
+
+    #[inline]
+    fn poll(&mut self, context: Context<'_>, budget: u32) -> Polled {
+        let good = self.tx.poll(context);
+        if budget == 0 {
+            return Polled { work: 0, arm: 0 };
+        }
+        let (received, starved) = self.rx.poll(context, budget);
+        if !good || self.rx.is_broken() {
+            // The interrupt stays disarmed: nothing of this device is believed before it was reset.
+            self.device.request_reset(ResetReason::PROTOCOL);
+            return Polled { work: received, arm: 0 };
+        }
+        let work = if starved { budget } else { received };
+        if work < budget {
+            self.stats.polls.add(1);
+        }
+        Polled { work, arm: self.arm_value() }
+    }
+
+    #[inline(always)]
+    fn arm(device: &Arc<Device>, value: u64) {
+        if value != 0 {
+            device.doorbells().ring(value);
+        }
+    }
+}
+
+impl PairPoll {
+    /// The doorbell that arms the vector.
+    #[inline(always)]
+    fn arm_value(&self) -> u64 {
+        let index = doorbell::arm_index(self.tx.next() as u16, self.rx.next() as u16);
+        doorbell::encode(DoorbellKind::ARM, self.vector, index)
+    }
+}
+
+/// The handler of a pair's vector.
+struct PairVector(Arc<Napi<PairPoll>>);
+
+impl Handler for PairVector {
+    #[inline]
+    fn handle(&self) {
+        self.0.schedule();
+    }
+}
+
+/// A pair of queues.
+pub(crate) struct Pair {
+    id: PairId,
+    device: Arc<Device>,
+    napi: Arc<Napi<PairPoll>>,
+    tx_memory: TxMemory,
+    rx_memory: RxMemory,
+    config: PairConfig,
+    irq: Option<Irq<PairVector>>,
+    /// While the queue is not started; else it is in the transmit slot.
+    tx: Option<TxRing>,
+    /// What exists in the device, in order of creation.
+    created: Created,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Created {
+    tx_cq: bool,
+    rx_cq: bool,
+    tx: bool,
+    rx: bool,
+}
+
+impl Pair {
+    /// Allocates all memory of a pair, receive buffers included. The device knows nothing of it yet.
+    pub(crate) fn new(
+        device: &Arc<Device>,
+        netdev: &Locked,
+        id: PairId,
+        config: PairConfig,
+        stats: &Arc<PairStats>,
+    ) -> Result<Self> {
+        let setup = TxSetup {
+            device,
+            netdev,
+            index: id.index,
+            id: id.queue,
+            log2: config.tx_log2,
+            limits: config.limits,
+            stats,
+        };
+        let (tx, done, tx_memory) = setup.allocate()?;
+        let setup = RxSetup { device, id: id.queue, log2: config.rx_log2, frame: config.frame, stats };
+        let mut rx_memory = None;
+        let napi = Napi::new(netdev, id.index, device.clone(), |place| {
+            let (mut rx, memory) = setup.allocate(&place)?;
+            rx.fill()?;
+            rx_memory = Some(memory);
+            Ok(PairPoll { tx: done, rx, vector: id.vector.into(), device: device.clone(), stats: stats.clone() })
+        })?;
+        let rx_memory = rx_memory.ok_or(EINVAL)?;
+        Ok(Self {
+            id,
+            device: device.clone(),
+            napi,
+            tx_memory,
+            rx_memory,
+            config,
+            irq: None,
+            tx: Some(tx),
+            created: Created::default(),
+        })
+    }
+
+    /// Makes the queues in the device and lets packets through. On failure the pair has to be stopped as if it had started.
+    pub(crate) fn start(
+        &mut self,
+        netdev: &Locked,
+        slots: &TxSlots<TxRing>,
+        tx: Moderation,
+        rx: Moderation,
+    ) -> Result {
+        let id = self.id;
+        self.create(tx, rx)?;
+        let irq = Irq::request(
+            self.device.vector_set(),
+            id.vector,
+            fmt!("{}-{}", netdev.name(), id.index),
+            PairVector(self.napi.clone()),
+        )?;
+        self.napi.set_irq(netdev, irq.number());
+        self.irq = Some(irq);
+        self.napi.enable(netdev);
+        self.napi.link_queues(netdev, id.index);
+        slots.install(netdev, id.index, self.tx.take().ok_or(EINVAL)?)?;
+        // The first poll tells the device of the buffers that are posted, and arms the vector.
+        self.napi.schedule_bh();
+        Ok(())
+    }
+
+    fn create(&mut self, tx: Moderation, rx: Moderation) -> Result {
+        let id = self.id;
+        let cq = CqCreate {
+            id: id.tx_cq(),
+            vector: id.vector,
+            slot: TX_SLOT,
+            log2: self.config.tx_log2,
+            entry: 16,
+            address: self.tx_memory.cq.address(),
+            microseconds: tx.microseconds,
+            frames: tx.frames,
+        };
+        cmd::queue::cq_create(&self.device, &cq)?;
+        self.created.tx_cq = true;
+        let cq = CqCreate {
+            id: id.rx_cq(),
+            slot: RX_SLOT,
+            log2: self.config.rx_log2,
+            entry: 32,
+            address: self.rx_memory.cq.address(),
+            microseconds: rx.microseconds,
+            frames: rx.frames,
+            ..cq
+        };
+        cmd::queue::cq_create(&self.device, &cq)?;
+        self.created.rx_cq = true;
+        let tx = TxCreate {
+            id: id.queue,
+            cq: id.tx_cq(),
+            log2: self.config.tx_log2,
+            version: 0,
+            address: self.tx_memory.ring.address(),
+        };
+        cmd::queue::tx_create(&self.device, id.vport, &tx)?;
+        self.created.tx = true;
+        let rx = RxCreate {
+            id: id.queue,
+            cq: id.rx_cq(),
+            log2: self.config.rx_log2,
+            version: 0,
+            buffer_length: self.rx_memory.buffer,
+            address: self.rx_memory.ring.address(),
+        };
+        cmd::queue::rx_create(&self.device, id.vport, &rx)?;
+        self.created.rx = true;
+        Ok(())
+    }
+
+    /// Lets no packet through any more, and destroys the queues in the device. Where the device was reset or is gone,
+    /// there is nothing to destroy.
+    pub(crate) fn stop(&mut self, netdev: &Locked, slots: &TxSlots<TxRing>) {
+        if let Some(tx) = slots.remove(netdev, self.id.index) {
+            self.tx = Some(KBox::into_inner(tx));
+        }
+        if let Some(irq) = self.irq.take() {
+            self.napi.unlink_queues(netdev, self.id.index);
+            self.napi.disable(netdev);
+            self.napi.clear_irq(netdev);
+            drop(irq);
+        }
+        self.destroy();
+    }
+
+    /// After this the device does no DMA to our memory: either it says so, or it is being reset, or it is gone.
+    fn destroy(&mut self) {
+        let created = core::mem::take(&mut self.created);
+        let id = self.id;
+        if created.rx {
+            self.report(cmd::queue::rx_destroy(&self.device, id.queue));
+        }
+        if created.tx {
+            self.report(cmd::queue::tx_destroy(&self.device, id.queue));
+        }
+        if created.rx_cq {
+            self.report(cmd::queue::cq_destroy(&self.device, id.rx_cq()));
+        }
+        if created.tx_cq {
+            self.report(cmd::queue::cq_destroy(&self.device, id.tx_cq()));
+        }
+    }
+
+    fn report<T>(&self, result: Result<T, crate::command::CommandError>) {
+        use crate::command::Cause;
+        if let Err(error) = result {
+            if !matches!(error.cause, Cause::Gone | Cause::Unavailable) {
+                dev_err!(self.device.binding(), "{}\n", error);
+                self.device.request_reset(ResetReason::PROTOCOL);
+            }
+        }
+    }
+
+    /// Makes a stopped pair as it was when it was new: what was queued is dropped, all buffers are posted again.
+    pub(crate) fn rewind(&mut self, netdev: &Locked) -> Result {
+        self.tx_memory.cq.clear();
+        self.rx_memory.cq.clear();
+        let tx = self.tx.as_mut().ok_or(EBUSY)?;
+        self.napi.with_data(netdev, |data| {
+            data.tx.rewind(tx)?;
+            data.rx.rewind()
+        })?
+    }
+
+    /// Sets the moderation of a started pair.
+    pub(crate) fn moderate(&self, tx: Moderation, rx: Moderation) -> Result {
+        let id = self.id;
+        for (id, moderation) in [(id.tx_cq(), tx), (id.rx_cq(), rx)] {
+            let Moderation { microseconds, frames } = moderation;
+            cmd::queue::cq_moderate(&self.device, &CqModerate { id, microseconds, frames })?;
+        }
+        Ok(())
+    }
+
+    /// Removes the NAPI instance; to be called before a stopped pair is dropped.
+    pub(crate) fn release(&mut self, netdev: &Locked) {
+        self.napi.remove(netdev);
+    }
+
+    /// Its names.
+    pub(crate) fn id(&self) -> PairId {
+        self.id
+    }
+}

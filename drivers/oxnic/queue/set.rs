@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! All queue pairs of an open interface. The instance lock is held throughout.
+
+use crate::device::Device;
+use crate::queue::pair::{Moderation, Pair, PairConfig, PairId};
+use crate::queue::stats::PairStats;
+use crate::queue::tx::TxRing;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use oxnic_kapi::net::netdev::Locked;
+use oxnic_kapi::net::queue::TxSlots;
+
+/// Which queues and vectors of the function an interface has.
+#[derive(Clone, Copy)]
+pub(crate) struct Share {
+    /// Its vport.
+    pub(crate) vport: u16,
+    /// Its first queue id.
+    pub(crate) first_queue: u16,
+    /// Its first vector.
+    pub(crate) first_vector: u16,
+    /// How many of both.
+    pub(crate) pairs: u16,
+}
+
+/// The pairs of an interface.
+pub(crate) struct QueueSet {
+    pairs: KVec<Pair>,
+    started: bool,
+}
+
+impl QueueSet {
+    /// Allocates memory for `count` pairs. The device knows nothing of them yet.
+    pub(crate) fn new(
+        device: &Arc<Device>,
+        netdev: &Locked,
+        share: Share,
+        count: u16,
+        config: PairConfig,
+        stats: &[Arc<PairStats>],
+    ) -> Result<Self> {
+        let mut set = Self { pairs: KVec::with_capacity(count.into(), GFP_KERNEL)?, started: false };
+        for (index, stats) in stats.iter().enumerate().take(count.into()) {
+            let index = index as u16;
+            let id = PairId {
+                index,
+                queue: share.first_queue + index,
+                vector: share.first_vector + index,
+                vport: share.vport,
+            };
+            match Pair::new(device, netdev, id, config, stats) {
+                Ok(pair) => set.pairs.push(pair, GFP_KERNEL)?,
+                Err(error) => {
+                    set.release(netdev);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(set)
+    }
+
+    /// Number of pairs.
+    pub(crate) fn len(&self) -> u16 {
+        self.pairs.len() as u16
+    }
+
+    /// Whether the device has the queues.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// Makes the queues in the device. On failure there are none.
+    pub(crate) fn start(
+        &mut self,
+        netdev: &Locked,
+        slots: &TxSlots<TxRing>,
+        tx: Moderation,
+        rx: Moderation,
+    ) -> Result {
+        self.started = true;
+        for pair in &mut self.pairs {
+            if let Err(error) = pair.start(netdev, slots, tx, rx) {
+                self.stop(netdev, slots);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys the queues in the device. The caller has stopped transmission.
+    pub(crate) fn stop(&mut self, netdev: &Locked, slots: &TxSlots<TxRing>) {
+        for pair in &mut self.pairs {
+            pair.stop(netdev, slots);
+        }
+        self.started = false;
+    }
+
+    /// Makes a stopped set as new.
+    pub(crate) fn rewind(&mut self, netdev: &Locked) -> Result {
+        for pair in &mut self.pairs {
+            pair.rewind(netdev)?;
+        }
+        Ok(())
+    }
+
+    /// Sets moderation of all.
+    pub(crate) fn moderate(&self, tx: Moderation, rx: Moderation) -> Result {
+        for pair in &self.pairs {
+            pair.moderate(tx, rx)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a stopped set from the network device. Its memory stays until it is dropped.
+    pub(crate) fn release(&mut self, netdev: &Locked) {
+        for pair in &mut self.pairs {
+            pair.release(netdev);
+        }
+    }
+
+    /// Whether one of the pairs has this queue id.
+    pub(crate) fn has_queue(&self, queue: u16) -> bool {
+        self.pairs.iter().any(|pair| pair.id().queue == queue)
+    }
+}
