@@ -9,6 +9,7 @@ use crate::{
     device::Device,
     devlink::Devlink,
     handshake,
+    netdev,
     reset::Phase,
     vf, //
 };
@@ -37,7 +38,7 @@ fn start(device: &Arc<Device>) -> Result {
     let devlink = Devlink::new(device)?;
     for vport in 0..device.port_count() {
         let port = devlink.port(device, vport)?;
-        drop(port);
+        device.add_port(netdev::create(device, vport, port)?)?;
     }
     *device.devlink.lock() = Some(devlink);
     device.recovery.set_phase(Phase::Running);

@@ -26,6 +26,7 @@ use kernel::sync::{Arc, Mutex};
 use oxnic_abi::regs::ResetReason;
 use oxnic_abi::vf::VfLink;
 use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig, VportInfo};
+use oxnic_kapi::devlink;
 use oxnic_kapi::net::netdev::{
     self, Address, AddressList, Locked, Operations, Rtnl, SkBuffRef, Transmit, Unregistered,
 };
@@ -504,7 +505,11 @@ impl Stats for NetPort {
 /// # Errors
 ///
 /// What the device refuses is logged.
-pub(crate) fn create(device: &Arc<Device>, vport: u16) -> Result<Arc<dyn crate::port::Port>> {
+pub(crate) fn create(
+    device: &Arc<Device>,
+    vport: u16,
+    port: Arc<devlink::Port>,
+) -> Result<Arc<dyn crate::port::Port>> {
     let caps = device.caps();
     let info = cmd::vport::query(device, vport).inspect_err(|error| {
         dev_err!(device.binding(), "vport {}: {}\n", vport, error);
@@ -526,6 +531,7 @@ pub(crate) fn create(device: &Arc<Device>, vport: u16) -> Result<Arc<dyn crate::
         .set_address(&info.mac, &info.permanent_mac)
         .set_flexible()
         .set_port(vport)
+        .set_devlink_port(port)
         .set_affinity_auto()
         .set_queues(config.pairs, config.pairs)?;
     let data = NetPort::new(device, share, config)?;

@@ -14,6 +14,7 @@ use super::queue::{self, TxSlots};
 use super::skb::{DropReason, SkBuff};
 use super::stats::LinkStats;
 use super::vf;
+use crate::devlink;
 use crate::pci::Binding;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -21,6 +22,7 @@ use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::str::BStr;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
+use kernel::sync::Arc;
 use kernel::types::Opaque;
 use oxnic_bindings as bindings;
 
@@ -495,6 +497,8 @@ unsafe fn private<T: Operations>(raw: *mut bindings::net_device) -> *mut Private
 /// A device that is being set up. Dropping it frees it.
 pub struct Unregistered<T: Operations> {
     device: NonNull<bindings::net_device>,
+    // After the device was freed.
+    port: Option<Arc<devlink::Port>>,
     _binding: Binding,
     _data: PhantomData<T>,
 }
@@ -511,7 +515,7 @@ impl<T: Operations> Unregistered<T> {
         // SAFETY: No requirements.
         let raw = unsafe { bindings::alloc_etherdev_mqs(size, tx.into(), rx.into()) };
         let device = NonNull::new(raw).ok_or(ENOMEM)?;
-        let this = Self { device, _binding: binding.clone(), _data: PhantomData };
+        let this = Self { device, port: None, _binding: binding.clone(), _data: PhantomData };
         // SAFETY: The device is valid and nobody else knows it. The parent outlives it for the binding that we keep.
         unsafe {
             bindings::SET_NETDEV_DEV(raw, binding.raw_device());
@@ -597,10 +601,12 @@ impl<T: Operations> Unregistered<T> {
         })
     }
 
-    /// For the devlink abstraction, which ties the device to its port.
-    #[expect(dead_code)] // until there are devlink ports
-    pub(crate) fn raw(&self) -> *mut bindings::net_device {
-        self.device.as_ptr()
+    /// The device belongs to a devlink port, which gives it its name and identity, and which it keeps.
+    pub fn set_devlink_port(&mut self, port: Arc<devlink::Port>) -> &mut Self {
+        // SAFETY: The device is valid and not registered; the port is kept for as long as the device is.
+        unsafe { bindings::SET_NETDEV_DEVLINK_PORT(self.device.as_ptr(), port.raw()) };
+        self.port = Some(port);
+        self
     }
 
     /// Registers the device with its data. Operations may be called before this returns. No carrier at first.
