@@ -25,6 +25,17 @@ class Kernel:
         return os.path.join(options.CACHE, "module", self.name, "oxnic.ko")
 
 
+    @property
+    def hz(self):
+        """CONFIG_HZ if the configuration is known (build/ beside the image), else 0."""
+        try:
+            with open(os.path.join(os.path.dirname(self.image), "build", ".config"), encoding="utf-8") as file:
+                found = re.search(r"^CONFIG_HZ=(\d+)$", file.read(), re.MULTILINE)
+        except OSError:
+            return 0
+        return int(found.group(1)) if found else 0
+
+
 def release_of(image):
     """The release string of a bzImage (the boot protocol's kernel_version field points at it)."""
     with open(image, "rb") as file:

@@ -83,7 +83,7 @@ class Machine:
         self.children = [share.start(self.folder.path) for share in shares]
         socket_path = self._start_device()
         argv = qemu.machine(self.wanted, accel)
-        extra = " OXNIC_LAYER=1" if self.wanted.packages else ""
+        extra = qemu.delay_loop(self.wanted, self.kernel.hz) + (" OXNIC_LAYER=1" if self.wanted.packages else "")
         argv += qemu.boot(image.bootable(self.kernel), initramfs.build(self.kernel), qemu.modules(self.wanted), extra)
         argv += qemu.console() + qemu.serial_ports(self.device is not None, self.has_terminal)
         for share in shares:
