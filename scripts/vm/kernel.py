@@ -24,7 +24,6 @@ class Kernel:
         """Where the build puts the driver for this kernel."""
         return os.path.join(options.CACHE, "module", self.name, "oxnic.ko")
 
-
     @property
     def hz(self):
         """CONFIG_HZ if the configuration is known (build/ beside the image), else 0."""
