@@ -148,6 +148,8 @@ pub mod features {
     pub const TIMESTAMP: u64 = 1 << 16;
     /// Symmetric hashing, both forms of [`crate::rss::hash_input`].
     pub const RSS_SYMMETRIC: u64 = 1 << 17;
+    /// Single fields can be left out of the receive hash, see [`crate::rss::RssConfig::omit`].
+    pub const RSS_FIELDS: u64 = 1 << 18;
 }
 
 /// Bits of [`NicCaps::privileges`]. A PF has all of them; a VF has what its PF lets it.

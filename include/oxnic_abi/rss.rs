@@ -23,7 +23,7 @@ wire! {
 
 wire! {
     /// Buffer of [`crate::command::Opcode::RSS_SET`] and answer of RSS_GET. RSS_SET makes the context if there is none.
-    pub struct RssConfig: 70 {
+    pub struct RssConfig: 71 {
         /// Context, less than [`crate::caps::NicCaps::rss_contexts`].
         0: context: u16,
         /// See [`hash_types`].
@@ -36,6 +36,9 @@ wire! {
         8: key: [u8; 40],
         /// Receive queues. Each belongs to the vport.
         48: table: [u16; 256],
+        /// What is left out of the hash, see [`hash_fields`]: entry n is for the type whose bit is n in [`hash_types`]. What is
+        /// left out counts as zero, also for `input`. Zero where [`crate::caps::features::RSS_FIELDS`] is not offered.
+        560: omit: [u8; 8],
     }
 }
 
@@ -60,6 +63,21 @@ pub mod hash_types {
     pub const SCTP6: u16 = 1 << 7;
     /// All of them.
     pub const ALL: u16 = 0xff;
+}
+
+/// Bits of an entry of [`RssConfig::omit`]. The types IPV4 and IPV6 have no ports to leave out. A hash that leaves out both
+/// ports is reported as one of addresses.
+pub mod hash_fields {
+    /// Source address.
+    pub const SOURCE: u8 = 1 << 0;
+    /// Destination address.
+    pub const DESTINATION: u8 = 1 << 1;
+    /// Source port.
+    pub const SOURCE_PORT: u8 = 1 << 2;
+    /// Destination port.
+    pub const DESTINATION_PORT: u8 = 1 << 3;
+    /// All of them.
+    pub const ALL: u8 = 15;
 }
 
 /// Bits of [`RssConfig::input`]: what is done to the input before it is hashed.

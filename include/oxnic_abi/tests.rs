@@ -57,7 +57,7 @@ layouts! {
     vport_info: vport::VportInfo, 64;
     vport_config: vport::VportConfig, 40;
     port_entry: vport::PortEntry, 16;
-    rss_config: rss::RssConfig, 560;
+    rss_config: rss::RssConfig, 568;
     steering_rule: steering::SteeringRule, 160;
     port_info: port::PortInfo, 48;
     port_config: port::PortConfig, 40;
