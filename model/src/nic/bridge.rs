@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! Passing frames through a VEB: to vports, to the wire, and in from it.
+//!
+//! A frame in the VEB carries the tag that the PF laid on its sender, if any; it is taken out again for each receiver with
+//! the same one. Functions of [`Nic`], which owns all that is touched.
+
+use super::Nic;
+use super::frame::{Frame, is_group};
+use super::ids::{EswitchPort, VportId, wire_number};
+use super::limits;
+use super::port::WIRE_MIN;
+use super::receive::Arrival;
+use super::veb::Source;
+use crate::host::Host;
+
+impl Nic {
+    /// Takes a frame that came in on a wire port.
+    pub(super) fn from_wire(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
+        let Some(wire) = self.ports.get_mut(usize::from(port)) else {
+            return;
+        };
+        if bytes.len() < usize::from(limits::FRAME_MIN) {
+            wire.stats.rx_undersize += 1;
+            return;
+        }
+        if bytes.len() > usize::from(limits::FRAME_MAX) + limits::TAGS {
+            wire.stats.rx_oversize += 1;
+            return;
+        }
+        wire.count_received(bytes);
+        if !wire.enabled {
+            wire.stats.rx_filtered += 1;
+            return;
+        }
+        let mut frame = std::mem::take(&mut self.scratch.frame);
+        frame.copy_from(bytes);
+        if !self.bridge(host, Source::Wire, port, &mut frame) {
+            if let Some(wire) = self.ports.get_mut(usize::from(port)) {
+                wire.stats.rx_filtered += 1;
+            }
+        }
+        self.scratch.frame = frame;
+    }
+
+    /// Brings a frame to whom it is for on a port. True if somebody wanted it.
+    pub(super) fn bridge(
+        &mut self,
+        host: &mut dyn Host,
+        source: Source,
+        port: u8,
+        frame: &mut Frame,
+    ) -> bool {
+        let address = frame.destination();
+        let group = is_group(&address);
+        let mut receivers = std::mem::take(&mut self.scratch.receivers);
+        let named = self.receivers(source, port, &address, &mut receivers);
+        let source_port = match source {
+            Source::Wire => wire_number(port),
+            Source::Vport(id) => self
+                .vports
+                .get(id.index())
+                .map_or(0, |vport| vport.eswitch_port),
+        };
+        let mut arrival = Arrival::new(frame, source_port, group);
+        let mut found = false;
+        let mut wanted = false;
+        for (at, id) in receivers.iter().enumerate() {
+            let taken = self.hand_to(host, *id, frame, &mut arrival);
+            wanted |= taken;
+            found |= taken && at < named;
+        }
+        receivers.clear();
+        self.scratch.receivers = receivers;
+        if source != Source::Wire && (group || !found) {
+            self.to_wire(host, port, frame.bytes());
+            wanted = true;
+        }
+        wanted
+    }
+
+    /// Who receives an address on a port; tells how many of them, from the front, the address names.
+    fn receivers(
+        &mut self,
+        source: Source,
+        port: u8,
+        address: &[u8; 6],
+        receivers: &mut Vec<VportId>,
+    ) -> usize {
+        let Some(veb) = self.vebs.get_mut(usize::from(port)) else {
+            return 0;
+        };
+        if !veb.is_made() {
+            let functions = &self.functions;
+            let works = |index: usize| functions.get(index).is_some_and(|f| f.registers.accepted());
+            veb.make(
+                self.vports
+                    .iter()
+                    .filter(|vport| vport.port == port && works(vport.function.index())),
+            );
+        }
+        veb.select(source, address, receivers)
+    }
+
+    /// Hands a frame in the VEB to one receiver. False if its VLAN is not the receiver's.
+    fn hand_to(
+        &mut self,
+        host: &mut dyn Host,
+        id: VportId,
+        frame: &mut Frame,
+        arrival: &mut Arrival,
+    ) -> bool {
+        let transparent = self.transparent_tag(id);
+        let tag = frame.tag();
+        if let Some(own) = transparent {
+            if !tag.is_some_and(|tag| tag.tpid == own.tpid && tag.vid() == own.vid()) {
+                return false;
+            }
+            let _ = frame.remove_tag();
+        }
+        let visible = frame.tag();
+        let passes = self.vports.get_mut(id.index()).is_some_and(|vport| {
+            let passes = vport.passes_vlan(visible);
+            vport.stats.rx_vlan += u64::from(!passes);
+            passes
+        });
+        if passes {
+            self.deliver(host, id, frame, arrival);
+        }
+        if transparent.is_some()
+            && let Some(tag) = tag
+        {
+            let restored = frame.insert_tag(tag);
+            debug_assert!(restored);
+        }
+        passes
+    }
+
+    /// Puts a frame on the wire, padded.
+    pub(super) fn to_wire(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
+        let Some(wire) = self.ports.get_mut(usize::from(port)) else {
+            return;
+        };
+        let mut padded = [0; WIRE_MIN];
+        let bytes = match padded.get_mut(..bytes.len()) {
+            Some(start) if bytes.len() < WIRE_MIN => {
+                start.copy_from_slice(bytes);
+                &padded[..]
+            }
+            _ => bytes,
+        };
+        if wire.link() && host.transmit(port, bytes) {
+            wire.count_sent(bytes);
+        } else {
+            wire.stats.tx_dropped += 1;
+        }
+    }
+
+    /// Brings a frame to one port of the eswitch, past all rules.
+    pub(super) fn direct(
+        &mut self,
+        host: &mut dyn Host,
+        destination: EswitchPort,
+        source_port: u16,
+        frame: &mut Frame,
+    ) {
+        match destination {
+            EswitchPort::Wire(port) => self.to_wire(host, port, frame.bytes()),
+            EswitchPort::Vport(id) => {
+                let group = is_group(&frame.destination());
+                let mut arrival = Arrival::new(frame, source_port, group);
+                self.deliver(host, id, frame, &mut arrival);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! Commands about wire ports.
+
+use super::{Answer, Outcome, ensure, field, parameter, parameters};
+use crate::host::Host;
+use crate::nic::Nic;
+use crate::nic::ids::{FunctionId, wire_number};
+use crate::nic::port::SUPPORTED;
+use oxnic_abi::command::Submission;
+use oxnic_abi::port::{Medium, PortConfig, PortIdentify, PortInfo, port_fields, speeds};
+
+impl Nic {
+    pub(super) fn port_query(&self, function: FunctionId, submission: &Submission) -> Outcome {
+        let vport = self.named_vport(function, submission)?;
+        let number = self.vport(vport).port;
+        let port = self.port(number);
+        let link = port.link();
+        let info = PortInfo {
+            speed: if link { port.speed() } else { 0 },
+            supported: SUPPORTED,
+            speed_set: port.speed_set,
+            link: u8::from(link),
+            enabled: u8::from(port.enabled),
+            duplex: 1,
+            medium: if port.carrier {
+                Medium::DIRECT_ATTACH
+            } else {
+                Medium::NONE
+            },
+            link_downs: port.link_downs,
+            mac: port.mac,
+            eswitch_port: wire_number(number),
+            switch_id: self.switch_id(),
+        };
+        Ok(Answer::buffer(&info.to_words()))
+    }
+
+    pub(super) fn port_set(
+        &mut self,
+        host: &mut dyn Host,
+        function: FunctionId,
+        submission: &Submission,
+    ) -> Outcome {
+        let config = parameters!(PortConfig, submission)?;
+        let vport = self.named_vport(function, submission)?;
+        let has = |bit| config.fields & bit != 0;
+        ensure(config.fields & !port_fields::ALL == 0, field(parameter(0)))?;
+        if has(port_fields::SPEED) {
+            let known = speeds::ALL
+                .iter()
+                .any(|(bit, speed)| *speed == config.speed && SUPPORTED & bit != 0);
+            ensure(config.speed == 0 || known, field(parameter(4)))?;
+        }
+        if has(port_fields::ENABLED) {
+            ensure(config.enabled <= 1, field(parameter(8)))?;
+        }
+        let number = self.vport(vport).port;
+        let port = self.port_mut(number);
+        let link = port.link();
+        if has(port_fields::SPEED) {
+            port.speed_set = config.speed;
+        }
+        if has(port_fields::ENABLED) {
+            port.enabled = config.enabled != 0;
+        }
+        port.link_downs += u32::from(link && !port.link());
+        self.update_links(host);
+        Ok(Answer::default())
+    }
+
+    pub(super) fn port_stats(&self, function: FunctionId, submission: &Submission) -> Outcome {
+        let vport = self.named_vport(function, submission)?;
+        let number = self.vport(vport).port;
+        Ok(Answer::buffer(&self.port(number).stats.to_words()))
+    }
+
+    pub(super) fn port_identify(
+        &mut self,
+        function: FunctionId,
+        submission: &Submission,
+    ) -> Outcome {
+        let identify = parameters!(PortIdentify, submission)?;
+        let vport = self.named_vport(function, submission)?;
+        ensure(identify.on <= 1, field(parameter(0)))?;
+        let number = self.vport(vport).port;
+        self.port_mut(number).identify = identify.on != 0;
+        log::info!(
+            "port {number} {}",
+            if identify.on != 0 {
+                "blinks"
+            } else {
+                "stops blinking"
+            }
+        );
+        Ok(Answer::default())
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! What the operator may ask of the core: counters, halts, requests for a reset, chaos.
+//!
+//! Functions of [`Nic`], which owns all that is touched. Requests and answers are those of the control channel.
+
+use super::Nic;
+use super::event::Notice;
+use super::function::FunctionState;
+use super::ids::FunctionId;
+use crate::host::Host;
+use oxnic_abi::event::EventKind;
+use oxnic_abi::regs::{Reason, ResetReason, status};
+use oxnic_abi::stats::{PortStats, QueueStats, VportStats};
+use serde_json::{Map, Value, json};
+
+/// A list of counters as an object of a JSON answer, named as in the interface.
+macro_rules! counters {
+    ($stats:expr, $($name:ident)*) => {{
+        let mut map = Map::new();
+        $( map.insert(stringify!($name).into(), json!($stats.$name)); )*
+        Value::Object(map)
+    }};
+}
+
+fn vport_counters(stats: &VportStats) -> Value {
+    counters!(stats,
+        rx_unicast rx_multicast rx_broadcast rx_bytes tx_unicast tx_multicast tx_broadcast tx_bytes
+        rx_no_buffer rx_too_long rx_disabled rx_vlan rx_dma rx_steering rx_csum_bad
+        tx_spoofed tx_vlan tx_rate tx_bad tx_disabled tx_too_long
+        tx_segmented tx_csum tx_segmented_bytes)
+}
+
+fn port_counters(stats: &PortStats) -> Value {
+    counters!(stats,
+        rx_frames rx_octets rx_multicast rx_broadcast tx_frames tx_octets tx_multicast tx_broadcast
+        rx_undersize rx_oversize rx_filtered tx_dropped rx_lengths tx_lengths
+        rx_control tx_control rx_pause tx_pause)
+}
+
+fn queue_counters(stats: &QueueStats) -> Value {
+    counters!(stats, frames bytes drops descriptors)
+}
+
+fn mac_text(mac: &[u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn queues<'a>(stats: impl Iterator<Item = Option<&'a QueueStats>>) -> Value {
+    let there = stats
+        .enumerate()
+        .filter_map(|(id, stats)| Some((id.to_string(), stats?)));
+    Value::Object(
+        there
+            .map(|(id, stats)| (id, queue_counters(stats)))
+            .collect(),
+    )
+}
+
+impl Nic {
+    /// Serves a request; none if it is not one of the core's.
+    pub(super) fn operate(
+        &mut self,
+        host: &mut dyn Host,
+        request: &Value,
+    ) -> Option<Result<Value, String>> {
+        match request.get("cmd")?.as_str()? {
+            "stats" => Some(Ok(self.report())),
+            "halt" => Some(self.operate_halt(request)),
+            "reset-request" => Some(self.operate_reset_request(host, request)),
+            "chaos" => {
+                let spec = request.get("spec").and_then(Value::as_str);
+                let spec = spec.ok_or_else(|| "chaos: \"spec\" is missing".to_string());
+                Some(
+                    spec.and_then(|spec| self.chaos.set(spec))
+                        .map(|()| json!({})),
+                )
+            }
+            _ => None,
+        }
+    }
+
+    /// The function that a request names by number: 0 the PF, n VF n-1.
+    fn asked_function(&self, request: &Value) -> Result<FunctionId, String> {
+        let number = match request.get("function") {
+            None => 0,
+            Some(value) => value.as_u64().ok_or("\"function\" is not a number")?,
+        };
+        let id = u16::try_from(number).ok().map(FunctionId);
+        let id = id.filter(|id| self.functions.get(id.index()).is_some_and(|f| f.exists));
+        id.ok_or_else(|| format!("there is no function {number}"))
+    }
+
+    fn operate_halt(&mut self, request: &Value) -> Result<Value, String> {
+        let function = self.asked_function(request)?;
+        let reason = match request.get("reason") {
+            None => Reason::OPERATOR,
+            Some(value) => {
+                let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
+                Reason(number.ok_or("\"reason\" is not a number")?)
+            }
+        };
+        self.halt(function, reason, 0);
+        Ok(json!({}))
+    }
+
+    fn operate_reset_request(
+        &mut self,
+        host: &mut dyn Host,
+        request: &Value,
+    ) -> Result<Value, String> {
+        let function = self.asked_function(request)?;
+        self.state_mut(function).registers.status |= status::RESET_REQUESTED;
+        self.tell(
+            host,
+            function,
+            Notice::new(EventKind::RESET_REQUESTED, 0, 0),
+        );
+        Ok(json!({}))
+    }
+
+    fn report(&self) -> Value {
+        let functions: Map<String, Value> = self
+            .functions
+            .iter()
+            .filter(|state| state.exists)
+            .map(|state| (state.id.bus().to_string(), self.report_function(state)))
+            .collect();
+        let ports: Vec<Value> = self
+            .ports
+            .iter()
+            .map(|port| {
+                json!({
+                    "link": port.link(), "carrier": port.carrier, "enabled": port.enabled,
+                    "speed": port.speed(), "identify": port.identify,
+                    "link_downs": port.link_downs, "counters": port_counters(&port.stats),
+                })
+            })
+            .collect();
+        json!({ "functions": functions, "ports": ports, "chaos_hits": self.chaos.hits() })
+    }
+
+    fn report_function(&self, state: &FunctionState) -> Value {
+        let registers = &state.registers;
+        let vports: Vec<Value> = self
+            .vports_of(state.id)
+            .into_iter()
+            .map(|id| self.report_vport(id))
+            .collect();
+        json!({
+            "generation": registers.generation,
+            "accepted": registers.accepted(),
+            "halted": registers.halted(),
+            "bus_master": state.bus_master,
+            "reason": Reason(registers.reason as u16).text(),
+            "errors": registers.health.count,
+            "last_reset": ResetReason(registers.health.last_reset).text(),
+            "vectors": state.vector_count(),
+            "refused_commands": state.refused_commands,
+            "stray_doorbells": state.stray_doorbells,
+            "stray_writes": state.stray_writes,
+            "events_outstanding": state.events.as_ref().map(|events| events.outstanding()),
+            "events_dropped": state.events.as_ref().map(|events| events.dropped()),
+            "completion_queues": state.cqs.iter().flatten().count(),
+            "tx": queues(state.tx.iter().map(|tx| tx.as_ref().map(|tx| &tx.stats))),
+            "rx": queues(state.rx.iter().map(|rx| rx.as_ref().map(|rx| &rx.stats))),
+            "stopped": state.tx.iter().flatten().filter(|tx| tx.stopped).count()
+                + state.rx.iter().flatten().filter(|rx| rx.stopped).count(),
+            "vports": vports,
+        })
+    }
+
+    fn report_vport(&self, id: super::ids::VportId) -> Value {
+        let vport = self.vport(id);
+        json!({
+            "port": vport.port,
+            "eswitch_port": vport.eswitch_port,
+            "mac": mac_text(&vport.mac),
+            "flags": format!("{:#x}", vport.flags),
+            "link": self.vport_link(id).0,
+            "frame_max": vport.frame_max,
+            "mac_list": vport.mac_list.len(),
+            "rules": vport.rules.len(),
+            "counters": vport_counters(&vport.stats),
+        })
+    }
+}

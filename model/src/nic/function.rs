@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! What a function owns: registers, control rings, queues and vectors.
+//!
+//! The device keeps one for the PF and one for each VF that there may be, whether it exists at present or not.
+
+use super::admin::AdminQueue;
+use super::cq::{Cq, Vector};
+use super::event::EventRing;
+use super::ids::FunctionId;
+use super::limits::Shares;
+use super::registers::Registers;
+use super::rx::RxQueue;
+use super::tx::TxQueue;
+
+/// A function.
+pub struct FunctionState {
+    /// Which.
+    pub id: FunctionId,
+    /// How much it may have.
+    pub shares: Shares,
+    /// It is on the bus.
+    pub exists: bool,
+    /// It may master the bus.
+    pub bus_master: bool,
+    /// Registers.
+    pub registers: Registers,
+    /// Admin queue, after the handshake.
+    pub admin: Option<AdminQueue>,
+    /// Event ring, after the handshake.
+    pub events: Option<EventRing>,
+    /// Vectors, the first of which is for commands and events.
+    pub vectors: Vec<Vector>,
+    /// Completion rings.
+    pub cqs: Vec<Option<Cq>>,
+    /// Transmit queues.
+    pub tx: Vec<Option<TxQueue>>,
+    /// Receive queues.
+    pub rx: Vec<Option<RxQueue>>,
+    /// Vector 0 is to be raised.
+    pub raise: bool,
+    /// Vector 0 is to be raised once since the function halted.
+    pub raise_halted: bool,
+    /// Doorbells that named nothing.
+    pub stray_doorbells: u64,
+    /// Writes to registers that were no aligned words.
+    pub stray_writes: u64,
+    /// Commands that were refused.
+    pub refused_commands: u64,
+}
+
+impl FunctionState {
+    /// A function as after power-on.
+    pub fn new(id: FunctionId, shares: Shares, vectors: u16) -> Self {
+        Self {
+            id,
+            shares,
+            exists: id.is_pf(),
+            bus_master: false,
+            registers: Registers::default(),
+            admin: None,
+            events: None,
+            vectors: vec![Vector::default(); usize::from(vectors)],
+            cqs: none(shares.completion_queues()),
+            tx: none(shares.queues),
+            rx: none(shares.queues),
+            raise: false,
+            raise_halted: false,
+            stray_doorbells: 0,
+            stray_writes: 0,
+            refused_commands: 0,
+        }
+    }
+
+    /// Number of vectors.
+    pub fn vector_count(&self) -> u16 {
+        self.vectors.len() as u16
+    }
+
+    /// Whether a driver works it and DMA may pass.
+    pub fn works(&self) -> bool {
+        self.exists && self.bus_master && self.registers.accepted()
+    }
+
+    /// All objects go.
+    pub fn clear(&mut self) {
+        self.admin = None;
+        self.events = None;
+        self.vectors.fill(Vector::default());
+        self.cqs.fill(None);
+        self.tx.fill(None);
+        self.rx.fill(None);
+        self.raise = false;
+        self.raise_halted = false;
+    }
+}
+
+fn none<T: Clone>(count: u16) -> Vec<Option<T>> {
+    vec![None; usize::from(count)]
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! How functions come to work and cease to: handshake, reset, halt, VF defaults; and links, which follow from all of it.
+//!
+//! Functions of [`Nic`], which owns all that is touched.
+
+use super::Nic;
+use super::admin::AdminQueue;
+use super::chaos::Fault;
+use super::event::{EventRing, Notice};
+use super::ids::{FunctionId, VportId};
+use super::timers::Timer;
+use super::vport::VfSettings;
+use crate::host::{DmaFault, Host};
+use oxnic_abi::command::{Completion, Submission};
+use oxnic_abi::event::{Event, EventKind};
+use oxnic_abi::regs::{Reason, status};
+use oxnic_abi::stats::VportStats;
+use oxnic_abi::vf::VfLink;
+
+impl Nic {
+    /// Takes the handshake.
+    pub(super) fn driver_ok(&mut self, host: &mut dyn Host, function: FunctionId) {
+        let registers = &self.state(function).registers;
+        if registers.halted() {
+            return;
+        }
+        if registers.accepted() {
+            self.halt(function, Reason::STATE, 0);
+            return;
+        }
+        if !self.state(function).exists || !self.is_enabled(function) {
+            return;
+        }
+        let registers = &mut self.state_mut(function).registers;
+        registers.begin_handshake();
+        let agreement = registers.check_handshake().and_then(|agreement| {
+            self.try_rings(host, function, agreement.admin_log2, agreement.event_log2)
+                .map_err(|ring| (Reason::DMA, ring))?;
+            Ok(agreement)
+        });
+        let state = self.state_mut(function);
+        let agreement = match agreement {
+            Ok(agreement) => agreement,
+            Err((reason, detail)) => {
+                log::warn!("{}: handshake rejected: {}", function.bus(), reason.text());
+                state.registers.reject(reason, detail);
+                return;
+            }
+        };
+        let driver = state.registers.handshake;
+        state.admin = Some(AdminQueue::new(
+            driver.admin_sq,
+            driver.admin_cq,
+            agreement.admin_log2,
+        ));
+        state.events = Some(EventRing::new(driver.event_ring, agreement.event_log2));
+        state.registers.accept(agreement);
+        log::info!("{}: handshake accepted", function.bus());
+        for id in self.vports_of(function) {
+            let link = self.vport_link(id);
+            self.vport_mut(id).link_told = link;
+        }
+        self.forget_vebs();
+        if let Some(vf) = function.vf_index() {
+            self.tell(
+                host,
+                FunctionId::PF,
+                Notice::new(EventKind::VF_STATE, vf, 1),
+            );
+        }
+    }
+
+    /// Whether the control rings' memory can be used: reads the last words of each and, where the device will write, writes
+    /// them back. Fails with the number of the ring.
+    fn try_rings(
+        &self,
+        host: &mut dyn Host,
+        function: FunctionId,
+        admin_log2: u8,
+        event_log2: u8,
+    ) -> Result<(), u16> {
+        let driver = &self.state(function).registers.handshake;
+        let rings = [
+            (driver.admin_sq, Submission::BYTES << admin_log2, false),
+            (driver.admin_cq, Completion::BYTES << admin_log2, true),
+            (driver.event_ring, Event::BYTES << event_log2, true),
+        ];
+        for (number, (address, length, written)) in (0u16..).zip(rings) {
+            let try_word = |host: &mut dyn Host, at: u64| -> Result<(), DmaFault> {
+                let mut word = [0; 8];
+                host.dma_read(function.bus(), at, &mut word)?;
+                if written {
+                    host.dma_write(function.bus(), at, &word)
+                } else {
+                    Ok(())
+                }
+            };
+            let last = address.checked_add(length as u64 - 8).ok_or(number)?;
+            try_word(host, address).map_err(|_| number)?;
+            try_word(host, last).map_err(|_| number)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the DMA test of the self-test block: 1 fills, 2 inverts.
+    pub(super) fn dma_test(&mut self, host: &mut dyn Host, function: FunctionId, kind: u32) {
+        const PASSED: u32 = 1;
+        const FAULT: u32 = 2;
+        const BAD_REQUEST: u32 = 3;
+        const PATTERN: u8 = 0x5a;
+        let buffer = self.state(function).registers.dma_buffer();
+        let result = match (buffer, kind) {
+            (Some((address, length)), 1 | 2) => {
+                let mut bytes = vec![PATTERN; length];
+                let mut run = || -> Result<(), DmaFault> {
+                    if kind == 2 {
+                        host.dma_read(function.bus(), address, &mut bytes)?;
+                        bytes.iter_mut().for_each(|byte| *byte = !*byte);
+                    }
+                    host.dma_write(function.bus(), address, &bytes)
+                };
+                if run().is_ok() { PASSED } else { FAULT }
+            }
+            _ => BAD_REQUEST,
+        };
+        self.state_mut(function).registers.dma_result = result;
+    }
+
+    /// The vports of a function.
+    pub(super) fn vports_of(&self, function: FunctionId) -> Vec<VportId> {
+        match function.vf_index() {
+            None => (0..u16::from(self.config.ports)).map(VportId).collect(),
+            Some(vf) => vec![self.vf_vport_id(vf)],
+        }
+    }
+
+    /// Whether a driver works a VF.
+    pub(super) fn vf_active(&self, vf: u16) -> bool {
+        let state = self.functions.get(FunctionId::vf(vf).index());
+        state.is_some_and(|state| state.exists && state.registers.accepted())
+    }
+
+    /// Puts whatever of a function has work on its list.
+    pub(super) fn list_function(&mut self, function: FunctionId) {
+        self.list_admin(function);
+        for id in self.vports_of(function) {
+            self.list_vport(id);
+        }
+        for vector in 0..self.state(function).vector_count() {
+            self.list_vector(function, vector);
+        }
+    }
+
+    /// Everything that a function set up is gone; nothing of it is on any list.
+    fn drop_objects(&mut self, function: FunctionId) {
+        self.state_mut(function).clear();
+        for vector in 0..self.state(function).vector_count() {
+            self.timers.cancel(Timer::Vector(function, vector));
+        }
+        for id in self.vports_of(function) {
+            self.timers.cancel(Timer::Stats(id));
+            self.timers.cancel(Timer::Rate(id));
+            self.vport_mut(id).reset();
+        }
+        self.tx_ready.retain(|(owner, _)| *owner != function);
+        self.admin_ready.retain(|owner| *owner != function);
+        self.vectors_ready.retain(|(owner, _)| *owner != function);
+        self.forget_vebs();
+    }
+
+    /// Whether a function may take a handshake: a VF, if its PF enabled it.
+    fn is_enabled(&self, function: FunctionId) -> bool {
+        function
+            .vf_index()
+            .is_none_or(|vf| self.vf(vf).is_some_and(|vf| vf.prepared))
+    }
+
+    /// Resets one function.
+    pub(super) fn reset(&mut self, host: &mut dyn Host, function: FunctionId) {
+        let active = self.state(function).registers.status & status::ACCEPTED != 0;
+        self.drop_objects(function);
+        let enabled = self.is_enabled(function);
+        self.state_mut(function).registers.reset(enabled);
+        log::info!("{}: reset", function.bus());
+        match function.vf_index() {
+            None => {
+                self.ports.iter_mut().for_each(super::port::WirePort::reset);
+                self.update_links(host);
+            }
+            Some(vf) if active => {
+                self.tell(
+                    host,
+                    FunctionId::PF,
+                    Notice::new(EventKind::VF_STATE, vf, 0),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// All VFs are not enabled any more.
+    pub(super) fn disable_vfs(&mut self, host: &mut dyn Host) {
+        for vf in 0..self.config.max_vfs {
+            self.default_vf(host, vf, false);
+        }
+    }
+
+    /// Stops a function until it is reset.
+    pub(super) fn halt(&mut self, function: FunctionId, reason: Reason, detail: u16) {
+        if self.state(function).registers.halted() {
+            return;
+        }
+        log::warn!("{}: halted: {} ({detail})", function.bus(), reason.text());
+        self.drop_objects(function);
+        let view = self.view(function);
+        let state = self.state_mut(function);
+        state.registers.halt(&view, reason, detail);
+        state.raise_halted = true;
+    }
+
+    /// Resets a VF, returns its settings to the defaults and lets it work or not. One that leaves loses its counters.
+    pub(super) fn default_vf(&mut self, host: &mut dyn Host, index: u16, prepared: bool) {
+        let Some(vf) = self.vfs.get_mut(usize::from(index)) else {
+            return;
+        };
+        if !vf.prepared && !prepared {
+            return;
+        }
+        *vf = VfSettings {
+            prepared,
+            ..VfSettings::default()
+        };
+        let vectors = vf.vectors;
+        let mac = self.made_mac(index);
+        let id = self.vf_vport_id(index);
+        let vport = self.vport_mut(id);
+        vport.permanent_mac = mac;
+        vport.port = 0;
+        self.reset(host, FunctionId::vf(index));
+        self.set_vectors(index, vectors);
+        if !prepared {
+            self.vport_mut(id).stats = VportStats::ZERO;
+        }
+    }
+
+    /// Gives a VF so many vectors; no driver works it.
+    pub(super) fn set_vectors(&mut self, index: u16, vectors: u16) {
+        if let Some(vf) = self.vfs.get_mut(usize::from(index)) {
+            vf.vectors = vectors;
+        }
+        let state = self.state_mut(FunctionId::vf(index));
+        state.vectors.clear();
+        state
+            .vectors
+            .resize_with(usize::from(vectors), Default::default);
+    }
+
+    /// Bridges are made anew before the next frame.
+    pub(super) fn forget_vebs(&mut self) {
+        self.vebs.iter_mut().for_each(super::veb::Veb::forget);
+    }
+
+    /// Whether a vport's link is up, and the speed behind it.
+    pub(super) fn vport_link(&self, id: VportId) -> (bool, u32) {
+        let Some(vport) = self.vports.get(id.index()) else {
+            return (false, 0);
+        };
+        let Some(wire) = self.ports.get(usize::from(vport.port)) else {
+            return (false, 0);
+        };
+        let vf = vport.function.vf_index().and_then(|vf| self.vf(vf));
+        let up = match vf.map_or(VfLink::AUTO, |vf| vf.link) {
+            VfLink::ENABLE => true,
+            VfLink::DISABLE => false,
+            _ => wire.link(),
+        };
+        (up, if up { wire.speed() } else { 0 })
+    }
+
+    /// Tells the functions whose link changed.
+    pub(super) fn update_links(&mut self, host: &mut dyn Host) {
+        for index in 0..self.vports.len() as u16 {
+            let id = VportId(index);
+            let link = self.vport_link(id);
+            let vport = self.vport_mut(id);
+            if vport.link_told == link {
+                continue;
+            }
+            vport.link_told = link;
+            let (function, number) = (vport.function, vport.number);
+            let (up, speed) = link;
+            let notice = Notice::new(EventKind::LINK, number, u16::from(up));
+            self.tell(
+                host,
+                function,
+                Notice {
+                    value: u64::from(speed),
+                    ..notice
+                },
+            );
+        }
+    }
+
+    /// Tells a function's driver an event, if there is one.
+    pub(super) fn tell(&mut self, host: &mut dyn Host, function: FunctionId, mut notice: Notice) {
+        notice.kind.0 = self.chaos.distort(Fault::EventRandom, notice.kind.0);
+        notice.object = self.chaos.distort(Fault::EventRandom, notice.object);
+        let state = self.state_mut(function);
+        if !state.works() {
+            return;
+        }
+        let Some(events) = state.events.as_mut() else {
+            return;
+        };
+        match events.tell(host, function, notice) {
+            Ok(told) => {
+                state.raise |= told.written;
+                if told.overrun {
+                    self.note(host, function, 1, Reason::EVENT_OVERRUN);
+                }
+            }
+            Err(_) => self.halt(function, Reason::DMA, 2),
+        }
+    }
+
+    /// Remembers an error in the health block, and tells the driver where things have become worse.
+    pub(super) fn note(
+        &mut self,
+        host: &mut dyn Host,
+        function: FunctionId,
+        severity: u32,
+        reason: Reason,
+    ) {
+        let view = self.view(function);
+        if self
+            .state_mut(function)
+            .registers
+            .note_error(&view, severity, reason)
+        {
+            self.tell(
+                host,
+                function,
+                Notice::new(EventKind::HEALTH, 0, severity as u16),
+            );
+        }
+    }
+}
