@@ -16,6 +16,7 @@ class Namespace:
     def __init__(self, name):
         self.name = name
         self.devices = []
+        self.removed = False
         ip(["netns", "add", name])
         defer(self.remove)
         ip("link set dev lo up", ns=self)
@@ -35,6 +36,10 @@ class Namespace:
         ip(["link", "set", "dev", device, "netns", "1"], ns=self, check=False)
 
     def remove(self):
+        """Once; again is nothing."""
+        if self.removed:
+            return
+        self.removed = True
         sh(f"ip netns pids {self.name} | xargs -r kill -9 2>/dev/null", check=False)
         for device in list(self.devices):
             self.give_back(device)

@@ -60,3 +60,8 @@ class VfEnd:
         self.link.address(f"{self.address4}/24", f"{self.address6}/64")
         if up:
             self.link.up()
+
+    def close(self):
+        """Give the netdev back before the end of the case (nothing to give if the VF is gone)."""
+        self.link.ip("down", check=False)
+        self.ns.remove()

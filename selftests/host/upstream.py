@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs the kernel's own selftests in guests and says how each file did; how to use it is written in selftests/upstream."""
+
+import argparse
+import os
+import sys
+import time
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+FOLDER = os.path.dirname(HERE)
+sys.path[:0] = [FOLDER, os.path.join(os.path.dirname(FOLDER), "scripts")]
+
+from host import expect  # noqa: E402
+from host import runner  # noqa: E402
+from host import suite  # noqa: E402
+from host import tap  # noqa: E402
+from vm import options  # noqa: E402
+from vm import session  # noqa: E402
+from vm.machine import MachineError  # noqa: E402
+
+NET, HW = "drivers/net/", "drivers/net/hw/"
+SIM = "drivers/net/netdevsim/"
+# Each file by step. "none": the test makes its own netdevsim.
+A0 = [SIM + name for name in ("devlink.sh", "ethtool-coalesce.sh", "ethtool-features.sh", "ethtool-fec.sh", "ethtool-pause.sh")]
+A1 = [NET + name for name in ("ping.py", "stats.py", "queues.py", "ring_reconfig.py", "napi_id.py", "napi_threaded.py")]
+A1 += [HW + name for name in ("csum.py", "irq.py", "ethtool_std_stats.sh", "rss_api.py", "rss_drv.py", "uso.py", "ntuple.py")]
+A1 += [NET + "xdp.py", HW + "nic_timestamp.py"]
+MORE = [NET + name for name in ("gro.py", "hds.py", "shaper.py", "so_txtime.py", "netpoll_basic.py")]
+MORE += [HW + name for name in ("tso.py", "rss_ctx.py", "rss_input_xfrm.py", "rss_flow_label.py", "toeplitz.py", "ethtool_rmon.sh")]
+MORE += [HW + name for name in ("xsk_reconfig.py", "pp_alloc_fail.py", "gro_hw.py", "xdp_metadata.py")]
+QUICK = [NET + "ping.py", NET + "stats.py", NET + "queues.py", NET + "ring_reconfig.py", HW + "irq.py", HW + "csum.py"]
+STEPS = {"A0": A0, "A1": A1, "more": MORE, "quick": QUICK}
+NETIFS = ("uplink", "vf")
+SECONDS = 900.0
+
+
+def arguments(words=None):
+    parser = argparse.ArgumentParser(prog="selftests/upstream", add_help=False)
+    parser.add_argument("--kernel", default=os.environ.get("KERNEL") or "stock")
+    parser.add_argument("--nic", default="oxnic")
+    parser.add_argument("--step", action="append", choices=STEPS)
+    parser.add_argument("--netif", action="append", choices=NETIFS)
+    parser.add_argument("--pattern", default="")
+    parser.add_argument("--record", default="")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--set", default="upstream")
+    chosen = parser.parse_args(words)
+    if chosen.pattern == "upstream":
+        chosen.pattern = ""
+    return chosen
+
+
+def planned(chosen):
+    """(file, netif) in the order in which they run: one kind of netdev after the other."""
+    files = [file for step in chosen.step or ("A0", "A1") for file in STEPS[step]]
+    files = [file for file in dict.fromkeys(files) if chosen.pattern in file]
+    jobs = [(file, "none") for file in files if file.startswith(SIM)]
+    return jobs + [(file, netif) for netif in chosen.netif or NETIFS for file in files if not file.startswith(SIM)]
+
+
+class Judge:
+    """Turns cases into verdicts with the expectations in mind, and remembers them for the table."""
+
+    def __init__(self, chosen):
+        self.kernel, self.own = chosen.kernel, chosen.nic == "oxnic"
+        self.entries = expect.read(os.path.join(FOLDER, "upstream.expect")) if self.own else []
+        self.rows = {}
+        self.tally = runner.Tally()
+
+    def omitted(self, file, netif):
+        """The reason why a file is not run, or an empty text."""
+        entry = expect.find(self.entries, "omit", file, "*", netif, self.kernel)
+        if entry is not None:
+            self.rows[file, netif] = None
+            self.tally.add([tap.Case(f"{file} on {netif}", "skip", entry.reason)])
+        return entry.reason if entry else ""
+
+    def add(self, file, netif, cases):
+        for case in cases:
+            if self.own:
+                self._explain(file, netif, case)
+            case.name = f"{file} on {netif}: {case.name}"
+        self.rows[file, netif] = cases
+        self.tally.add(cases)
+
+    def _explain(self, file, netif, case):
+        name = case.name.split(".")[-1] if not case.name.endswith(".(file)") else "(file)"
+        if case.verdict not in ("skip", "xfail") or netif == "none":
+            return
+        # The test's own expected failures are upstream's statement about the environment; only skips need ours.
+        entry = expect.find(self.entries, case.verdict, file, name, netif, self.kernel)
+        if entry is not None:
+            case.reason = entry.reason
+        elif case.verdict == "skip":
+            case.verdict, case.reason = "fail", f"skipped without a reason in upstream.expect: {case.reason}"
+
+    def counts(self, file, netif):
+        cases = self.rows.get((file, netif)) or []
+        return {verdict: sum(case.verdict == verdict for case in cases) for verdict in ("pass", "fail", "xfail", "skip")}
+
+    def stale(self):
+        """Entries of expectations for files that ran, which nothing needed."""
+        ran = [(file, netif) for (file, netif), cases in self.rows.items() if cases]
+        return [
+            entry
+            for entry in self.entries
+            if not entry.used and entry.verdict != "omit" and any(entry.covers(f, entry.case, n, self.kernel) for f, n in ran)
+        ]
+
+
+def text_of(counts):
+    return " ".join(f"{counts.get(key, 0):3d}" for key in ("pass", "fail", "xfail", "skip"))
+
+
+def table(judge, jobs, peers):
+    """Result of each file beside that of the kernel's igb; the names of the files that are below it."""
+    below = []
+    print(f"# {'file':34} {'netdev':7} pass fail xfl skip   igb: pass fail xfl skip")
+    for file, netif in jobs:
+        counts, peer = judge.counts(file, netif), peers.get((file, netif))
+        name = file.removeprefix("drivers/net/")
+        ran = text_of(counts) if judge.rows.get((file, netif)) else "not run        "
+        worse = judge.own and peer and judge.rows.get((file, netif)) and counts["pass"] < peer["pass"]
+        if worse:
+            below.append(f"{file} on {netif}")
+        print(f"# {name:34} {netif:7} {ran}        {text_of(peer) if peer else '-':>15}{'  BELOW' if worse else ''}")
+    return below
+
+
+def run_job(runs, file, netif, folder, netdevsim, judge):
+    """One file on one netdev, in the session's guest."""
+    print(f"# {file} on {netif}: start", flush=True)
+    start, before, echo = time.monotonic(), len(runs.results), runner.Echo()
+    try:
+        result = runs.run([os.path.join(FOLDER, "guest", "upstream"), folder, file, netif, netdevsim], echo, echo)
+    except MachineError as error:
+        runner.say(error)
+        judge.add(file, netif, [tap.Case("(guest)", "fail", str(error))])
+        return
+    complaints = [text for one in runs.results[before:] for text in one.complaints()]
+    for text in complaints:
+        runner.say(text)
+    if file.startswith(SIM):
+        cases = shell_cases(file, echo.text(), result.code, complaints)
+    else:
+        cases = tap.complete(os.path.basename(file), echo.text(), result.code, complaints[0].splitlines()[0] if complaints else "")
+    judge.add(file, netif, cases)
+    bad = any(case.verdict == "fail" for case in judge.rows[file, netif])
+    runner.say(f"{file} on {netif}: {'FAILED' if bad else 'ok'} in {time.monotonic() - start:.0f} s")
+    if bad and runs.machine is not None:
+        runner.end_guest(runs, judge.tally)
+
+
+def shell_cases(file, text, code, complaints):
+    """netdevsim's scripts print "TEST: name [ OK ]" or "PASSED all N checks", not TAP; the exit status decides."""
+    cases = []
+    for line in text.splitlines():
+        if line.startswith("TEST: ") and line.rstrip().endswith("]"):
+            name, _, verdict = line[6:].rstrip(" ]").rpartition("[")
+            verdict = verdict.strip().lower()
+            cases.append(tap.Case(name.strip(), {"ok": "pass", "skip": "skip", "xfail": "xfail"}.get(verdict, "fail")))
+    if code == 4 and not cases:
+        return [tap.Case("(file)", "skip", text.strip().splitlines()[-1] if text.strip() else "")]
+    if code or complaints:
+        cases.append(tap.Case("(file)", "fail", complaints[0].splitlines()[0] if complaints else f"status {code}"))
+    elif not cases:
+        cases.append(tap.Case("(file)", "pass"))
+    return cases
+
+
+def record(path, judge, jobs):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("# SPDX-License-Identifier: GPL-2.0-only\n# How the kernel's igb does on QEMU's igb in the same guest:\n")
+        file.write("# selftests/upstream --nic igb --step A1 --step more --record selftests/upstream.igb\n")
+        for name, netif in jobs:
+            counts = judge.counts(name, netif)
+            file.write(f"{name} {netif} {' '.join(f'{key}={value}' for key, value in counts.items())}\n")
+
+
+def run_jobs(jobs, chosen, judge):
+    """All of them in as few guests as there are failures."""
+    folder, netdevsim = suite.install(), ""
+    if any(netif == "none" for _, netif in jobs):
+        netdevsim = suite.netdevsim(chosen.kernel)
+    words = [f"KERNEL={chosen.kernel}", f"NIC={chosen.nic}", f"DIR={os.path.dirname(folder)}", "PEER=e1000e"]
+    slow = 4 if chosen.kernel == "debug" else 1
+    wanted, _ = options.parse([*words, f"TIMEOUT={SECONDS * slow}"], {})
+    runs = session.Session(wanted)
+    with runs:
+        for file, netif in jobs:
+            if judge.omitted(file, netif):
+                continue
+            run_job(runs, file, netif, folder, netdevsim, judge)
+        runner.end_guest(runs, judge.tally)
+    for path in runs.kept:
+        runner.say(f"kept: {path}")
+
+
+def run(words=None):
+    """The whole of it; returns the Tally."""
+    chosen = arguments(words)
+    jobs = planned(chosen)
+    judge = Judge(chosen)
+    if chosen.list:
+        for file, netif in jobs:
+            print(f"# {file} on {netif}")
+        return None
+    run_jobs(jobs, chosen, judge)
+    path = os.path.join(FOLDER, "upstream.igb")
+    below = table(judge, jobs, expect.read_counts(path) if os.path.exists(path) else {})
+    judge.tally.add([tap.Case(name, "fail", "fewer cases pass than with igb") for name in below])
+    judge.tally.add([tap.Case(f"upstream.expect:{e.line}", "fail", "nothing behaves as it says") for e in judge.stale()])
+    if chosen.record:
+        record(chosen.record, judge, jobs)
+    return judge.tally
+
+
+def main():
+    try:
+        tally = run()
+    except (options.UsageError, suite.BuildError, ValueError) as error:
+        print(f"selftests: error: {error}", file=sys.stderr)
+        return 2
+    return tally.report() if tally is not None else 0
+
+
+if __name__ == "__main__":
+    for name in (runner.signal.SIGINT, runner.signal.SIGTERM, runner.signal.SIGHUP):
+        runner.signal.signal(name, runner.end)
+    sys.exit(main())

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Link: carrier, speed and duplex, as the wire and the operator change them."""
+
+# sets: quick debug
+# vm: PORTS=2
+
+import time
+
+from lib import PF, Control, Link, VfEnd, Wire, case, defer, equal, fails, main, ping, setup, true, until
+
+wire = control = None
+
+
+@setup
+def topology():
+    global wire, control
+    wire = Wire()
+    control = Control()
+    defer(control.close)
+    defer(control.do, "link", port=0, up=True)
+
+
+def speed(link):
+    """(speed, duplex) as ethtool shows them."""
+    lines = dict(line.strip().split(": ", 1) for line in link.ethtool("").out.splitlines() if ": " in line)
+    return lines.get("Speed", ""), lines.get("Duplex", ""), lines.get("Link detected", "")
+
+
+@case
+def up_with_speed():
+    """An enabled port has a carrier, a speed and full duplex; a disabled one has none."""
+    rate, duplex, detected = speed(wire.near)
+    true(rate.endswith("Mb/s"), f"speed is {rate}")
+    equal((duplex, detected), ("Full", "yes"), "duplex and link")
+    wire.near.down()
+    defer(wire.near.up)
+    until(lambda: speed(wire.near)[2] == "no", "ethtool says that there is no link")
+    equal(speed(wire.near)[0], "Unknown!", "speed without a link")
+
+
+@case
+def cable_pulled():
+    """The operator pulls the cable: the carrier goes at once, traffic stops; plugged in again, it works again."""
+    for _ in range(3):
+        control.do("link", port=0, up=False)
+        wire.near.wait_carrier(False)
+        equal(ping(wire.far4, count=1, check=False, seconds=1), 0, "answered pings without a cable")
+        control.do("link", port=0, up=True)
+        wire.near.wait_carrier(True)
+        ping(wire.far4)
+
+
+@case
+def carrier_changes_counted():
+    """The kernel counts each change of the carrier, and none that did not happen."""
+    before = int(wire.near.read("carrier_changes"))
+    control.do("link", port=0, up=False)
+    wire.near.wait_carrier(False)
+    control.do("link", port=0, up=True)
+    wire.near.wait_carrier(True)
+    time.sleep(0.5)
+    equal(int(wire.near.read("carrier_changes")) - before, 2, "carrier changes")
+
+
+@case
+def other_port_unmoved():
+    """What happens to port 0 is not seen on port 1."""
+    other = PF().link(1)
+    other.up()
+    defer(other.down)
+    before = other.read("carrier_changes")
+    control.do("link", port=0, up=False)
+    wire.near.wait_carrier(False)
+    equal(other.carrier(), True, "carrier of the other port")
+    control.do("link", port=0, up=True)
+    wire.near.wait_carrier(True)
+    equal(other.read("carrier_changes"), before, "carrier changes of the other port")
+
+
+@case
+def change_while_down():
+    """A change while the netdev is down is seen when it comes up."""
+    wire.near.down()
+    defer(wire.near.ip, "up")
+    control.do("link", port=0, up=False)
+    wire.near.ip("up")
+    time.sleep(1)
+    equal(wire.near.carrier(), False, "carrier with the cable pulled")
+    control.do("link", port=0, up=True)
+    wire.near.wait_carrier(True)
+
+
+@case
+def vf_follows():
+    """A VF's carrier follows the wire; a VF set to enable keeps it, one set to disable never has it."""
+    PF().with_vfs(1)
+    vf = VfEnd(0)
+    control.do("link", port=0, up=False)
+    vf.link.wait_carrier(False)
+    wire.near.ip("vf 0 state enable")
+    vf.link.wait_carrier(True)
+    wire.near.ip("vf 0 state disable")
+    vf.link.wait_carrier(False)
+    control.do("link", port=0, up=True)
+    wire.near.wait_carrier(True)
+    equal(vf.link.carrier(), False, "carrier of a VF whose state is disable")
+    wire.near.ip("vf 0 state auto")
+    vf.link.wait_carrier(True)
+    ping(wire.far4, ns=vf.ns)
+
+
+@case
+def speeds_can_be_set():
+    """A supported speed can be set and reads back; one that nobody has is refused."""
+    words = wire.near.ethtool("").out
+    modes = [w for w in ("1000", "10000", "25000", "40000", "100000") if f" {w}base" in words or f"\t{w}base" in words]
+    true(modes, f"ethtool lists supported link modes: {words}")
+    defer(wire.near.ethtool, "-s", "autoneg on", check=False)
+    defer(wire.near.ethtool, "-s", f"speed {modes[-1]} duplex full autoneg off", check=False)
+    wire.near.ethtool("-s", f"speed {modes[0]} duplex full autoneg off")
+    until(lambda: speed(wire.near)[0] == f"{modes[0]}Mb/s", f"the speed is {modes[0]}")
+    wire.near.wait_carrier(True)
+    ping(wire.far4)
+    fails(wire.near.ethtool("-s", "speed 123 duplex full autoneg off", check=False), "a speed of 123 Mbit/s")
+    equal(Link(wire.near.name).carrier(), True, "carrier after a refusal")
+
+
+main()
