@@ -107,7 +107,7 @@ impl Layout {
             self.initial[previous + 3] = (upper >> 8) as u8;
         }
         self.extended = Some(offset);
-        self.u32(offset, u32::from(id) | u32::from(version) << 16)
+        self.u32(offset, u32::from(id) | (u32::from(version) << 16))
     }
 }
 
@@ -175,12 +175,12 @@ impl ConfigSpace {
 
     /// The 32-bit value at `offset`.
     pub fn u32(&self, offset: usize) -> u32 {
-        u32::from(self.u16(offset)) | u32::from(self.u16(offset + 2)) << 16
+        u32::from(self.u16(offset)) | (u32::from(self.u16(offset + 2)) << 16)
     }
 
     /// The address in the 64-bit BAR at `offset`.
     pub fn bar64(&self, offset: usize) -> u64 {
-        u64::from(self.u32(offset) & !0xF) | u64::from(self.u32(offset + 4)) << 32
+        u64::from(self.u32(offset) & !0xF) | (u64::from(self.u32(offset + 4)) << 32)
     }
 
     /// The device itself changes a 16-bit value, writable or not.

@@ -155,7 +155,7 @@ impl Msix {
             u32::from_le_bytes(bytes)
         };
         Message {
-            address: u64::from(word(at)) | u64::from(word(at + 4)) << 32,
+            address: u64::from(word(at)) | (u64::from(word(at + 4)) << 32),
             data: word(at + 8),
         }
     }

@@ -51,7 +51,7 @@ const DEVICE_EXTENDED_TAG: u32 = 1 << 5;
 const DEVICE_PAYLOAD_512: u32 = 2;
 const DEVICE_FLR: u32 = 1 << 28;
 const DEVICE_CONTROL_DEFAULT: u16 = 0x2810; // 512-byte read requests, relaxed ordering, no snoop
-const LINK_32GT_X16: u16 = 5 | 16 << 4;
+const LINK_32GT_X16: u16 = 5 | (16 << 4);
 const LINK_ACTIVE_REPORTING: u32 = 1 << 20;
 const LINK_SPEEDS: u32 = 0x3E; // 2.5 to 32 GT/s
 const SLOT_POWER_CONTROLLER: u32 = 1 << 1;
@@ -102,7 +102,7 @@ pub fn add_pcie(layout: &mut Layout, kind: Kind) {
                         | SLOT_HOT_PLUG
                         | SLOT_HOT_PLUG_SURPRISE
                         | SLOT_NO_COMMAND_COMPLETED
-                        | SLOT_NUMBER << 19,
+                        | (SLOT_NUMBER << 19),
                 )
                 .writable(SLOT_CONTROL, 0x1FFF)
                 .clear_by_one(SLOT_STATUS, 0x011F)

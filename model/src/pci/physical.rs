@@ -16,7 +16,7 @@ use oxnic_abi::pci::{
 use std::sync::Arc;
 
 /// Class code and revision 1.
-pub(super) const CLASS_AND_REVISION: u32 = CLASS << 8 | 1;
+pub(super) const CLASS_AND_REVISION: u32 = (CLASS << 8) | 1;
 /// Where a function's MSI-X capability lies.
 pub(super) const MSIX: usize = 0x70;
 /// Message control word of MSI-X.

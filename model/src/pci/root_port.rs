@@ -198,7 +198,7 @@ impl RootPort {
         if self.config.u16(BRIDGE_CONTROL) & BRIDGE_CONTROL_SERR == 0 {
             return;
         }
-        let source = u16::from(bus) << 8 | u16::from(devfn);
+        let source = (u16::from(bus) << 8) | u16::from(devfn);
         if aer::receive(&mut self.config, severity, source) {
             self.interrupt(messages);
         }
@@ -258,7 +258,7 @@ impl RootPort {
         }
         messages.push(Message {
             address: u64::from(self.config.u32(MSI + 4))
-                | u64::from(self.config.u32(MSI + 8)) << 32,
+                | (u64::from(self.config.u32(MSI + 8)) << 32),
             data: u32::from(self.config.u16(MSI + 12)),
         });
     }

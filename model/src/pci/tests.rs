@@ -20,7 +20,7 @@ struct Guest {
 
 impl Guest {
     fn at(bus: u64, devfn: u64, register: u64) -> u64 {
-        bus << 20 | devfn << 12 | register
+        (bus << 20) | (devfn << 12) | register
     }
 
     fn write(&mut self, bus: u64, devfn: u64, register: u64, data: &[u8]) {

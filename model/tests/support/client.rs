@@ -139,14 +139,14 @@ impl Client {
 
     /// Reads 32 bits of configuration space.
     pub fn config32(&mut self, bus: u64, devfn: u64, register: u64) -> u32 {
-        let offset = bus << 20 | devfn << 12 | register;
+        let offset = (bus << 20) | (devfn << 12) | register;
         let bytes = self.read(CONFIG_WINDOW, offset, 4).unwrap();
         u32::from_le_bytes(bytes.try_into().unwrap())
     }
 
     /// Writes configuration space.
     pub fn set_config(&mut self, bus: u64, devfn: u64, register: u64, data: &[u8]) {
-        self.post(CONFIG_WINDOW, bus << 20 | devfn << 12 | register, data);
+        self.post(CONFIG_WINDOW, (bus << 20) | (devfn << 12) | register, data);
     }
 
     /// Reads a 64-bit register in BAR0.

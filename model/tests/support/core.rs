@@ -102,7 +102,7 @@ impl NicCore for TestCore {
 
     fn wire_carrier(&mut self, _: &mut dyn Host, port: u8, up: bool) {
         let carriers = self.register(Function::Pf, CARRIERS);
-        *carriers = *carriers & !(1 << port) | u64::from(up) << port;
+        *carriers = *carriers & !(1 << port) | (u64::from(up) << port);
     }
 
     fn poll(&mut self, _: &mut dyn Host) -> Option<u64> {
