@@ -18,6 +18,8 @@ pub(crate) struct Hashing {
     pub(crate) table: [u16; TABLE_MAX],
     pub(crate) types: u16,
     pub(crate) input: u16,
+    /// By type: fields that are left out of the hash.
+    pub(crate) omit: [u8; 8],
     /// The user has set the table; else it spreads over all queues.
     pub(crate) fixed: bool,
     first_queue: u16,
@@ -37,6 +39,7 @@ impl Hashing {
             types: caps.rss_types
                 & (hash_types::IPV4 | hash_types::IPV6 | hash_types::TCP4 | hash_types::TCP6 | hash_types::UDP4 | hash_types::UDP6),
             input: 0,
+            omit: [0; 8],
             fixed: false,
             first_queue,
         };
@@ -70,6 +73,7 @@ impl Hashing {
             input: self.input,
             key: self.key,
             table,
+            omit: self.omit,
         };
         cmd::rss::set(&port.device, port.share.vport, &config).map_err(|error| port.failed(error))
     }

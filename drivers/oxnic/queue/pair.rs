@@ -205,11 +205,14 @@ impl Pair {
         )?;
         self.napi.set_irq(netdev, irq.number());
         self.irq = Some(irq);
+        let arm = self.napi.with_data(netdev, |data| {
+            data.rx.ring_doorbell();
+            data.arm_value()
+        })?;
         self.napi.enable(netdev);
         self.napi.link_queues(netdev, id.index);
         slots.install(netdev, id.index, self.tx.take().ok_or(EINVAL)?)?;
-        // The first poll tells the device of the buffers that are posted, and arms the vector.
-        self.napi.schedule_bh();
+        self.device.doorbells().ring(arm);
         Ok(())
     }
 
