@@ -18,6 +18,7 @@ pub mod command;
 pub mod control;
 pub mod host;
 pub mod machine;
+pub mod nic;
 pub mod pci;
 pub mod vfio;
 pub mod wire;
