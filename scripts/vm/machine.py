@@ -35,7 +35,9 @@ AFTER_DEATH = 2.0  # seconds for the last output of a guest that is gone
 
 
 class MachineError(Exception):
-    """The guest cannot be used (any more); the text is one line for the user."""
+    """The guest cannot be used (any more); the text is for the user. status: what the harness then exits with."""
+
+    status = 98
 
 
 @dataclass

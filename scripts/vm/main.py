@@ -117,7 +117,7 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except (options.UsageError, MachineError) as error:
         say(f"error: {error}")
-        sys.exit(session.NO_GUEST_STATUS)
+        sys.exit(getattr(error, "status", session.NO_GUEST_STATUS))
     except BrokenPipeError:  # nobody reads our output any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

@@ -31,6 +31,7 @@ NO_GUEST_STATUS = 98
 TIMEOUT_STATUS = 124
 BOOT = "(boot)"
 UNLOAD = "(unload)"
+LAST_WORDS = 8  # lines of the kernel log that are shown when a guest did not come up without any splat
 
 
 @dataclass
@@ -146,18 +147,25 @@ class Session:
             machine = Machine(self.wanted, self.terminal)
             try:
                 machine.boot()
-            except BaseException as error:
-                machine.folder.keep = isinstance(error, MachineError)
-                found = splat.scan(machine.log.take())
+            except MachineError as error:
+                raise self._no_guest(machine, error) from None
+            except BaseException:
                 machine.close()
-                if machine.folder.keep or isinstance(error, MachineError):
-                    self.kept.append(machine.folder.path)
-                if isinstance(error, MachineError) and found:
-                    raise MachineError(f"{error}\n" + "\n".join(one.text() for one in found)) from None
                 raise
             self.machine = machine
             self._judge(Result(BOOT))
         return self.machine
+
+    def _no_guest(self, machine, error):
+        """The error with what the kernel said: its splats, or else its last words."""
+        text = machine.log.take()
+        splats = [one.text() for one in splat.scan(text)]
+        shown = splats or ["\n".join(text.splitlines()[-LAST_WORDS:])]
+        machine.folder.keep = True
+        machine.close()
+        full = MachineError("\n".join([str(error), *shown, f"kept: {machine.folder.path}"]))
+        full.status = SPLAT_STATUS if splats else NO_GUEST_STATUS
+        return full
 
     def _judge(self, result):
         """Judge what the kernel has said since; a result of its own if that is bad."""
