@@ -155,11 +155,11 @@ impl pci::Driver for Device {
         }
     }
 
-    fn slot_reset(this: ArcBorrow<'_, Self>, dev: &Core<'_>) -> Recovery {
+    fn slot_reset(this: ArcBorrow<'_, Self>, _dev: &Core<'_>) -> Recovery {
         let device: Arc<Self> = this.into();
         device.begin_external_reset();
         device.presence.set_back();
-        device.enabled.restore(dev);
+        device.enabled.restore();
         if device.binding().is_present() && device.check_presence() {
             Recovery::Recovered
         } else {

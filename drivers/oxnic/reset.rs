@@ -182,6 +182,8 @@ impl Device {
         if state.phase != Phase::Gone || !self.binding().is_present() {
             return;
         }
+        // Whatever took it away may have cleared its configuration, as disabling VFs does.
+        self.enabled.restore();
         self.presence.set_back();
         if !self.is_usable() {
             self.presence.set_gone();

@@ -50,9 +50,9 @@ impl Enabled {
         unsafe { bindings::pci_save_state(self.0.raw()) };
     }
 
-    /// Restores what configuration space held when it was last saved, after the slot was reset. The device's lock is held.
-    pub fn restore(&self, _dev: &Core<'_>) {
-        // SAFETY: The device is bound, and its lock is held.
+    /// Restores what configuration space held when it was last saved, vectors included, after a reset that cleared it.
+    pub fn restore(&self) {
+        // SAFETY: The device is bound.
         unsafe { bindings::pci_restore_state(self.0.raw()) }
     }
 }
