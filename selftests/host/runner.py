@@ -67,9 +67,9 @@ def say(text):
     print("\n".join(f"# {line}" for line in str(text).splitlines()), flush=True)
 
 
-def machine_options(vm, kernel, nic, pcap):
-    """Options of a guest from a file's `# vm:` words."""
-    words = dict(word.split("=", 1) for word in vm)
+def machine_options(vm, kernel, nic, pcap, extra=()):
+    """Options of a guest from a file's `# vm:` words, and those that the user gave."""
+    words = dict(word.split("=", 1) for word in (*vm, *extra))
     if words.pop("PCAP", "0") == "1" and nic == "oxnic":
         words["PCAP"] = pcap
         words["DIR"] = pcap
@@ -128,6 +128,7 @@ def arguments():
     parser.add_argument("--set", default="all", choices=("quick", "all"), dest="chosen")
     parser.add_argument("--pattern", default="")
     parser.add_argument("--nic", default="oxnic")
+    parser.add_argument("--vm", action="append", default=[])
     parser.add_argument("--list", action="store_true")
     return parser.parse_args()
 
@@ -145,7 +146,7 @@ def main():
             if wanted.list:
                 say(f"guest {' '.join(vm) or '(default)'}: {', '.join(test.name for test, _ in members)}")
                 continue
-            run_group(machine_options(vm, wanted.kernel, wanted.nic, pcap), members, tally)
+            run_group(machine_options(vm, wanted.kernel, wanted.nic, pcap, wanted.vm), members, tally)
     finally:
         shutil.rmtree(pcap, ignore_errors=True)
     return 0 if wanted.list else tally.report()

@@ -42,6 +42,7 @@ def arguments(words=None):
     parser.add_argument("--netif", action="append", choices=NETIFS)
     parser.add_argument("--pattern", default="")
     parser.add_argument("--record", default="")
+    parser.add_argument("--vm", action="append", default=[])
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--set", default="upstream")
     chosen = parser.parse_args(words)
@@ -182,7 +183,7 @@ def run_jobs(jobs, chosen, judge):
     folder, netdevsim = suite.install(), ""
     if any(netif == "none" for _, netif in jobs):
         netdevsim = suite.netdevsim(chosen.kernel)
-    words = [f"KERNEL={chosen.kernel}", f"NIC={chosen.nic}", f"DIR={os.path.dirname(folder)}", "PEER=e1000e"]
+    words = [f"KERNEL={chosen.kernel}", f"NIC={chosen.nic}", f"DIR={os.path.dirname(folder)}", "PEER=e1000e", *chosen.vm]
     slow = 4 if chosen.kernel == "debug" else 1
     wanted, _ = options.parse([*words, f"TIMEOUT={SECONDS * slow}"], {})
     runs = session.Session(wanted)

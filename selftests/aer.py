@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""PCI errors: correctable ones are counted, non-fatal and fatal ones are recovered from, with traffic running."""
+
+# sets: quick debug
+# vm: PORTS=1
+
+import os
+
+from lib import PF, Control, Stream, VfEnd, Wire, at_least, case, defer, equal, main, note, ping, setup, skip, until
+
+wire = control = None
+
+
+@setup
+def topology():
+    global wire, control
+    wire = Wire()
+    control = Control()
+    defer(control.close)
+    if not os.path.exists(f"{PF().path}/aer_dev_fatal"):
+        skip("the kernel has no AER for the function")
+
+
+def total(kind):
+    """What the kernel counted of a kind at the PF and the root port."""
+    ports = [PF().path, os.path.dirname(os.path.realpath(PF().path))]
+    count = 0
+    for path in ports:
+        file = f"{path}/aer_dev_{kind}"
+        if os.path.exists(file):
+            with open(file) as lines:
+                count += sum(int(line.split()[-1]) for line in lines if line.startswith("TOTAL"))
+    return count
+
+
+def generation():
+    return control.do("stats")["nic"]["functions"][0]["generation"]
+
+
+@case
+def correctable():
+    """A correctable error is counted and disturbs nothing."""
+    stream = Stream(wire.near, wire.far, wire.near4, wire.far4)
+    before, life = total("correctable"), generation()
+    control.do("aer", kind="correctable")
+    until(lambda: total("correctable") > before, "the kernel counts a correctable error")
+    equal(generation(), life, "generation of the function")
+    stream.resumes()
+
+
+def recovered(kind):
+    stream = Stream(wire.near, wire.far, wire.near4, wire.far4)
+    for _ in range(3):
+        before = total(kind)
+        control.do("aer", kind=kind)
+        until(lambda: total(kind) > before, f"the kernel counts an error ({kind})", 30)  # noqa: B023
+        note(f"traffic resumed after {stream.resumes(seconds=60):.1f} s")
+    equal(PF().driver, "oxnic", "driver of the PF")
+    ping(wire.far4)
+
+
+@case
+def nonfatal():
+    """A non-fatal error: recovery runs and traffic resumes."""
+    recovered("nonfatal")
+
+
+@case
+def fatal():
+    """A fatal error: the link is reset, the driver brings the function back, traffic resumes."""
+    before = generation()
+    recovered("fatal")
+    at_least(generation(), before + 1, "generation of the function")
+
+
+@case
+def fatal_with_vfs():
+    """A fatal error with VFs in use: PF and VFs work afterwards."""
+    PF().with_vfs(2)
+    ends = [VfEnd(n) for n in range(2)]
+    stream = Stream(wire.near, wire.far, wire.near4, wire.far4)
+    control.do("aer", kind="fatal")
+    stream.resumes(seconds=60)
+    equal(PF().count(), 2, "VFs afterwards")
+    for end in ends:
+        until(lambda: ping(wire.far4, ns=end.ns, count=1, check=False, seconds=1) == 1, f"VF {end.index} reaches the wire", 60)  # noqa: B023
+
+
+@case
+def while_down():
+    """An error while the netdev is down: it can be brought up afterwards."""
+    wire.near.down()
+    defer(wire.near.up)
+    before = total("fatal")
+    control.do("aer", kind="fatal")
+    until(lambda: total("fatal") > before, "the kernel counts a fatal error", 30)
+    wire.near.up()
+    until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, "the PF reaches the wire", 40)
+
+
+main()

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Resets under traffic: by the user, by the device, after a halt, after a transmit time-out; traffic resumes each time."""
+
+# sets: quick debug
+# vm: PORTS=1
+
+import os
+import time
+
+from lib import PF, Control, Stream, VfEnd, Wire, at_least, case, defer, equal, main, note, ping, setup, sh, skip, true, until
+
+wire = control = None
+
+
+@setup
+def topology():
+    global wire, control
+    wire = Wire()
+    control = Control()
+    defer(control.close)
+    defer(control.chaos, "off,nic.off")
+
+
+def function(number=0):
+    return control.do("stats")["nic"]["functions"][number]
+
+
+def running():
+    return Stream(wire.near, wire.far, wire.near4, wire.far4)
+
+
+def after(stream, what):
+    took = stream.resumes()
+    note(f"traffic resumed {took:.1f} s after {what}")
+
+
+@case
+def by_the_user():
+    """`echo 1 > reset`, five times under traffic: the function is really reset and traffic resumes."""
+    stream = running()
+    for _ in range(5):
+        before = function()["generation"]
+        PF().write("reset", 1)
+        at_least(function()["generation"], before + 1, "generation of the function")
+        after(stream, "a reset by the user")
+    equal(wire.near.carrier(), True, "carrier")
+
+
+@case
+def while_down():
+    """A reset while the netdev is down leaves it down, and it comes up afterwards."""
+    wire.near.down()
+    defer(wire.near.up)
+    PF().write("reset", 1)
+    equal("UP" in wire.near.show()["flags"], False, "the netdev is up after a reset while it was down")
+    wire.near.up()
+    ping(wire.far4)
+
+
+@case
+def configuration_holds():
+    """Address, MTU, channels, rings, hash key, filters and VLANs are as before a reset."""
+    wire.near.set_mtu(4000)
+    wire.near.ethtool("-L", "combined 2", check=False)
+    defer(wire.near.ethtool, "-L", "combined 4", check=False)
+    sh(f"ip link add link {wire.near.name} name vl9 type vlan id 9")
+    defer(sh, "ip link del vl9")
+    views = ("-l", "-g", "-x", "-c", "-k")
+    before = [wire.near.ethtool(view, check=False).out for view in views] + [wire.near.mac, str(wire.near.mtu)]
+    PF().write("reset", 1)
+    wire.near.wait_carrier()
+    now = [wire.near.ethtool(view, check=False).out for view in views] + [wire.near.mac, str(wire.near.mtu)]
+    for view, old, new in zip((*views, "address", "MTU"), before, now, strict=True):
+        equal(new, old, f"{view} after the reset")
+    ping(wire.far4)
+
+
+@case
+def asked_by_the_device():
+    """The device asks for a reset: the driver makes one by itself and traffic resumes."""
+    stream = running()
+    for _ in range(3):
+        before = function()["generation"]
+        control.do("reset-request")
+        until(lambda: function()["generation"] > before, "the driver resets the function", 30)  # noqa: B023
+        after(stream, "a reset that the device asked for")
+
+
+@case
+def halted():
+    """The operator halts the function: the driver notices, resets it, and traffic resumes."""
+    stream = running()
+    for reason in (7, 8):
+        before = function()["generation"]
+        control.do("halt", function=0, reason=reason)
+        until(lambda: function()["generation"] > before, "the driver resets the halted function", 60)  # noqa: B023
+        after(stream, f"a halt with reason {reason}")
+    equal(function()["halted"], False, "the function is halted")
+
+
+@case
+def vf_halted():
+    """A halted VF comes back by itself; PF and other VFs do not notice."""
+    PF().with_vfs(2)
+    one, two = VfEnd(0), VfEnd(1)
+    stream = running()
+    generation = function()["generation"]
+    before = function(1)["generation"]
+    control.do("halt", function=1, reason=7)
+    ping(wire.far4, ns=two.ns, count=5)
+    until(lambda: function(1)["generation"] > before, "the driver resets the halted VF", 60)
+    one.link.wait_carrier()
+    until(lambda: ping(wire.far4, ns=one.ns, count=1, check=False, seconds=1) == 1, "the VF reaches the wire", 30)
+    equal(function()["generation"], generation, "generation of the PF")
+    after(stream, "a VF's halt")
+
+
+@case
+def pf_reset_with_vfs():
+    """A reset of the PF with VFs in use: the VFs stay, and all of them work afterwards."""
+    PF().with_vfs(3)
+    ends = [VfEnd(n) for n in range(3)]
+    stream = running()
+    PF().write("reset", 1)
+    after(stream, "a reset with VFs")
+    equal(PF().count(), 3, "VFs after the reset")
+    for end in ends:
+        until(lambda: ping(wire.far4, ns=end.ns, count=1, check=False, seconds=1) == 1, f"VF {end.index} reaches the wire", 40)  # noqa: B023
+
+
+@case
+def transmit_timeout():
+    """Transmit completions that never come: the watchdog fires, the driver recovers, traffic resumes."""
+    sh("echo 'oxnic-expect: NETDEV WATCHDOG|transmit queue \\d+ timed out' > /dev/kmsg")
+    stream = running()
+    before, generation = int(sh(f"cat /sys/class/net/{wire.near.name}/queues/tx-*/tx_timeout | paste -sd+ | bc", check=False).out or 0), function()["generation"]
+    control.chaos("nic.tx-silent=1+")
+    def fired():
+        total = 0
+        for n in range(wire.near.queues()[1]):
+            total += int(wire.near.read(f"queues/tx-{n}/tx_timeout"))
+        return total > before or function()["generation"] > generation
+    until(fired, "the watchdog fires or the driver resets", 60)
+    control.chaos("off,nic.off")
+    after(stream, "a transmit time-out")
+
+
+@case
+def command_silent():
+    """A command that is never answered: its caller gets an error in bounded time, the function is reset, traffic resumes."""
+    stream = running()
+    before, start = function()["generation"], time.monotonic()
+    control.chaos("nic.command-silent=1")
+    wire.near.ethtool("-G", "rx 128", check=False)
+    note(f"the command's caller had its answer after {time.monotonic() - start:.1f} s")
+    control.chaos("off,nic.off")
+    until(lambda: function()["generation"] > before, "the driver resets the function", 60)
+    after(stream, "a command that was not answered")
+    wire.near.ethtool("-G", "rx 256")
+
+
+@case
+def flr_of_vf_under_traffic():
+    """`echo 1 > reset` of a VF under its own traffic."""
+    PF().with_vfs(1)
+    vf = VfEnd(0)
+    stream = Stream(vf.link, wire.far, vf.address4, wire.far4)
+    for _ in range(3):
+        vf.function.write("reset", 1)
+        after(stream, "a VF's reset")
+
+
+@case
+def reset_methods():
+    """The kernel knows FLR as a way to reset the PF and a VF."""
+    path = "reset_method"
+    if not os.path.exists(f"{PF().path}/{path}"):
+        skip("this kernel shows no reset methods")
+    true("flr" in PF().read(path), f"reset methods of the PF: {PF().read(path)}")
+    vf = PF().with_vfs(1)[0]
+    true("flr" in vf.read(path), f"reset methods of a VF: {vf.read(path)}")
+
+
+main()
