@@ -202,7 +202,7 @@ class Machine:
         if self.device is not None and self.device.status() is not None:
             return f"the device model died (status {self.device.status()}): " + " / ".join(self.device.log_tail(3))
         if not self.alive():
-            return "the guest crashed (QEMU has ended)"
+            return "; ".join(["the guest crashed (QEMU has ended)", *self.qemu.log_tail(3)])
         return ""
 
     def pump(self, done, seconds):

@@ -160,7 +160,7 @@ class Session:
         """The error with what the kernel said: its splats, or else its last words."""
         text = machine.log.take()
         splats = [one.text() for one in splat.scan(text)]
-        shown = splats or ["\n".join(text.splitlines()[-LAST_WORDS:])]
+        shown = splats or text.splitlines()[-LAST_WORDS:]
         machine.folder.keep = True
         machine.close()
         full = MachineError("\n".join([str(error), *shown, f"kept: {machine.folder.path}"]))
