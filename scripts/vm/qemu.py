@@ -98,7 +98,8 @@ def network(wanted, device_socket):
             if wanted.pcap:
                 argv += ["-object", f"filter-dump,id=pcap{port},netdev=nic{port}-link,file={wanted.pcap}/port{port}.pcap"]
         if wanted.nic != "oxnic":
-            link = f"hubport,id=peer{port}-link,hubid={port}"
+            # A wire that anything may be attached to, and nothing is.
+            link = f"stream,id=peer{port}-link,server=on,addr.type=unix,addr.path={device.wire(port)}"
         else:
             # Both ends may be in this QEMU, which opens the listening one in the background.
             link = f"stream,id=peer{port}-link,server=off,addr.type=unix,addr.path={device.wire(port)},reconnect-ms=50"
