@@ -122,13 +122,11 @@ fn admin(nic: &mut Nic, function: FunctionId) -> Option<&mut AdminQueue> {
 impl Nic {
     /// Puts an admin queue on the list of those that have work.
     pub(super) fn list_admin(&mut self, function: FunctionId) {
-        if let Some(queue) = admin(self, function)
-            && !queue.listed
-            && queue.has_work()
-        {
-            queue.listed = true;
-            self.admin_ready.push_back(function);
+        match admin(self, function) {
+            Some(queue) if !queue.listed && queue.has_work() => queue.listed = true,
+            _ => return,
         }
+        self.admin_ready.push_back(function);
     }
 
     /// Carries out commands of each function that has some, within bounds.

@@ -12,6 +12,10 @@ use super::port::WIRE_MIN;
 use super::receive::Arrival;
 use super::veb::Source;
 use crate::host::Host;
+use oxnic_abi::vport::vport_flags;
+
+/// Bytes of an Ethernet header.
+const ETHERNET_HEADER: usize = 14;
 
 impl Nic {
     /// Takes a frame that came in on a wire port.
@@ -19,8 +23,11 @@ impl Nic {
         let Some(wire) = self.ports.get_mut(usize::from(port)) else {
             return;
         };
-        if bytes.len() < usize::from(limits::FRAME_MIN) {
+        if bytes.len() < ETHERNET_HEADER {
             wire.stats.rx_undersize += 1;
+            if wire.enabled && !bytes.is_empty() {
+                self.runt(host, port, bytes);
+            }
             return;
         }
         if bytes.len() > usize::from(limits::FRAME_MAX) + limits::TAGS {
@@ -37,6 +44,20 @@ impl Nic {
         if !self.bridge(host, Source::Wire, port, &mut frame) {
             if let Some(wire) = self.ports.get_mut(usize::from(port)) {
                 wire.stats.rx_filtered += 1;
+            }
+        }
+        self.scratch.frame = frame;
+    }
+
+    /// Delivers what is too short to have an address to those who want to see everything.
+    fn runt(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
+        let mut frame = std::mem::take(&mut self.scratch.frame);
+        frame.copy_from(bytes);
+        let mut arrival = Arrival::new(&frame, wire_number(port), false);
+        for index in 0..self.vports.len() as u16 {
+            let vport = self.vport(VportId(index));
+            if vport.port == port && vport.has(vport_flags::RX_ALL) {
+                self.deliver(host, VportId(index), &mut frame, &mut arrival);
             }
         }
         self.scratch.frame = frame;
@@ -126,9 +147,7 @@ impl Nic {
         if passes {
             self.deliver(host, id, frame, arrival);
         }
-        if transparent.is_some()
-            && let Some(tag) = tag
-        {
+        if let (Some(_), Some(tag)) = (&transparent, tag) {
             let restored = frame.insert_tag(tag);
             debug_assert!(restored);
         }

@@ -70,10 +70,9 @@ impl Cq {
         now: u64,
     ) -> Result<(), DmaFault> {
         let entry = usize::from(self.producer & ((self.size() - 1) as u16));
-        if self.producer >> self.log2 & 1 == 0
-            && let Some(last) = words.last_mut()
-        {
-            *last ^= u64::from(completion_flags::GENERATION) << 48;
+        let first_pass = u64::from(self.producer >> self.log2 & 1 == 0);
+        if let Some(last) = words.last_mut() {
+            *last ^= (first_pass * u64::from(completion_flags::GENERATION)) << 48;
         }
         let address = self
             .address

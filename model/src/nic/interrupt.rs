@@ -17,12 +17,11 @@ impl Nic {
     /// Puts a vector on the list of those to look at.
     pub(super) fn list_vector(&mut self, function: FunctionId, index: u16) {
         let state = self.state_mut(function);
-        if let Some(vector) = state.vectors.get_mut(usize::from(index))
-            && !vector.listed
-        {
-            vector.listed = true;
-            self.vectors_ready.push((function, index));
+        match state.vectors.get_mut(usize::from(index)) {
+            Some(vector) if !vector.listed => vector.listed = true,
+            _ => return,
         }
+        self.vectors_ready.push((function, index));
     }
 
     /// Takes an arming doorbell.

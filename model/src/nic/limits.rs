@@ -89,7 +89,8 @@ pub const FEATURES: u64 = features::TX_CSUM
     | features::STATS_DMA
     | features::RX_ALL
     | features::LOOPBACK
-    | features::RSS_SYMMETRIC;
+    | features::RSS_SYMMETRIC
+    | features::RSS_FIELDS;
 
 /// The capabilities that a function has.
 pub const CAPABILITIES: [CapabilityId; 2] = [CapabilityId::NIC, CapabilityId::STEERING];

@@ -300,10 +300,9 @@ impl Nic {
             }
             Action::DriverOk => self.driver_ok(host, function),
             Action::Interrupt(vector) => {
-                if let Ok(vector) = u16::try_from(vector)
-                    && vector < self.state(function).vector_count()
-                {
-                    host.interrupt(function.bus(), vector);
+                let count = u32::from(self.state(function).vector_count());
+                if vector < count {
+                    host.interrupt(function.bus(), vector as u16);
                 }
             }
             Action::DmaTest(kind) => self.dma_test(host, function, kind),

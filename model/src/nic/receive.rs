@@ -300,11 +300,11 @@ impl Nic {
             QueueError::DESCRIPTOR => vport.stats.rx_no_buffer += 1,
             _ => {} // a doorbell stopped it, and no frame is lost
         }
-        if let Some(state) = self.functions.get_mut(function.index())
-            && let Some(rx) = state
-                .rx
-                .get_mut(usize::from(queue))
-                .and_then(Option::as_mut)
+        if let Some(rx) = self
+            .functions
+            .get_mut(function.index())
+            .and_then(|state| state.rx.get_mut(usize::from(queue)))
+            .and_then(Option::as_mut)
         {
             rx.stopped = true;
             rx.stats.drops += u64::from(error != QueueError::INDEX);

@@ -6,7 +6,7 @@
 
 use super::packet::{Packet, SCTP, TCP, UDP};
 use oxnic_abi::ring::rx_kind;
-use oxnic_abi::rss::{RssConfig, hash_input, hash_types};
+use oxnic_abi::rss::{RssConfig, hash_fields, hash_input, hash_types};
 
 /// Bytes of the longest input: two IPv6 addresses and two ports.
 const INPUT_MAX: usize = 36;
@@ -106,19 +106,20 @@ impl Context {
         input: &mut [u8; INPUT_MAX],
     ) -> Option<(usize, u16)> {
         let network = packet.network.as_ref()?;
-        let with_ports = packet.transport.filter(|transport| {
-            let bit = match (transport.protocol, network.version) {
-                (TCP, 4) => hash_types::TCP4,
-                (TCP, _) => hash_types::TCP6,
-                (UDP, 4) => hash_types::UDP4,
-                (UDP, _) => hash_types::UDP6,
-                (SCTP, 4) => hash_types::SCTP4,
-                (SCTP, _) => hash_types::SCTP6,
+        let v4 = network.version == 4;
+        let with_ports = packet.transport.and_then(|transport| {
+            let bit = match transport.protocol {
+                TCP if v4 => hash_types::TCP4,
+                TCP => hash_types::TCP6,
+                UDP if v4 => hash_types::UDP4,
+                UDP => hash_types::UDP6,
+                SCTP if v4 => hash_types::SCTP4,
+                SCTP => hash_types::SCTP6,
                 _ => 0,
             };
-            self.config.types & bit != 0
+            (self.config.types & bit != 0).then_some((transport, bit))
         });
-        let by_address = if network.version == 4 {
+        let by_address = if v4 {
             hash_types::IPV4
         } else {
             hash_types::IPV6
@@ -126,27 +127,37 @@ impl Context {
         if with_ports.is_none() && self.config.types & by_address == 0 {
             return None;
         }
+        let bit = with_ports.map_or(by_address, |(_, bit)| bit);
+        let omit = self.config.omit[bit.trailing_zeros() as usize % self.config.omit.len()];
         let source = data.get(network.source.clone())?;
         let destination = data.get(network.destination.clone())?;
         let addresses = source.len() + destination.len();
         let (first, second) = input.get_mut(..addresses)?.split_at_mut(source.len());
-        self.pair(source, destination, first, second);
-        let Some(transport) = with_ports else {
+        let address = (hash_fields::SOURCE, hash_fields::DESTINATION);
+        self.pair(keep(omit, address), (source, destination), first, second);
+        let Some((transport, _)) = with_ports else {
             return Some((addresses, rx_kind::HASH_L3));
         };
         let ports = data.get(transport.start..transport.start + 4)?;
         let (first, second) = input.get_mut(addresses..addresses + 4)?.split_at_mut(2);
-        self.pair(&ports[..2], &ports[2..], first, second);
-        Some((addresses + 4, rx_kind::HASH_L3 | rx_kind::HASH_L4))
+        let kept = keep(
+            omit,
+            (hash_fields::SOURCE_PORT, hash_fields::DESTINATION_PORT),
+        );
+        self.pair(kept, ports.split_at(2), first, second);
+        let l4 = if kept == (0, 0) { 0 } else { rx_kind::HASH_L4 };
+        Some((addresses + 4, rx_kind::HASH_L3 | l4))
     }
 
-    /// Puts a source and a destination into the input, made symmetric where that is asked for.
-    fn pair(&self, source: &[u8], destination: &[u8], first: &mut [u8], second: &mut [u8]) {
-        let pairs = source
+    /// Puts a source and a destination into the input, as far as the masks keep them, made symmetric where that is asked for.
+    fn pair(&self, kept: (u8, u8), fields: (&[u8], &[u8]), first: &mut [u8], second: &mut [u8]) {
+        let pairs = fields
+            .0
             .iter()
-            .zip(destination)
+            .zip(fields.1)
             .zip(first.iter_mut().zip(second));
-        for ((&source, &destination), (first, second)) in pairs {
+        for ((source, destination), (first, second)) in pairs {
+            let (source, destination) = (source & kept.0, destination & kept.1);
             (*first, *second) = match self.config.input {
                 hash_input::SYMMETRIC_XOR => (source ^ destination, source ^ destination),
                 hash_input::SYMMETRIC_OR_XOR => (source | destination, source ^ destination),
@@ -154,4 +165,10 @@ impl Context {
             };
         }
     }
+}
+
+/// Masks that keep all of a field, or nothing where it is left out.
+fn keep(omit: u8, fields: (u8, u8)) -> (u8, u8) {
+    let mask = |field| if omit & field == 0 { 0xff } else { 0 };
+    (mask(fields.0), mask(fields.1))
 }

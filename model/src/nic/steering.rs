@@ -202,18 +202,20 @@ pub fn check(rule: &SteeringRule) -> Result<(), BadField> {
             if value.iter().any(|byte| *byte != 0) {
                 return Err(BadField { offset });
             }
-            if let Some((offset, mask)) = field.mask
-                && mask.iter().any(|byte| *byte != 0)
-            {
-                return Err(BadField { offset });
+            match field.mask {
+                Some((offset, mask)) if mask.iter().any(|byte| *byte != 0) => {
+                    return Err(BadField { offset });
+                }
+                _ => {}
             }
-        } else if let Some((_, mask)) = field.mask
-            && value
+        } else if let Some((_, mask)) = field.mask {
+            if value
                 .iter()
                 .zip(mask)
                 .any(|(value, mask)| value & !mask != 0)
-        {
-            return Err(BadField { offset });
+            {
+                return Err(BadField { offset });
+            }
         }
     }
     check_network(rule)

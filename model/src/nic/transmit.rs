@@ -83,14 +83,11 @@ fn queue(nic: &mut Nic, function: FunctionId, id: u16) -> Option<&mut TxQueue> {
 impl Nic {
     /// Puts a queue on the list of those that have work.
     pub(super) fn list_tx(&mut self, function: FunctionId, id: u16) {
-        if let Some(tx) = queue(self, function, id)
-            && !tx.listed
-            && !tx.stopped
-            && tx.pending() != 0
-        {
-            tx.listed = true;
-            self.tx_ready.push_back((function, id));
+        match queue(self, function, id) {
+            Some(tx) if !tx.listed && !tx.stopped && tx.pending() != 0 => tx.listed = true,
+            _ => return,
         }
+        self.tx_ready.push_back((function, id));
     }
 
     /// Puts all queues of a vport on the list of those that have work.
@@ -451,9 +448,7 @@ impl Nic {
         destination: Option<EswitchPort>,
         sent: &mut Sent,
     ) -> Result<(), Refusal> {
-        if let Some(tag) = tag
-            && !frame.insert_tag(tag)
-        {
+        if tag.is_some_and(|tag| !frame.insert_tag(tag)) {
             return Err(Refusal::Bad);
         }
         self.check_sender(id, frame)?;
@@ -477,8 +472,9 @@ impl Nic {
             self.direct(host, EswitchPort::Vport(id), number, frame);
             return Ok(());
         }
-        if let Some(transparent) = self.transparent_tag(id)
-            && !frame.insert_tag(transparent)
+        if self
+            .transparent_tag(id)
+            .is_some_and(|tag| !frame.insert_tag(tag))
         {
             return Err(Refusal::Bad);
         }

@@ -138,11 +138,12 @@ impl TxPacket {
         self.length = 0;
         self.context = TxContext::ZERO;
         let mut rest = descriptors.iter();
-        if let Some(words) = descriptors.first()
-            && TxContext::from_words(words).flags & tx_flags::CONTEXT != 0
-        {
-            self.context = context(words)?;
-            rest.next();
+        match descriptors.first() {
+            Some(words) if TxContext::from_words(words).flags & tx_flags::CONTEXT != 0 => {
+                self.context = context(words)?;
+                rest.next();
+            }
+            _ => {}
         }
         for words in rest {
             let data = data(words, self.pieces.is_empty())?;

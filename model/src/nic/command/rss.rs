@@ -11,7 +11,10 @@ use crate::nic::ids::FunctionId;
 use crate::nic::limits;
 use crate::nic::rss::Context;
 use oxnic_abi::command::{Qualifier, Status, Submission};
-use oxnic_abi::rss::{RssConfig, RssId, TABLE_MAX, hash_input, hash_types};
+use oxnic_abi::rss::{RssConfig, RssId, TABLE_MAX, hash_fields, hash_input, hash_types};
+
+/// Offset of the fields left out in [`RssConfig`].
+const OMIT: usize = 560;
 
 impl Nic {
     pub(super) fn rss_set(
@@ -37,6 +40,17 @@ impl Nic {
             unsupported(in_buffer(6)),
         )?;
         ensure(config.input != hash_input::ALL, field(in_buffer(6)))?;
+        let with_ports =
+            |n: usize| hash_types::ALL & !(hash_types::IPV4 | hash_types::IPV6) & 1 << n != 0;
+        for (n, omit) in config.omit.iter().enumerate() {
+            let ports = hash_fields::SOURCE_PORT | hash_fields::DESTINATION_PORT;
+            let allowed = if with_ports(n) {
+                hash_fields::ALL
+            } else {
+                hash_fields::ALL & !ports
+            };
+            ensure(omit & !allowed == 0, field(in_buffer(OMIT + n)))?;
+        }
         let queues = &self.vport(id).rx_queues;
         let used = config.table.iter().take(usize::from(config.entries));
         if let Some(entry) = used.clone().position(|queue| !queues.contains(queue)) {
