@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! Tests of the NIC core from the driver's side, without a kernel: one subject a file.
+
+mod bringup;
+mod commands;
+mod datapath;
+mod mock;
