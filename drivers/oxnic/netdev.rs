@@ -13,7 +13,7 @@ use crate::command::CommandError;
 use crate::device::Device;
 use crate::features;
 use crate::filter::Filter;
-use crate::queue::pair::{Moderation, PairConfig};
+use crate::queue::pair::{Coalesce, Moderation, PairConfig};
 use crate::queue::set::{QueueSet, Share};
 use crate::queue::stats::PairStats;
 use crate::queue::tx::{TxLimits, TxRing};
@@ -55,6 +55,17 @@ pub(crate) struct Config {
     pub(crate) rx_log2: u8,
     pub(crate) tx: Moderation,
     pub(crate) rx: Moderation,
+    /// The kernel's algorithm moderates transmit, and `tx` is where it starts.
+    pub(crate) adaptive_tx: bool,
+    /// Likewise for receive.
+    pub(crate) adaptive_rx: bool,
+}
+
+impl Config {
+    fn coalesce(&self) -> Coalesce {
+        let Self { tx, rx, adaptive_tx, adaptive_rx, .. } = *self;
+        Coalesce { tx, rx, adaptive_tx, adaptive_rx }
+    }
 }
 
 /// What changes while an interface lives.
@@ -70,6 +81,13 @@ pub(crate) struct State {
     pub(crate) hashing: Hashing,
     /// Commands cannot be run: between the two halves of a reset.
     resetting: bool,
+}
+
+impl State {
+    /// Whether the device has the queues, so that it can be told of settings; else they are only kept.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.resetting && self.queues.as_ref().is_some_and(QueueSet::is_started)
+    }
 }
 
 /// The data of an interface.
@@ -156,7 +174,7 @@ impl NetPort {
     /// Starts queues, and sets all that the state holds. On failure the queues are stopped.
     fn bring_up(&self, netdev: &Locked, state: &mut State, queues: &mut QueueSet, mtu: u32) -> Result {
         let slots = self.slots(netdev)?;
-        queues.start(netdev, slots, state.config.tx, state.config.rx)?;
+        queues.start(netdev, slots, &state.config.coalesce())?;
         let result = self.apply(netdev, state, mtu);
         if result.is_err() {
             queues.stop(netdev, slots);
@@ -244,6 +262,21 @@ impl NetPort {
         result
     }
 
+    /// Sets moderation, now and for queues to come. `config` differs from the present one in nothing else.
+    ///
+    /// # Errors
+    ///
+    /// What the device says; some queues may have the new setting then, the present one stays for those to come.
+    pub(crate) fn set_moderation(&self, state: &mut State, config: Config) -> Result {
+        if state.is_live() {
+            if let Some(queues) = &state.queues {
+                queues.moderate(&config.coalesce())?;
+            }
+        }
+        state.config = config;
+        Ok(())
+    }
+
     /// So many pairs are used; the hashing table follows if the user has not set it.
     fn set_pairs(&self, netdev: &Rtnl, state: &mut State, pairs: u16) -> Result {
         netdev.set_queues(pairs, pairs)?;
@@ -318,7 +351,7 @@ impl Operations for NetPort {
         let mut state = self.state.lock();
         let state = &mut *state;
         state.filter.update(self.device.caps(), netdev, &unicast, &multicast)?;
-        if state.queues.is_none() || state.resetting {
+        if !state.is_live() {
             return Ok(());
         }
         state.filter.apply(self)?;
@@ -354,7 +387,7 @@ impl Operations for NetPort {
         let flags = features::vport_flags(features);
         let changed = (state.flags ^ flags) & features::VPORT_FLAGS;
         let _ = netdev;
-        if changed != 0 && state.queues.is_some() && !state.resetting {
+        if changed != 0 && state.is_live() {
             self.set_flags(changed, flags)?;
         }
         state.flags = (state.flags & !features::VPORT_FLAGS) | (flags & features::VPORT_FLAGS);
@@ -452,7 +485,7 @@ impl NetPort {
         if protocol != features::CTAG {
             return Ok(());
         }
-        let running = state.queues.is_some() && !state.resetting;
+        let running = state.is_live();
         if !state.filter.set_vlan(vid, on) || !running {
             return Ok(());
         }
@@ -522,6 +555,8 @@ pub(crate) fn create(
         rx_log2: DEFAULT_LOG2.min(caps.rx_log2_max).min(caps.cq_log2_max),
         tx: Moderation { microseconds: 50.min(caps.moderation_max), frames: 64 },
         rx: Moderation { microseconds: 20.min(caps.moderation_max), frames: 64 },
+        adaptive_tx: false,
+        adaptive_rx: true,
     };
     let mut netdev = Unregistered::<NetPort>::new(device.binding(), share.pairs, share.pairs)?;
     let offer = features::offered(caps);
@@ -595,7 +630,7 @@ impl NetPort {
     /// Shows a change of the link.
     pub(crate) fn link_changed(&self, netdev: &Rtnl, up: bool, speed: u32) {
         let state = self.state.lock();
-        if state.queues.is_some() && !state.resetting {
+        if state.is_live() {
             show_link(netdev, &self.device, up, speed);
         }
     }

@@ -343,7 +343,22 @@ void oxnic_c_rx_receive(struct napi_struct *napi, struct sk_buff *skb, u32 hash,
 
 /* net/moderation.rs */
 
-void oxnic_c_dim_update_sample(u16 events, u64 packets, u64 bytes, struct dim_sample *sample)
+void oxnic_c_dim_init(struct dim *dim, void (*work)(struct work_struct *))
 {
-	dim_update_sample(events, packets, bytes, sample);
+	INIT_WORK(&dim->work, work);
+	dim->mode = DIM_CQ_PERIOD_MODE_START_FROM_CQE;
+}
+
+/* Ends the turn of the work item. */
+void oxnic_c_dim_restart(struct dim *dim)
+{
+	dim->state = DIM_START_MEASURE;
+}
+
+void oxnic_c_dim_sample(struct dim *dim, u16 events, u64 packets, u64 bytes)
+{
+	struct dim_sample sample = {};
+
+	dim_update_sample(events, packets, bytes, &sample);
+	net_dim(dim, &sample);
 }

@@ -16,6 +16,7 @@ use oxnic_abi::doorbell::{self, DoorbellKind};
 use oxnic_abi::queue::{CqCreate, CqModerate, RxCreate, TxCreate};
 use oxnic_abi::regs::ResetReason;
 use oxnic_kapi::irq::{Handler, Irq};
+use oxnic_kapi::net::moderation::{Adaptive, Apply, Direction, Sampler};
 use oxnic_kapi::net::napi::{Context, Napi, Poll, Polled};
 use oxnic_kapi::net::netdev::Locked;
 use oxnic_kapi::net::queue::TxSlots;
@@ -31,6 +32,42 @@ pub(crate) struct Moderation {
     pub(crate) microseconds: u16,
     /// Entries after which there is no delay; 0: the time alone counts.
     pub(crate) frames: u16,
+}
+
+/// Moderation of both directions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Coalesce {
+    pub(crate) tx: Moderation,
+    pub(crate) rx: Moderation,
+    /// The kernel's algorithm sets that of transmit; `tx` is where it starts.
+    pub(crate) adaptive_tx: bool,
+    /// Likewise for receive.
+    pub(crate) adaptive_rx: bool,
+}
+
+/// Sets the moderation of a completion queue.
+pub(crate) struct CqTarget {
+    device: Arc<Device>,
+    id: u16,
+}
+
+impl CqTarget {
+    fn set(&self, moderation: Moderation) -> Result {
+        let most = self.device.caps().moderation_max;
+        let moderation = CqModerate {
+            id: self.id,
+            microseconds: moderation.microseconds.min(most),
+            frames: moderation.frames,
+        };
+        Ok(cmd::queue::cq_moderate(&self.device, &moderation)?)
+    }
+}
+
+impl Apply for CqTarget {
+    fn apply(&self, microseconds: u16, packets: u16) {
+        // A queue that is being stopped, or a reset, are no reason for a message.
+        let _ = self.set(Moderation { microseconds, frames: packets });
+    }
 }
 
 /// What a pair is made with.
@@ -72,6 +109,8 @@ pub(crate) struct PairPoll {
     vector: u32,
     device: Arc<Device>,
     stats: Arc<PairStats>,
+    tx_sampler: Sampler<CqTarget>,
+    rx_sampler: Sampler<CqTarget>,
 }
 
 impl Poll for PairPoll {
@@ -91,7 +130,10 @@ impl Poll for PairPoll {
         }
         let work = if starved { budget } else { received };
         if work < budget {
-            self.stats.polls.add(1);
+            let stats = &self.stats;
+            stats.polls.add(1);
+            self.rx_sampler.sample(stats.rx.packets.get(), stats.rx.bytes.get());
+            self.tx_sampler.sample(stats.tx.packets.get(), stats.tx.bytes.get());
         }
         Polled { work, arm: self.arm_value() }
     }
@@ -128,6 +170,8 @@ pub(crate) struct Pair {
     id: PairId,
     device: Arc<Device>,
     napi: Arc<Napi<PairPoll>>,
+    tx_adaptive: Arc<Adaptive<CqTarget>>,
+    rx_adaptive: Arc<Adaptive<CqTarget>>,
     tx_memory: TxMemory,
     rx_memory: RxMemory,
     config: PairConfig,
@@ -166,18 +210,31 @@ impl Pair {
         };
         let (tx, done, tx_memory) = setup.allocate()?;
         let setup = RxSetup { device, id: id.queue, log2: config.rx_log2, frame: config.frame, stats };
+        let target = |id| CqTarget { device: device.clone(), id };
+        let (tx_adaptive, tx_sampler) = Adaptive::new(Direction::Transmit, target(id.tx_cq()))?;
+        let (rx_adaptive, rx_sampler) = Adaptive::new(Direction::Receive, target(id.rx_cq()))?;
         let mut rx_memory = None;
         let napi = Napi::new(netdev, id.index, device.clone(), |place| {
             let (mut rx, memory) = setup.allocate(&place)?;
             rx.fill()?;
             rx_memory = Some(memory);
-            Ok(PairPoll { tx: done, rx, vector: id.vector.into(), device: device.clone(), stats: stats.clone() })
+            Ok(PairPoll {
+                tx: done,
+                rx,
+                vector: id.vector.into(),
+                device: device.clone(),
+                stats: stats.clone(),
+                tx_sampler,
+                rx_sampler,
+            })
         })?;
         let rx_memory = rx_memory.ok_or(EINVAL)?;
         Ok(Self {
             id,
             device: device.clone(),
             napi,
+            tx_adaptive,
+            rx_adaptive,
             tx_memory,
             rx_memory,
             config,
@@ -192,11 +249,12 @@ impl Pair {
         &mut self,
         netdev: &Locked,
         slots: &TxSlots<TxRing>,
-        tx: Moderation,
-        rx: Moderation,
+        coalesce: &Coalesce,
     ) -> Result {
         let id = self.id;
-        self.create(tx, rx)?;
+        self.create(coalesce.tx, coalesce.rx)?;
+        self.tx_adaptive.set_enabled(coalesce.adaptive_tx);
+        self.rx_adaptive.set_enabled(coalesce.adaptive_rx);
         let irq = Irq::request(
             self.device.vector_set(),
             id.vector,
@@ -276,6 +334,9 @@ impl Pair {
             self.napi.clear_irq(netdev);
             drop(irq);
         }
+        // Before another queue may get these ids.
+        self.tx_adaptive.cancel();
+        self.rx_adaptive.cancel();
         self.destroy();
     }
 
@@ -319,11 +380,17 @@ impl Pair {
     }
 
     /// Sets the moderation of a started pair.
-    pub(crate) fn moderate(&self, tx: Moderation, rx: Moderation) -> Result {
+    pub(crate) fn moderate(&self, coalesce: &Coalesce) -> Result {
         let id = self.id;
-        for (id, moderation) in [(id.tx_cq(), tx), (id.rx_cq(), rx)] {
-            let Moderation { microseconds, frames } = moderation;
-            cmd::queue::cq_moderate(&self.device, &CqModerate { id, microseconds, frames })?;
+        for (cq, adaptive, on, fixed) in [
+            (id.tx_cq(), &self.tx_adaptive, coalesce.adaptive_tx, coalesce.tx),
+            (id.rx_cq(), &self.rx_adaptive, coalesce.adaptive_rx, coalesce.rx),
+        ] {
+            adaptive.set_enabled(on);
+            if !on {
+                adaptive.cancel();
+                CqTarget { device: self.device.clone(), id: cq }.set(fixed)?;
+            }
         }
         Ok(())
     }
@@ -331,10 +398,5 @@ impl Pair {
     /// Removes the NAPI instance; to be called before a stopped pair is dropped.
     pub(crate) fn release(&mut self, netdev: &Locked) {
         self.napi.remove(netdev);
-    }
-
-    /// Its names.
-    pub(crate) fn id(&self) -> PairId {
-        self.id
     }
 }

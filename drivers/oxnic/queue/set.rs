@@ -3,7 +3,7 @@
 //! All queue pairs of an open interface. The instance lock is held throughout.
 
 use crate::device::Device;
-use crate::queue::pair::{Moderation, Pair, PairConfig, PairId};
+use crate::queue::pair::{Coalesce, Pair, PairConfig, PairId};
 use crate::queue::stats::PairStats;
 use crate::queue::tx::TxRing;
 use kernel::prelude::*;
@@ -60,11 +60,6 @@ impl QueueSet {
         Ok(set)
     }
 
-    /// Number of pairs.
-    pub(crate) fn len(&self) -> u16 {
-        self.pairs.len() as u16
-    }
-
     /// Whether the device has the queues.
     pub(crate) fn is_started(&self) -> bool {
         self.started
@@ -75,12 +70,11 @@ impl QueueSet {
         &mut self,
         netdev: &Locked,
         slots: &TxSlots<TxRing>,
-        tx: Moderation,
-        rx: Moderation,
+        coalesce: &Coalesce,
     ) -> Result {
         self.started = true;
         for pair in &mut self.pairs {
-            if let Err(error) = pair.start(netdev, slots, tx, rx) {
+            if let Err(error) = pair.start(netdev, slots, coalesce) {
                 self.stop(netdev, slots);
                 return Err(error);
             }
@@ -105,9 +99,9 @@ impl QueueSet {
     }
 
     /// Sets moderation of all.
-    pub(crate) fn moderate(&self, tx: Moderation, rx: Moderation) -> Result {
+    pub(crate) fn moderate(&self, coalesce: &Coalesce) -> Result {
         for pair in &self.pairs {
-            pair.moderate(tx, rx)?;
+            pair.moderate(coalesce)?;
         }
         Ok(())
     }
@@ -117,10 +111,5 @@ impl QueueSet {
         for pair in &mut self.pairs {
             pair.release(netdev);
         }
-    }
-
-    /// Whether one of the pairs has this queue id.
-    pub(crate) fn has_queue(&self, queue: u16) -> bool {
-        self.pairs.iter().any(|pair| pair.id().queue == queue)
     }
 }
