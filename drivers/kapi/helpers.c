@@ -139,6 +139,21 @@ void *oxnic_c_pci_get_drvdata(struct pci_dev *dev)
 	return pci_get_drvdata(dev);
 }
 
+void oxnic_c_device_lock(struct device *dev)
+{
+	device_lock(dev);
+}
+
+void oxnic_c_device_unlock(struct device *dev)
+{
+	device_unlock(dev);
+}
+
+int oxnic_c_pci_domain_nr(struct pci_bus *bus)
+{
+	return pci_domain_nr(bus);
+}
+
 struct pci_dev *oxnic_c_pci_physfn(struct pci_dev *dev)
 {
 	return pci_physfn(dev);

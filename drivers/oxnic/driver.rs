@@ -10,7 +10,6 @@ use crate::{
     devlink::Devlink,
     handshake,
     netdev,
-    reset::Phase,
     vf, //
 };
 use kernel::{
@@ -41,7 +40,7 @@ fn start(device: &Arc<Device>) -> Result {
         device.add_port(netdev::create(device, vport, port)?)?;
     }
     *device.devlink.lock() = Some(devlink);
-    device.recovery.set_phase(Phase::Running);
+    device.begin_recovery();
     device.watch_health();
     Ok(())
 }

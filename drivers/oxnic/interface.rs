@@ -75,9 +75,13 @@ impl Port for Interface {
         self.with(|port, rtnl| port.complete_reset(rtnl)).unwrap_or(Ok(()))
     }
 
+    fn take(&self) -> Option<Registration<NetPort>> {
+        self.registration.lock().take()
+    }
+
     fn unregister(&self) {
         // Not under the mutex: unregistering takes RTNL and waits.
-        let registration = self.registration.lock().take();
+        let registration = self.take();
         drop(registration);
     }
 }

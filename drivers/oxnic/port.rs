@@ -2,8 +2,10 @@
 
 //! What the control side asks of a network interface; implemented by [`crate::netdev`].
 
+use crate::netdev::NetPort;
 use kernel::prelude::*;
 use oxnic_abi::event::QueueError;
+use oxnic_kapi::net::netdev::Registration;
 
 /// Kinds of queue that can stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub(crate) trait Port: Send + Sync {
     /// The function was reset and takes commands again: make the queues anew, set everything as it was, attach the
     /// interface. Where this fails the reset is tried again, with [`Self::prepare_reset`] first.
     fn complete_reset(&self) -> Result;
+
+    /// Gives its registration away, to be ended together with others. The interface is as if [`Self::unregister`] had been
+    /// called.
+    fn take(&self) -> Option<Registration<NetPort>>;
 
     /// Removes the interface from the system. Commands still work, where the device does. Nothing is called afterwards.
     fn unregister(&self);

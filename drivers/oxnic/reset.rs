@@ -104,6 +104,12 @@ impl Device {
         self.reset_task.schedule(self);
     }
 
+    /// Probe has finished: from now on resets that are asked for are done, those asked for so far included.
+    pub(crate) fn begin_recovery(self: &Arc<Self>) {
+        self.recovery.set_phase(Phase::Running);
+        self.reset_task.schedule(self);
+    }
+
     /// Tells the interfaces that the device is gone, soon. May be called in any context.
     pub(crate) fn note_gone(self: &Arc<Self>) {
         self.presence.set_gone();
@@ -148,6 +154,8 @@ impl Device {
     /// The second half, as often as it may take.
     fn recover(self: &Arc<Self>, reason: ResetReason) -> Phase {
         for attempt in 1..=ATTEMPTS {
+            // A VF loses it when its PF is reset, without being told.
+            self.enabled.restore_if_cleared();
             match self.bring_up(reason) {
                 Ok(()) => {
                     self.recovery.count.add(1, Relaxed);

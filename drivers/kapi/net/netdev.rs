@@ -672,6 +672,29 @@ impl<T: Operations> Registration<T> {
     }
 }
 
+impl<T: Operations> Registration<T> {
+    /// Unregisters many devices together, which waits once for all of them instead of once for each; then drops them. Must not
+    /// be called with RTNL held.
+    pub fn unregister_all(mut registrations: KVec<Self>) {
+        let mut list = bindings::list_head::default();
+        list.next = &mut list;
+        list.prev = &mut list;
+        // SAFETY: Pairs with the unlock below.
+        unsafe { bindings::rtnl_lock() };
+        for registration in registrations.iter_mut().filter(|registration| registration.registered) {
+            // SAFETY: The device is registered, RTNL is held, and the list is initialised and stays where it is.
+            unsafe { bindings::unregister_netdevice_queue(registration.device.as_ptr(), &mut list) };
+            registration.registered = false;
+        }
+        // SAFETY: RTNL is held. The list is empty afterwards. Unlocking waits for the references to the devices.
+        unsafe {
+            bindings::unregister_netdevice_many(&mut list);
+            bindings::rtnl_unlock();
+        }
+        drop(registrations);
+    }
+}
+
 impl<T: Operations> Drop for Registration<T> {
     fn drop(&mut self) {
         let raw = self.device.as_ptr();

@@ -57,6 +57,20 @@ impl Enabled {
     }
 }
 
+impl Enabled {
+    /// Restores configuration space if somebody has reset it, which the bus mastering that is off then shows.
+    pub fn restore_if_cleared(&self) {
+        let mut command = 0u16;
+        // SAFETY: The device is bound.
+        let error = unsafe {
+            bindings::pci_read_config_word(self.0.raw(), bindings::PCI_COMMAND as c_int, &mut command)
+        };
+        if error == 0 && u32::from(command) & bindings::PCI_COMMAND_MASTER == 0 {
+            self.restore();
+        }
+    }
+}
+
 impl Drop for Enabled {
     fn drop(&mut self) {
         // SAFETY: The device is bound, and was enabled by `new`.

@@ -155,6 +155,21 @@ impl<T: Driver> PinnedDrop for Registration<T> {
     }
 }
 
+/// The data of a device, if its driver is `T`.
+///
+/// # Safety
+///
+/// `dev` is valid, and its lock is held.
+pub(super) unsafe fn data_of<T: Driver>(dev: *mut bindings::pci_dev) -> Option<Arc<T>> {
+    // SAFETY: By the caller's promise; the driver stays with the device while the lock is held.
+    let probe = unsafe { (*dev).driver.as_ref()?.probe? };
+    if probe as usize != Callbacks::<T>::probe_callback as usize {
+        return None;
+    }
+    // SAFETY: The driver is ours, and the lock is held.
+    unsafe { Callbacks::<T>::with(dev, None, |this, _| Some(this.into())) }
+}
+
 /// The callbacks as C calls them.
 struct Callbacks<T>(T);
 

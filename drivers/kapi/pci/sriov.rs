@@ -2,9 +2,9 @@
 
 //! Virtual functions as the PCI core sees them. Both switches need the device's lock, hence a [`Core`].
 
-use super::{Binding, Core};
+use super::{driver, Binding, Core, Driver};
 use crate::raw;
-use kernel::{error::to_result, prelude::*};
+use kernel::{error::to_result, prelude::*, sync::Arc};
 use oxnic_bindings as bindings;
 
 /// Makes VFs appear on the bus; their driver, maybe this one, is bound before it returns.
@@ -27,6 +27,38 @@ pub fn disable(dev: &Core<'_>) {
 pub fn any_assigned(dev: &Core<'_>) -> bool {
     // SAFETY: The device is valid and locked.
     unsafe { bindings::pci_vfs_assigned(raw::pci_dev(dev)) != 0 }
+}
+
+/// Calls `f` with the data of each VF of `dev` that driver `T` is bound to.
+pub fn for_each_bound<T: Driver>(dev: &Core<'_>, mut f: impl FnMut(Arc<T>)) {
+    let pf = raw::pci_dev(dev);
+    // SAFETY: The device is valid and locked, so its VFs stay.
+    let count = unsafe { bindings::pci_num_vf(pf) };
+    for index in 0..count {
+        // SAFETY: The device is valid, and `index` is of a VF.
+        let vf = unsafe {
+            bindings::pci_get_domain_bus_and_slot(
+                bindings::pci_domain_nr((*pf).bus),
+                bindings::pci_iov_virtfn_bus(pf, index) as c_uint,
+                bindings::pci_iov_virtfn_devfn(pf, index) as c_uint,
+            )
+        };
+        if vf.is_null() {
+            continue;
+        }
+        // SAFETY: `vf` is a reference of ours. Its lock keeps its driver from coming and going, and may be taken with that
+        // of its PF held.
+        let data = unsafe {
+            bindings::device_lock(&raw mut (*vf).dev);
+            let data = driver::data_of::<T>(vf);
+            bindings::device_unlock(&raw mut (*vf).dev);
+            bindings::pci_dev_put(vf);
+            data
+        };
+        if let Some(data) = data {
+            f(data);
+        }
+    }
 }
 
 impl Binding {
