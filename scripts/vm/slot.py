@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A place among the guests that run at the same time: more of them than the host can serve only make each one late.
+
+A place is a locked file; the lock goes with the process, however that ends."""
+
+import fcntl
+import os
+import time
+
+
+def count():
+    """How many guests may run at a time: OXNIC_VM_SLOTS, or one more than there are CPUs, since a guest often waits."""
+    return int(os.environ.get("OXNIC_VM_SLOTS") or (os.cpu_count() or 1) + 1)
+
+
+def take(folder, say):
+    """Waits for a place; returns the open file that holds it."""
+    os.makedirs(folder, exist_ok=True)
+    said = False
+    while True:
+        for number in range(max(count(), 1)):
+            file = open(os.path.join(folder, f".slot-{number}"), "w", encoding="ascii")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError:
+                file.close()
+        if not said:
+            say("waiting for another guest to end (OXNIC_VM_SLOTS= sets how many may run at a time)")
+            said = True
+        time.sleep(0.5)
