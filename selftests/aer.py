@@ -35,7 +35,7 @@ def total(kind):
 
 
 def generation():
-    return control.do("stats")["nic"]["functions"][0]["generation"]
+    return control.function(0)["generation"]
 
 
 @case

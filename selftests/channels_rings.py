@@ -132,7 +132,7 @@ def failed_change_keeps_old():
     """The device fails the k-th object of a new setting, for every k: the command fails and the old setting works on."""
     control = Control()
     defer(control.close)
-    defer(control.chaos, "off,nic.off")
+    defer(control.chaos, "off")
     stream = Stream(wire.near, wire.far, wire.near4, wire.far4)
     defer(restore_channels)
     if channels() != 4:
@@ -142,9 +142,9 @@ def failed_change_keeps_old():
     failures = 0
     for number in (1, 2, 3, 5, 7, 8):
         for option, words in (("-L", "combined 2"), ("-G", f"rx {rings['rx'] // 2} tx {rings['tx'] // 2}")):
-            control.chaos(f"nic.off,nic.fail-allocation={number}")
+            control.chaos(f"nic.fail-allocation={number}")
             result = wire.near.ethtool(option, words, check=False)
-            control.chaos("off,nic.off")
+            control.chaos("off")
             if result.status:
                 failures += 1
                 equal(channels(), 4, f"channels after {option} failed")
@@ -164,12 +164,12 @@ def failed_open_can_be_retried():
     defer(control.close)
     wire.near.down()
     defer(wire.near.up)
-    defer(control.chaos, "off,nic.off")
+    defer(control.chaos, "off")
     for number in (1, 2, 4, 6):
-        control.chaos(f"nic.off,nic.fail-allocation={number}")
+        control.chaos(f"nic.fail-allocation={number}")
         fails(wire.near.ip("up", check=False), f"up with a failure of object {number}")
-        equal(control.do("stats")["nic"]["functions"][0]["completion_queues"], 0, "completion queues left in the device")
-    control.chaos("off,nic.off")
+        equal(control.function(0)["completion_queues"], 0, "completion queues left in the device")
+    control.chaos("off")
     wire.near.up()
     ping(wire.far4)
 

@@ -13,7 +13,7 @@ import subprocess
 from lib import Capture, Injector, Wire, at_least, case, defer, equal, main, note, setup, sh, skip, tcp, tcpdump_verdict, true, until
 from lib.packet import TCP, UDP, datagram
 
-LENGTHS = [0, 1, 2, 3, 17, 18, 19, 20, 63, 64, 255, 256, 1000, 1001, 1471, 1472]
+LENGTHS = [0, 1, 2, 3, 17, 18, 19, 20, 63, 64, 255, 256, 1000, 1001, 1451, 1452]
 wire = None
 
 

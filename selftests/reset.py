@@ -19,11 +19,11 @@ def topology():
     wire = Wire()
     control = Control()
     defer(control.close)
-    defer(control.chaos, "off,nic.off")
+    defer(control.chaos, "off")
 
 
 def function(number=0):
-    return control.do("stats")["nic"]["functions"][number]
+    return control.function(number)
 
 
 def running():
@@ -142,7 +142,7 @@ def transmit_timeout():
             total += int(wire.near.read(f"queues/tx-{n}/tx_timeout"))
         return total > before or function()["generation"] > generation
     until(fired, "the watchdog fires or the driver resets", 60)
-    control.chaos("off,nic.off")
+    control.chaos("off")
     after(stream, "a transmit time-out")
 
 
@@ -154,7 +154,7 @@ def command_silent():
     control.chaos("nic.command-silent=1")
     wire.near.ethtool("-G", "rx 128", check=False)
     note(f"the command's caller had its answer after {time.monotonic() - start:.1f} s")
-    control.chaos("off,nic.off")
+    control.chaos("off")
     until(lambda: function()["generation"] > before, "the driver resets the function", 60)
     after(stream, "a command that was not answered")
     wire.near.ethtool("-G", "rx 256")

@@ -49,16 +49,17 @@ def cases_of(path):
 
 
 def select(folder, chosen, kernel, pattern=""):
-    """(file, case names to run or None for all) for the set and pattern."""
+    """(file, case names to run or None for all) for the set and pattern; several patterns are separated by commas."""
+    patterns = [word for word in pattern.split(",") if word]
     chosen_files = []
     for path in sorted(glob.glob(f"{folder}/*.py")):
         test = read(path)
         if test is None or not test.belongs(chosen, kernel):
             continue
-        if not pattern or pattern in test.name:
+        if not patterns or any(word in test.name for word in patterns):
             chosen_files.append((test, None))
             continue
-        names = [case for case in cases_of(path) if pattern in f"{test.name}.{case}"]
+        names = [case for case in cases_of(path) if any(word in f"{test.name}.{case}" for word in patterns)]
         if names:
             chosen_files.append((test, names))
     return chosen_files

@@ -20,6 +20,7 @@ SOL_PACKET, PACKET_AUXDATA = 263, 8
 SO_RCVBUFFORCE = 33
 TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 1 << 4, 1 << 6
 BUFFER = 64 << 20
+LONGEST = 60.0  # seconds for looking at what came in
 
 
 class Capture:
@@ -64,9 +65,12 @@ class Capture:
     def frames(self, wanted=None, count=None, seconds=10.0):
         """Parsed frames for which wanted(parsed) holds: until there are count of them, else all that come in seconds."""
         found, end = [], time.monotonic() + seconds
-        while time.monotonic() < end and (count is None or len(found) < count):
+        while (count is None or len(found) < count) and time.monotonic() < end + LONGEST:
             got = self._receive()
             if got is None:
+                # Time counts only when there is nothing left to look at.
+                if time.monotonic() > end:
+                    break
                 time.sleep(0.005)
                 continue
             frame, kind = got

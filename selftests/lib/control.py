@@ -49,6 +49,10 @@ class Control:
             raise Failure(f"the device refuses {cmd} {arguments}: {answer.get('error')}")
         return answer
 
-    def chaos(self, spec=""):
-        """Make the device misbehave as the specification says; the empty one ends it."""
+    def function(self, number=0):
+        """What the device reports of a function: 0 is the PF, n is VF n-1."""
+        return self.do("stats")["nic"]["functions"]["pf" if number == 0 else f"vf{number - 1}"]
+
+    def chaos(self, spec="off"):
+        """Make the device misbehave as the specification says, and no longer as an earlier one said."""
         return self.do("chaos", spec=spec)

@@ -38,9 +38,17 @@ class Link:
         return self.show()["mtu"]
 
     def set_mtu(self, mtu):
-        before = self.mtu
+        """Until the end of the case. Some NICs restart for it, so wait for the carrier."""
+        before, up = self.mtu, self.carrier()
         self.ip(f"mtu {mtu}")
-        defer(self.ip, f"mtu {before}", check=False)
+        defer(self._reset_mtu, before, up)
+        if up:
+            self.wait_carrier()
+
+    def _reset_mtu(self, mtu, up):
+        self.ip(f"mtu {mtu}", check=False)
+        if up:
+            self.wait_carrier()
 
     def read(self, attribute):
         """A file of /sys/class/net/<name>, as of its namespace."""
@@ -85,8 +93,9 @@ class Link:
                 raise Failure(f"{self}: {dashed} cannot be switched {'on' if state else 'off'}")
 
     def counters(self):
-        """`ethtool -S` as a dictionary of numbers."""
-        return {name.strip(): int(value) for name, value in re.findall(r"^ *([^\n:]+): (\d+)$", self.ethtool("-S").out, re.M)}
+        """`ethtool -S` as a dictionary of numbers; empty where there is none."""
+        out = self.ethtool("-S", check=False).out
+        return {name.strip(): int(value) for name, value in re.findall(r"^ *([^\n:]+): (\d+)$", out, re.M)}
 
     def stats(self):
         """The kernel's 64-bit link statistics: {"rx": {...}, "tx": {...}}."""

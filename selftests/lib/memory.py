@@ -45,7 +45,7 @@ class Watch:
             "netdevs": sorted(os.listdir("/sys/class/net")),
             "PCI functions": sorted(os.listdir("/sys/bus/pci/devices")),
             "interrupt lines": interrupts(),
-            "devlink instances": sh("devlink dev show", check=False).out.split(),
+            "devlink instances": [word for word in sh("devlink dev show", check=False).out.split() if "/" in word],
             "debugfs": sorted(glob.glob("/sys/kernel/debug/oxnic*")),
             "kB": memory["SUnreclaim"] + memory["KernelStack"] + memory["PageTables"] + memory.get("VmallocUsed", 0),
             "free kB": memory["MemAvailable"],
