@@ -50,4 +50,5 @@
 #include <net/tso.h>
 #include <net/xdp.h>
 
+#include "net/ethtool/constants.h"
 #include "helpers.c"

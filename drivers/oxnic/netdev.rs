@@ -19,14 +19,17 @@ use crate::queue::stats::PairStats;
 use crate::queue::tx::{TxLimits, TxRing};
 use crate::rss::Hashing;
 use crate::stats::DeviceStats;
+use crate::steering::Steering;
 use crate::vf;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
+use oxnic_abi::port::{port_fields, PortConfig};
 use oxnic_abi::regs::ResetReason;
 use oxnic_abi::vf::VfLink;
 use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig, VportInfo};
 use oxnic_kapi::devlink;
+use oxnic_kapi::net::features as net_features;
 use oxnic_kapi::net::netdev::{
     self, Address, AddressList, Locked, Operations, Rtnl, SkBuffRef, Transmit, Unregistered,
 };
@@ -79,8 +82,11 @@ pub(crate) struct State {
     pub(crate) flags: u32,
     pub(crate) filter: Filter,
     pub(crate) hashing: Hashing,
+    pub(crate) steering: Steering,
+    /// Speed that the wire port was set to, in Mbit/s; 0: its fastest.
+    pub(crate) speed: u32,
     /// Commands cannot be run: between the two halves of a reset.
-    resetting: bool,
+    pub(crate) resetting: bool,
 }
 
 impl State {
@@ -103,7 +109,7 @@ pub(crate) struct NetPort {
 }
 
 impl NetPort {
-    fn new(device: &Arc<Device>, share: Share, config: Config) -> Result<impl PinInit<Self, Error>> {
+    fn new(device: &Arc<Device>, share: Share, config: Config, steering: Steering) -> Result<impl PinInit<Self, Error>> {
         let mut pair_stats = KVec::with_capacity(share.pairs.into(), GFP_KERNEL)?;
         for _ in 0..share.pairs {
             pair_stats.push(Arc::new(PairStats::default(), GFP_KERNEL)?, GFP_KERNEL)?;
@@ -114,7 +120,9 @@ impl NetPort {
             config,
             flags: vport_flags::BROADCAST,
             filter: Filter::new()?,
-            hashing: Hashing::new(device.caps(), share.first_queue, config.pairs),
+            hashing: Hashing::new(device.caps(), share.first_queue, config.pairs)?,
+            steering,
+            speed: 0,
             resetting: false,
         };
         let device_stats = DeviceStats::new(device)?;
@@ -184,7 +192,9 @@ impl NetPort {
 
     /// Sets all that the state holds, then lets frames in.
     fn apply(&self, netdev: &Locked, state: &mut State, mtu: u32) -> Result {
+        self.apply_speed(state.speed)?;
         state.hashing.apply(self)?;
+        state.steering.apply(self)?;
         state.filter.apply(self)?;
         self.configure(&VportConfig {
             fields: vport_fields::FLAGS | vport_fields::FRAME_MAX,
@@ -197,6 +207,15 @@ impl NetPort {
         let info = self.query()?;
         show_link(netdev, &self.device, info.link == 1, info.speed);
         Ok(())
+    }
+
+    /// Sets the speed of the wire port, if the user has set one: a reset of the PF forgets it.
+    fn apply_speed(&self, speed: u32) -> Result {
+        if speed == 0 {
+            return Ok(());
+        }
+        let config = PortConfig { fields: port_fields::SPEED, speed, ..PortConfig::ZERO };
+        cmd::port::set(&self.device, self.share.vport, &config).map_err(|error| self.failed(error))
     }
 
     /// No frames are let in any more. Errors do not matter: the queues are destroyed next.
@@ -280,7 +299,7 @@ impl NetPort {
     /// So many pairs are used; the hashing table follows if the user has not set it.
     fn set_pairs(&self, netdev: &Rtnl, state: &mut State, pairs: u16) -> Result {
         netdev.set_queues(pairs, pairs)?;
-        state.hashing.set_pairs(pairs);
+        state.hashing.set_pairs(netdev, pairs);
         Ok(())
     }
 }
@@ -387,6 +406,10 @@ impl Operations for NetPort {
         let flags = features::vport_flags(features);
         let changed = (state.flags ^ flags) & features::VPORT_FLAGS;
         let _ = netdev;
+        if features & net_features::NTUPLE == 0 {
+            let reached = !state.resetting;
+            state.steering.clear(self, reached)?;
+        }
         if changed != 0 && state.is_live() {
             self.set_flags(changed, flags)?;
         }
@@ -559,7 +582,12 @@ pub(crate) fn create(
         adaptive_rx: true,
     };
     let mut netdev = Unregistered::<NetPort>::new(device.binding(), share.pairs, share.pairs)?;
-    let offer = features::offered(caps);
+    let steering = Steering::new(device, share.first_queue);
+    let mut offer = features::offered(caps);
+    if steering.capacity() > 0 {
+        offer.changeable |= net_features::NTUPLE;
+        offer.initial |= net_features::NTUPLE;
+    }
     netdev
         .set_features(offer.changeable, offer.initial, offer.vlan)
         .set_limits(u32::from(caps.frame_max).saturating_sub(HEADER), caps.tso_max.min(u16::MAX.into()))
@@ -569,7 +597,7 @@ pub(crate) fn create(
         .set_devlink_port(port)
         .set_affinity_auto()
         .set_queues(config.pairs, config.pairs)?;
-    let data = NetPort::new(device, share, config)?;
+    let data = NetPort::new(device, share, config, steering)?;
     let registration = netdev.register(data)?;
     crate::interface::Interface::new(vport, registration)
 }
@@ -650,6 +678,3 @@ impl NetPort {
         (share.first_queue..share.first_queue + share.pairs).contains(&queue)
     }
 }
-
-#[vtable]
-impl oxnic_kapi::net::ethtool::Operations for NetPort {}

@@ -18,6 +18,7 @@ mod command;
 mod device;
 mod devlink;
 mod driver;
+mod ethtool;
 mod eventq;
 mod features;
 mod filter;
@@ -32,6 +33,7 @@ mod reset;
 mod rss;
 mod sriov;
 mod stats;
+mod steering;
 mod vf;
 
 use kernel::prelude::*;

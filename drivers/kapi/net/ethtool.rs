@@ -2,34 +2,190 @@
 
 //! ethtool operations of a network device.
 //!
-//! The core holds the device's instance lock; for what needs RTNL as well, the table asks for it.
+//! A trait for each subject; a driver implements all of them for the data of its device, and leaves out the operations that
+//! it does not have. Where nothing else is said, an operation holds the device's instance lock and may sleep; the few that
+//! change what the core guards by RTNL take a [`super::netdev::Rtnl`], and the table asks the core for RTNL on their behalf.
+//!
+//! Nothing here is called for a device that was detached.
 
-use super::netdev;
+pub mod channels;
+pub mod coalesce;
+pub mod identify;
+pub mod info;
+pub mod link;
+pub mod pause;
+pub mod rings;
+pub mod rss;
+pub mod self_test;
+pub mod standard_stats;
+pub mod stats;
+pub mod steering;
+
+use super::netdev::{self, Locked, Rtnl};
 use core::marker::PhantomData;
-use kernel::prelude::*;
+use kernel::{bindings as raw, prelude::*};
 use oxnic_bindings as bindings;
 
-/// What a driver answers to ethtool; see [`netdev::Operations`] for the data it works on.
-#[vtable]
-pub trait Operations: Sized {
-    /// Whether the link is up; by default, whether there is a carrier.
-    fn link(&self, device: &netdev::Locked) -> bool {
-        device.has_carrier()
+/// Everything that a driver answers to ethtool.
+pub trait Operations:
+    channels::Operations
+    + coalesce::Operations
+    + identify::Operations
+    + info::Operations
+    + link::Operations
+    + pause::Operations
+    + rings::Operations
+    + rss::Operations
+    + self_test::Operations
+    + standard_stats::Operations
+    + stats::Operations
+    + steering::Operations
+{
+}
+
+impl<T> Operations for T where
+    T: channels::Operations
+        + coalesce::Operations
+        + identify::Operations
+        + info::Operations
+        + link::Operations
+        + pause::Operations
+        + rings::Operations
+        + rss::Operations
+        + self_test::Operations
+        + standard_stats::Operations
+        + stats::Operations
+        + steering::Operations
+{
+}
+
+/// What the operations of a device work on.
+///
+/// # Safety
+///
+/// The core calls an operation of a device whose data is a `T`, with the instance lock held until the operation returns.
+unsafe fn locked<'a, T: netdev::Operations>(dev: *mut raw::net_device) -> (&'a T, &'a Locked) {
+    // SAFETY: By the contract of this function; the kernel crate only declares the type.
+    unsafe { (netdev::data::<T>(dev.cast()), Locked::from_raw(dev.cast())) }
+}
+
+/// As [`locked`], with RTNL.
+///
+/// # Safety
+///
+/// As [`locked`], and RTNL is held as well.
+unsafe fn rtnl<'a, T: netdev::Operations>(dev: *mut raw::net_device) -> (&'a T, &'a Rtnl) {
+    // SAFETY: By the contract of this function; the kernel crate only declares the type.
+    unsafe { (netdev::data::<T>(dev.cast()), Rtnl::from_raw(dev.cast())) }
+}
+
+/// What C callers expect.
+fn errno(result: Result) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
     }
+}
+
+macro_rules! optional {
+    ($condition:expr, $callback:expr) => {
+        if $condition {
+            Some($callback)
+        } else {
+            None
+        }
+    };
+}
+
+/// First byte of the table's bit fields: which transformations of the hash's input there are. Second byte, from bit 0: lanes
+/// can be set; contexts have hash fields, then keys of their own; a rule's queue is added to that of its context.
+const fn bit_fields(input: u8) -> raw::__BindgenBitfieldUnit<[u8; 2]> {
+    raw::__BindgenBitfieldUnit::new([input, 1 << 1 | 1 << 2 | 1 << 3])
 }
 
 pub(super) struct VTable<T>(PhantomData<T>);
 
 impl<T: netdev::Operations> VTable<T> {
-    pub(super) const OPERATIONS: bindings::ethtool_ops = bindings::ethtool_ops {
-        get_link: Some(bindings::ethtool_op_get_link),
-        get_ts_info: Some(bindings::ethtool_op_get_ts_info),
+    pub(super) const OPERATIONS: raw::ethtool_ops = raw::ethtool_ops {
+        _bitfield_1: bit_fields(<T as rss::Operations>::TRANSFORMS),
+        rxfh_indir_space: <T as rss::Operations>::TABLE_SPACE,
+        supported_coalesce_params: <T as coalesce::Operations>::PARAMETERS,
+        // What the core wants RTNL for when it is told of it, and closing and opening in a self-test.
+        op_needs_rtnl: bindings::ETHTOOL_OP_NEEDS_RTNL_SCHANNELS
+            | bindings::ETHTOOL_OP_NEEDS_RTNL_SRINGPARAM
+            | bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK
+            | bindings::ETHTOOL_OP_NEEDS_RTNL_TEST,
+        get_drvinfo: optional!(T::HAS_DRIVER_INFO, info::driver_info_callback::<T>),
+        get_link: Some(raw::ethtool_op_get_link),
+        get_link_ksettings: optional!(T::HAS_LINK_SETTINGS, link::settings_callback::<T>),
+        set_link_ksettings: optional!(T::HAS_SET_LINK_SETTINGS, link::set_settings_callback::<T>),
+        get_link_ext_stats: optional!(T::HAS_LINK_DOWN_EVENTS, link::stats_callback::<T>),
+        get_ts_info: Some(raw::ethtool_op_get_ts_info),
+        get_ringparam: optional!(T::HAS_RINGS, rings::get_callback::<T>),
+        set_ringparam: optional!(T::HAS_SET_RINGS, rings::set_callback::<T>),
+        get_channels: optional!(T::HAS_CHANNELS, channels::get_callback::<T>),
+        set_channels: optional!(T::HAS_SET_CHANNELS, channels::set_callback::<T>),
+        get_coalesce: optional!(T::HAS_COALESCING, coalesce::get_callback::<T>),
+        set_coalesce: optional!(T::HAS_SET_COALESCING, coalesce::set_callback::<T>),
+        get_per_queue_coalesce: optional!(T::HAS_QUEUE_COALESCING, coalesce::get_queue_callback::<T>),
+        set_per_queue_coalesce: optional!(T::HAS_SET_QUEUE_COALESCING, coalesce::set_queue_callback::<T>),
+        get_pauseparam: optional!(T::HAS_PAUSE, pause::get_callback::<T>),
+        set_pauseparam: optional!(T::HAS_SET_PAUSE, pause::set_callback::<T>),
+        get_pause_stats: optional!(T::HAS_PAUSE_STATS, pause::stats_callback::<T>),
+        get_rx_ring_count: Some(rss::ring_count_callback),
+        get_rxfh_key_size: optional!(T::HAS_HASHING, rss::key_size_callback::<T>),
+        get_rxfh_indir_size: optional!(T::HAS_HASHING, rss::table_size_callback::<T>),
+        get_rxfh: optional!(T::HAS_HASHING, rss::get_callback::<T>),
+        set_rxfh: optional!(T::HAS_SET_HASHING, rss::set_callback::<T>),
+        get_rxfh_fields: optional!(T::HAS_HASH_FIELDS, rss::fields_callback::<T>),
+        set_rxfh_fields: optional!(T::HAS_SET_HASH_FIELDS, rss::set_fields_callback::<T>),
+        create_rxfh_context: optional!(T::HAS_CREATE_CONTEXT, rss::create_callback::<T>),
+        modify_rxfh_context: optional!(T::HAS_CREATE_CONTEXT, rss::modify_callback::<T>),
+        remove_rxfh_context: optional!(T::HAS_CREATE_CONTEXT, rss::remove_callback::<T>),
+        get_rxnfc: optional!(T::HAS_RULE, steering::get_callback::<T>),
+        set_rxnfc: optional!(T::HAS_INSERT_RULE, steering::set_callback::<T>),
+        get_eth_mac_stats: optional!(T::HAS_MAC_STATS, standard_stats::mac_callback::<T>),
+        get_eth_phy_stats: optional!(T::HAS_PHY_STATS, standard_stats::phy_callback::<T>),
+        get_eth_ctrl_stats: optional!(T::HAS_CONTROL_STATS, standard_stats::control_callback::<T>),
+        get_rmon_stats: optional!(T::HAS_RMON_STATS, standard_stats::rmon_callback::<T>),
+        get_sset_count: Some(stats::count_callback::<T>),
+        get_strings: Some(stats::names_callback::<T>),
+        get_ethtool_stats: optional!(T::HAS_STATISTICS, stats::values_callback::<T>),
+        self_test: optional!(T::HAS_SELF_TEST, self_test::run_callback::<T>),
+        set_phys_id: optional!(T::HAS_IDENTIFY, identify::callback::<T>),
         ..pin_init::zeroed()
     };
 }
 
 /// Fills a receive hash key with the machine's random one.
 pub fn fill_hash_key(key: &mut [u8]) {
-    // SAFETY: The buffer is as long as said.
-    unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), key.len()) };
+    let length = key.len().min(bindings::NETDEV_RSS_KEY_LEN as usize);
+    // SAFETY: The buffer is at least as long as said, and the length is within what the kernel has.
+    unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), length) };
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kunit_tests(oxnic_kapi_ethtool)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bit_fields_are_where_c_has_them() {
+        let ops = raw::ethtool_ops { _bitfield_1: bit_fields(0x5a), ..pin_init::zeroed() };
+        assert_eq!(ops.supported_input_xfrm(), 0x5a);
+        assert_eq!(ops.cap_link_lanes_supported(), 0);
+        assert_eq!(ops.rxfh_per_ctx_fields(), 1);
+        assert_eq!(ops.rxfh_per_ctx_key(), 1);
+        assert_eq!(ops.cap_rss_rxnfc_adds(), 1);
+    }
+
+    #[test]
+    fn a_key_is_filled_and_no_further_than_the_kernel_has_one() {
+        let mut key = [0; 40];
+        fill_hash_key(&mut key);
+        assert!(key != [0; 40]);
+        let mut long = [0; bindings::NETDEV_RSS_KEY_LEN as usize + 8];
+        fill_hash_key(&mut long);
+        assert!(long[long.len() - 8..] == [0; 8]);
+    }
 }

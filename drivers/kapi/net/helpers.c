@@ -362,3 +362,14 @@ void oxnic_c_dim_sample(struct dim *dim, u16 events, u64 packets, u64 bytes)
 	dim_update_sample(events, packets, bytes, &sample);
 	net_dim(dim, &sample);
 }
+/* net/ethtool/rss.rs */
+
+u32 *oxnic_c_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *context)
+{
+	return ethtool_rxfh_context_indir(context);
+}
+
+u8 *oxnic_c_ethtool_rxfh_context_key(struct ethtool_rxfh_context *context)
+{
+	return ethtool_rxfh_context_key(context);
+}

@@ -1,0 +1,511 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Receive hashing (`ethtool -x`, `-X`, `-N rx-flow-hash`): which queue a frame goes to.
+//!
+//! A device has one context for all frames, number 0, and may have more that steering rules send frames to. The hash function
+//! is Toeplitz. Beside the instance lock, the core holds a lock of its own for hashing in all operations.
+
+use super::{errno, locked};
+use crate::extack::{refuse, Extack};
+use crate::net::netdev::{self, Locked, Rtnl};
+use core::ptr::NonNull;
+use kernel::{bindings as raw, prelude::*};
+use oxnic_bindings as bindings;
+
+/// What is done to the addresses and ports before they are hashed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Transform {
+    /// Nothing.
+    #[default]
+    None,
+    /// `symmetric-xor`.
+    SymmetricXor,
+    /// `symmetric-or-xor`.
+    SymmetricOrXor,
+}
+
+impl Transform {
+    const fn as_raw(self) -> u8 {
+        (match self {
+            Self::None => 0,
+            Self::SymmetricXor => raw::RXH_XFRM_SYM_XOR,
+            Self::SymmetricOrXor => raw::RXH_XFRM_SYM_OR_XOR,
+        }) as u8
+    }
+
+    fn from_raw(raw: u8) -> Option<Self> {
+        [Self::None, Self::SymmetricXor, Self::SymmetricOrXor].into_iter().find(|this| this.as_raw() == raw)
+    }
+
+    /// The set of some transformations, for [`Operations::TRANSFORMS`].
+    pub const fn set(transforms: &[Self]) -> u8 {
+        let (mut set, mut index) = (0, 0);
+        while index < transforms.len() {
+            set |= transforms[index].as_raw();
+            index += 1;
+        }
+        set
+    }
+}
+
+/// Kinds of frame that can be hashed differently.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// IPv4, none of those below.
+    Ipv4,
+    /// IPv6, none of those below.
+    Ipv6,
+    /// TCP over IPv4.
+    Tcp4,
+    /// TCP over IPv6.
+    Tcp6,
+    /// UDP over IPv4.
+    Udp4,
+    /// UDP over IPv6.
+    Udp6,
+    /// SCTP over IPv4.
+    Sctp4,
+    /// SCTP over IPv6.
+    Sctp6,
+}
+
+impl Flow {
+    fn from_raw(raw: u32) -> Option<Self> {
+        Some(match raw {
+            raw::IPV4_FLOW => Self::Ipv4,
+            raw::IPV6_FLOW => Self::Ipv6,
+            raw::TCP_V4_FLOW => Self::Tcp4,
+            raw::TCP_V6_FLOW => Self::Tcp6,
+            raw::UDP_V4_FLOW => Self::Udp4,
+            raw::UDP_V6_FLOW => Self::Udp6,
+            raw::SCTP_V4_FLOW => Self::Sctp4,
+            raw::SCTP_V6_FLOW => Self::Sctp6,
+            _ => return None,
+        })
+    }
+}
+
+/// Fields of a frame that are hashed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Fields {
+    /// Source address of IP.
+    pub source: bool,
+    /// Destination address of IP.
+    pub destination: bool,
+    /// Source port.
+    pub source_port: bool,
+    /// Destination port.
+    pub destination_port: bool,
+}
+
+impl Fields {
+    fn as_raw(self) -> u32 {
+        let bit = |on: bool, bit: u32| if on { bit } else { 0 };
+        bit(self.source, raw::RXH_IP_SRC)
+            | bit(self.destination, raw::RXH_IP_DST)
+            | bit(self.source_port, raw::RXH_L4_B_0_1)
+            | bit(self.destination_port, raw::RXH_L4_B_2_3)
+    }
+
+    /// Also gives the text for a field that is none of ours, and is asked for.
+    fn from_raw(raw: u32) -> Result<Self, &'static str> {
+        let others = [
+            (raw::RXH_L2DA, "the Ethernet address cannot be hashed"),
+            (raw::RXH_VLAN, "the VLAN cannot be hashed"),
+            (raw::RXH_L3_PROTO, "the IP protocol cannot be hashed"),
+            (raw::RXH_GTP_TEID, "the GTP tunnel id cannot be hashed"),
+            (raw::RXH_IP6_FL, "the flow label cannot be hashed"),
+            (raw::RXH_DISCARD, "frames cannot be discarded by hashing"),
+        ];
+        if let Some((_, text)) = others.iter().find(|(bit, _)| raw & bit != 0) {
+            return Err(text);
+        }
+        let this = Self {
+            source: raw & raw::RXH_IP_SRC != 0,
+            destination: raw & raw::RXH_IP_DST != 0,
+            source_port: raw & raw::RXH_L4_B_0_1 != 0,
+            destination_port: raw & raw::RXH_L4_B_2_3 != 0,
+        };
+        if this.as_raw() == raw {
+            Ok(this)
+        } else {
+            Err("a field that is not known cannot be hashed")
+        }
+    }
+}
+
+/// Changes to a context; what is `None` stays.
+pub struct Change<'a> {
+    /// Queues, as many entries as [`Operations::table_size`]; the core has checked that they exist.
+    pub table: Option<&'a [u32]>,
+    /// Key, as long as [`Operations::key_size`].
+    pub key: Option<&'a [u8]>,
+    /// Transformation of the input, one of [`Operations::TRANSFORMS`] or none.
+    pub transform: Option<Transform>,
+}
+
+/// Where a context is to be shown; what is `None` is not wanted.
+pub struct View<'a> {
+    /// Queues.
+    pub table: Option<&'a mut [u32]>,
+    /// Key.
+    pub key: Option<&'a mut [u8]>,
+    /// Transformation of the input.
+    pub transform: Transform,
+}
+
+/// Receive hashing.
+#[vtable]
+pub trait Operations: Sized {
+    /// Which transformations there are, see [`Transform::set`].
+    const TRANSFORMS: u8 = 0;
+    /// Entries of the largest table, if the number changes while the device lives, else 0.
+    const TABLE_SPACE: u32 = 0;
+
+    /// Entries of the tables. 0: there are none.
+    fn table_size(&self, device: &Locked) -> u32;
+
+    /// Bytes of the keys.
+    fn key_size(&self, device: &Locked) -> u32;
+
+    /// Shows a context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`: there is no such context; `EOPNOTSUPP`: there is no hashing.
+    fn hashing(&self, device: &Locked, context: u32, view: &mut View<'_>) -> Result {
+        let _ = (device, context, view);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Changes a context.
+    ///
+    /// # Errors
+    ///
+    /// It is as it was.
+    fn set_hashing(&self, device: &Locked, context: u32, change: &Change<'_>, extack: Option<&mut Extack>) -> Result {
+        let _ = (device, context, change, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Which fields are hashed of a kind of frame.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP`: they are not told apart from other kinds; `ENOENT`: there is no such context.
+    fn hash_fields(&self, device: &Locked, context: u32, flow: Flow) -> Result<Fields> {
+        let _ = (device, context, flow);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Changes which fields are hashed of a kind of frame.
+    ///
+    /// # Errors
+    ///
+    /// They stay.
+    fn set_hash_fields(
+        &self,
+        device: &Locked,
+        context: u32,
+        flow: Flow,
+        fields: Fields,
+        extack: Option<&mut Extack>,
+    ) -> Result {
+        let _ = (device, context, flow, fields, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Makes a context: what is not said is as a driver sees fit. Contexts are changed by [`Self::set_hashing`].
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    fn create_context(
+        &self,
+        device: &Locked,
+        context: u32,
+        change: &Change<'_>,
+        extack: Option<&mut Extack>,
+    ) -> Result {
+        let _ = (device, context, change, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Removes a context, which no steering rule names any more.
+    ///
+    /// # Errors
+    ///
+    /// It stays.
+    fn remove_context(&self, device: &Locked, context: u32, extack: Option<&mut Extack>) -> Result {
+        let _ = (device, context, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+}
+
+impl Locked {
+    /// Whether a user has set the table of context 0; else it spreads over all queues.
+    pub fn has_user_hash_table(&self) -> bool {
+        // SAFETY: The device is registered, for its lock is that of an operation, or is being so.
+        unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
+    }
+}
+
+impl Rtnl {
+    /// Whether all tables can have `size` entries without losing what users have set, `table` being that of context 0.
+    /// Takes the core's lock for hashing.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: one of them cannot.
+    pub fn check_hash_table_size(&self, table: &[u32], size: u32) -> Result {
+        let length = u32::try_from(table.len())?;
+        // SAFETY: The device is registered; the function reads `length` entries.
+        let fits = unsafe {
+            raw::ethtool_rxfh_indir_can_resize(self.as_raw().cast(), table.as_ptr(), length, size)
+        };
+        if !fits {
+            return Err(EINVAL);
+        }
+        // SAFETY: The device is registered, its instance lock is held.
+        kernel::error::to_result(unsafe { raw::ethtool_rxfh_ctxs_can_resize(self.as_raw().cast(), size) })
+    }
+
+    /// The tables of the contexts that users have made have `size` entries from now on: repeated, or cut off. Was
+    /// checked by [`Self::check_hash_table_size`]. Takes the core's lock for hashing.
+    pub fn resize_hash_tables(&self, size: u32) {
+        // SAFETY: The device is registered, its instance lock is held; the size was checked before.
+        unsafe { raw::ethtool_rxfh_ctxs_resize(self.as_raw().cast(), size) }
+    }
+}
+
+/// Reads what a request changes.
+///
+/// # Safety
+///
+/// Pointers in `param` are null, or have as many elements as it says.
+unsafe fn change<'a>(
+    param: &'a raw::ethtool_rxfh_param,
+    extack: Option<&mut Extack>,
+) -> Result<Change<'a>> {
+    let function = u32::from(param.hfunc);
+    if function != raw::ETH_RSS_HASH_NO_CHANGE && function != bindings::ETH_RSS_HASH_TOP {
+        return Err(refuse(extack, EOPNOTSUPP, fmt!("only the hash function toeplitz is supported")));
+    }
+    let transform = if u32::from(param.input_xfrm) == raw::RXH_XFRM_NO_CHANGE {
+        None
+    } else {
+        Some(Transform::from_raw(param.input_xfrm).ok_or(EINVAL)?)
+    };
+    // SAFETY: By the contract of this function.
+    let (table, key) = unsafe {
+        (
+            NonNull::new(param.indir).map(|at| core::slice::from_raw_parts(at.as_ptr(), param.indir_size as usize)),
+            NonNull::new(param.key).map(|at| core::slice::from_raw_parts(at.as_ptr(), param.key_size as usize)),
+        )
+    };
+    Ok(Change { table, key, transform })
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held.
+pub(super) unsafe extern "C" fn ring_count_callback(dev: *mut raw::net_device) -> u32 {
+    // SAFETY: The device is valid; the number changes under the instance lock.
+    unsafe { (*dev.cast::<bindings::net_device>()).real_num_rx_queues }
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held.
+pub(super) unsafe extern "C" fn key_size_callback<T: netdev::Operations>(dev: *mut raw::net_device) -> u32 {
+    // SAFETY: By the contract of this function.
+    let (data, device) = unsafe { locked::<T>(dev) };
+    data.key_size(device)
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held.
+pub(super) unsafe extern "C" fn table_size_callback<T: netdev::Operations>(dev: *mut raw::net_device) -> u32 {
+    // SAFETY: By the contract of this function.
+    let (data, device) = unsafe { locked::<T>(dev) };
+    data.table_size(device)
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held; `param` is the caller's, and its table and key have the sizes that the
+/// driver has told, or are null.
+pub(super) unsafe extern "C" fn get_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    param: *mut raw::ethtool_rxfh_param,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ((data, device), param) = unsafe { (locked::<T>(dev), &mut *param) };
+    // The sizes in `param` are not always filled in; those that the driver told always are what was allocated.
+    let (entries, bytes) = (data.table_size(device) as usize, data.key_size(device) as usize);
+    // SAFETY: As above.
+    let (table, key) = unsafe {
+        (
+            NonNull::new(param.indir).map(|at| core::slice::from_raw_parts_mut(at.as_ptr(), entries)),
+            NonNull::new(param.key).map(|at| core::slice::from_raw_parts_mut(at.as_ptr(), bytes)),
+        )
+    };
+    let mut view = View { table, key, transform: Transform::None };
+    let result = data.hashing(device, 0, &mut view);
+    param.input_xfrm = view.transform.as_raw();
+    param.hfunc = bindings::ETH_RSS_HASH_TOP as u8;
+    errno(result)
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held; `param` and `extack` are the caller's.
+pub(super) unsafe extern "C" fn set_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    param: *mut raw::ethtool_rxfh_param,
+    extack: *mut raw::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ((data, device), param, mut extack) =
+        unsafe { (locked::<T>(dev), &*param, Extack::from_raw(extack)) };
+    // SAFETY: The core has filled in the sizes of what it gives.
+    let change = unsafe { change(param, extack.as_deref_mut()) };
+    errno(change.and_then(|change| data.set_hashing(device, 0, &change, extack)))
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held; `param` and `extack` are the caller's, `context` has room for table and
+/// key of the sizes that the driver has told.
+pub(super) unsafe extern "C" fn create_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    context: *mut raw::ethtool_rxfh_context,
+    param: *const raw::ethtool_rxfh_param,
+    extack: *mut raw::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ((data, device), param, mut extack) =
+        unsafe { (locked::<T>(dev), &*param, Extack::from_raw(extack)) };
+    // SAFETY: The core has filled in the sizes of what it gives.
+    let change = unsafe { change(param, extack.as_deref_mut()) };
+    let result = change.and_then(|change| data.create_context(device, param.rss_context, &change, extack));
+    if let Err(error) = result {
+        return error.to_errno();
+    }
+    // What the core was not asked for it cannot know: it is told all.
+    // SAFETY: The context is ours until we return, and has a table and a key of these sizes.
+    let (shown, table, key) = unsafe {
+        let sizes = ((*context).indir_size as usize, (*context).key_size as usize);
+        (
+            &mut *context,
+            core::slice::from_raw_parts_mut(bindings::ethtool_rxfh_context_indir(context), sizes.0),
+            core::slice::from_raw_parts_mut(bindings::ethtool_rxfh_context_key(context), sizes.1),
+        )
+    };
+    let mut view = View { table: Some(table), key: Some(key), transform: Transform::None };
+    let result = data.hashing(device, param.rss_context, &mut view);
+    shown.input_xfrm = view.transform.as_raw();
+    shown.hfunc = bindings::ETH_RSS_HASH_TOP as u8;
+    errno(result)
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held; `param` and `extack` are the caller's.
+pub(super) unsafe extern "C" fn modify_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    _context: *mut raw::ethtool_rxfh_context,
+    param: *const raw::ethtool_rxfh_param,
+    extack: *mut raw::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ((data, device), param, mut extack) =
+        unsafe { (locked::<T>(dev), &*param, Extack::from_raw(extack)) };
+    // SAFETY: The core has filled in the sizes of what it gives.
+    let change = unsafe { change(param, extack.as_deref_mut()) };
+    errno(change.and_then(|change| data.set_hashing(device, param.rss_context, &change, extack)))
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held; `extack` is the caller's.
+pub(super) unsafe extern "C" fn remove_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    _context: *mut raw::ethtool_rxfh_context,
+    id: u32,
+    extack: *mut raw::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ((data, device), extack) = unsafe { (locked::<T>(dev), Extack::from_raw(extack)) };
+    errno(data.remove_context(device, id, extack))
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held; `fields` is the caller's.
+pub(super) unsafe extern "C" fn fields_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    fields: *mut raw::ethtool_rxfh_fields,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ((data, device), out) = unsafe { (locked::<T>(dev), &mut *fields) };
+    let result = Flow::from_raw(out.flow_type)
+        .ok_or(EOPNOTSUPP)
+        .and_then(|flow| data.hash_fields(device, out.rss_context, flow))
+        .map(|fields| out.data = fields.as_raw());
+    errno(result)
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held; `fields` and `extack` are the caller's.
+pub(super) unsafe extern "C" fn set_fields_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    fields: *const raw::ethtool_rxfh_fields,
+    extack: *mut raw::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ((data, device), asked, extack) = unsafe { (locked::<T>(dev), &*fields, Extack::from_raw(extack)) };
+    let Some(flow) = Flow::from_raw(asked.flow_type) else {
+        return refuse(extack, EOPNOTSUPP, fmt!("frames of this type are not hashed by themselves")).to_errno();
+    };
+    match Fields::from_raw(asked.data) {
+        Ok(fields) => errno(data.set_hash_fields(device, asked.rss_context, flow, fields, extack)),
+        Err(text) => refuse(extack, EOPNOTSUPP, fmt!("{}", text)).to_errno(),
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kunit_tests(oxnic_kapi_ethtool_rss)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_survive_the_way_to_c_and_back() {
+        for bits in 0..16 {
+            let fields = Fields {
+                source: bits & 1 != 0,
+                destination: bits & 2 != 0,
+                source_port: bits & 4 != 0,
+                destination_port: bits & 8 != 0,
+            };
+            assert_eq!(Fields::from_raw(fields.as_raw()), Ok(fields));
+        }
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_hashed_is_named() {
+        assert_eq!(Fields::from_raw(raw::RXH_VLAN | raw::RXH_IP_SRC), Err("the VLAN cannot be hashed"));
+        assert_eq!(Fields::from_raw(raw::RXH_IP6_FL), Err("the flow label cannot be hashed"));
+        assert!(Fields::from_raw(1 << 20).is_err());
+    }
+
+    #[test]
+    fn no_change_is_no_transformation() {
+        assert_eq!(Transform::from_raw(0), Some(Transform::None));
+        assert_eq!(Transform::from_raw(raw::RXH_XFRM_SYM_OR_XOR as u8), Some(Transform::SymmetricOrXor));
+        assert_eq!(Transform::from_raw(3), None);
+        assert_eq!(Transform::from_raw(raw::RXH_XFRM_NO_CHANGE as u8), None);
+    }
+}
