@@ -290,7 +290,11 @@ fn every_reserved_byte_and_every_missing_buffer_is_refused() {
                 "{text}"
             );
             let too_long = run(&mut dut, &mut driver, command, |words| words[2] = 65544);
-            assert_eq!(why(&too_long), (Status::EINVAL, Qualifier::BUFFER, 16), "{text}");
+            assert_eq!(
+                why(&too_long),
+                (Status::EINVAL, Qualifier::BUFFER, 16),
+                "{text}"
+            );
             let unreachable = run(&mut dut, &mut driver, command, |words| words[1] = 8);
             assert_eq!(
                 why(&unreachable),

@@ -4,4 +4,7 @@
 mod bringup;
 mod commands;
 mod datapath;
+mod hashing;
 mod mock;
+mod offload;
+mod packets;
