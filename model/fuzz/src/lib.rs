@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! What the fuzz targets do with their input, so that it can also be run as a test.
+//!
+//! - [`messages`]: the input is what a vfio-user client sends;
+//! - [`device`]: the input is a list of accesses and events on a device that a guest has enumerated;
+//! - [`commands`]: the input is admin commands and their buffers, after an accepted handshake;
+//! - [`descriptors`]: the input is descriptors, doorbells and frames on queues that work.
+//!
+//! What is looked for is a panic (also by overflow) and an access outside the memory that there is.
+
+pub mod commands;
+pub mod descriptors;
+pub mod device;
+pub mod host;
+pub mod messages;
+
+/// A target: its name and what it does with its input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 4] = [
+    ("messages", messages::run),
+    ("device", device::run),
+    ("commands", commands::run),
+    ("descriptors", descriptors::run),
+];
