@@ -149,11 +149,6 @@ void oxnic_c_device_unlock(struct device *dev)
 	device_unlock(dev);
 }
 
-int oxnic_c_pci_domain_nr(struct pci_bus *bus)
-{
-	return pci_domain_nr(bus);
-}
-
 struct pci_dev *oxnic_c_pci_physfn(struct pci_dev *dev)
 {
 	return pci_physfn(dev);

@@ -32,27 +32,22 @@ pub fn any_assigned(dev: &Core<'_>) -> bool {
 /// Calls `f` with the data of each VF of `dev` that driver `T` is bound to.
 pub fn for_each_bound<T: Driver>(dev: &Core<'_>, mut f: impl FnMut(Arc<T>)) {
     let pf = raw::pci_dev(dev);
-    // SAFETY: The device is valid and locked, so its VFs stay.
-    let count = unsafe { bindings::pci_num_vf(pf) };
-    for index in 0..count {
-        // SAFETY: The device is valid, and `index` is of a VF.
-        let vf = unsafe {
-            bindings::pci_get_domain_bus_and_slot(
-                bindings::pci_domain_nr((*pf).bus),
-                bindings::pci_iov_virtfn_bus(pf, index) as c_uint,
-                bindings::pci_iov_virtfn_devfn(pf, index) as c_uint,
-            )
-        };
+    let mut vf = core::ptr::null_mut();
+    loop {
+        // SAFETY: The device is valid. The reference to the previous result is handed over, one to the next comes back.
+        vf = unsafe { bindings::pci_get_device((*pf).vendor.into(), bindings::PCI_ANY_ID as c_uint, vf) };
         if vf.is_null() {
+            return;
+        }
+        // SAFETY: `vf` is a reference of ours.
+        if unsafe { (*vf).is_virtfn() == 0 || bindings::pci_physfn(vf) != pf } {
             continue;
         }
-        // SAFETY: `vf` is a reference of ours. Its lock keeps its driver from coming and going, and may be taken with that
-        // of its PF held.
+        // SAFETY: As above. The VF's lock keeps its driver from coming and going, and may be taken with that of its PF held.
         let data = unsafe {
             bindings::device_lock(&raw mut (*vf).dev);
             let data = driver::data_of::<T>(vf);
             bindings::device_unlock(&raw mut (*vf).dev);
-            bindings::pci_dev_put(vf);
             data
         };
         if let Some(data) = data {
