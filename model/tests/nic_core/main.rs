@@ -4,7 +4,13 @@
 mod bringup;
 mod commands;
 mod datapath;
+mod functions;
 mod hashing;
+mod hostile;
+mod interrupts;
+mod lies;
 mod mock;
 mod offload;
 mod packets;
+mod statistics;
+mod switch;

@@ -637,6 +637,16 @@ impl Tx {
         self.ring(device);
     }
 
+    /// Whether there is an entry that was not consumed.
+    pub fn pending(&self, device: &Device) -> bool {
+        let entry = self.seen & ((1 << self.log2) - 1);
+        let words = device
+            .host
+            .words::<2>(self.completions + u64::from(entry) * 16);
+        let flags = TxCompletion::from_words(&words).flags;
+        (flags & completion_flags::GENERATION != 0) == (self.seen >> self.log2 & 1 == 0)
+    }
+
     /// Consumes completions.
     pub fn reap(&mut self, device: &mut Device) -> usize {
         let before = self.seen;
@@ -816,6 +826,16 @@ impl Rx {
             self.ring(device);
         }
         frames
+    }
+
+    /// Whether there is an entry that was not consumed.
+    pub fn pending(&self, device: &Device) -> bool {
+        let entry = self.seen & ((1 << self.log2) - 1);
+        let words = device
+            .host
+            .words::<4>(self.completions + u64::from(entry) * 32);
+        let flags = RxCompletion::from_words(&words).flags;
+        (flags & completion_flags::GENERATION != 0) == (self.seen >> self.log2 & 1 == 0)
     }
 
     /// The one frame that is there.
