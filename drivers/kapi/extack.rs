@@ -93,14 +93,15 @@ mod tests {
 
     #[test]
     fn a_text_of_the_whole_buffer_fits_and_one_more_is_cut() {
+        const TENS: &str = "----------";
         let mut extack = empty();
-        let room = extack.0._msg_buf.len() - 1;
-        extack.set(fmt!("{:>1$}", "x", room));
-        assert_eq!(text(&extack).len(), room);
+        assert_eq!(extack.0._msg_buf.len(), 80);
+        extack.set(fmt!("{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{}", "12345678x"));
+        assert_eq!(text(&extack).len(), 79);
         assert_eq!(text(&extack).last(), Some(&b'x'));
-        extack.set(fmt!("{:>1$}", "x", room + 1));
-        assert_eq!(text(&extack).len(), room);
-        assert_eq!(text(&extack).last(), Some(&b' '));
+        extack.set(fmt!("{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{}", "123456789x"));
+        assert_eq!(text(&extack).len(), 79);
+        assert_eq!(text(&extack).last(), Some(&b'9'));
     }
 
     #[test]

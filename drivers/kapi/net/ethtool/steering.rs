@@ -476,8 +476,8 @@ mod tests {
     #[test]
     fn special_places_are_told_from_numbers() {
         let rule = rule(raw::TCP_V4_FLOW);
-        assert_eq!(rule.location(), Location::At(0));
-        assert_eq!(rule.at(raw::RX_CLS_LOC_LAST).location(), Location::Last);
-        assert_eq!(rule.at(raw::RX_CLS_LOC_ANY).location(), Location::Any);
+        assert_eq!(rule.location(), super::Location::At(0));
+        assert_eq!(rule.at(raw::RX_CLS_LOC_LAST).location(), super::Location::Last);
+        assert_eq!(rule.at(raw::RX_CLS_LOC_ANY).location(), super::Location::Any);
     }
 }
