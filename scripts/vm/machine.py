@@ -21,6 +21,7 @@ from . import kernel
 from . import options
 from . import packages
 from . import qemu
+from . import slot
 from .channel import Lines
 from .channel import Port
 from .channel import UntilToken
@@ -55,7 +56,7 @@ class Machine:
         self.kernel = kernel.find(wanted.kernel)
         self.folder = RunFolder()
         self.log = KernelLog(self.folder.file("console.log"))
-        self.children, self.qemu, self.device = [], None, None
+        self.children, self.qemu, self.device, self.place = [], None, None, None
         self.ports, self.selector = {}, selectors.DefaultSelector()
         self.has_terminal = terminal
         self.names, self.loaded, self.boot_seconds = {}, "", {}
@@ -76,6 +77,7 @@ class Machine:
     # Boot.
 
     def boot(self):
+        self.place = slot.take(options.CACHE)
         start = time.monotonic()
         self._prepare_files()
         accel = accelerator.choose(self.wanted)
@@ -325,3 +327,5 @@ class Machine:
             port.close()
         self.selector.close()
         self.folder.close()
+        if self.place is not None:
+            self.place.close()

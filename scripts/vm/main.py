@@ -9,7 +9,6 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 from vm import options  # noqa: E402
 from vm import session  # noqa: E402
-from vm import slot  # noqa: E402
 from vm.machine import MachineError  # noqa: E402
 from vm.terminal import Terminal  # noqa: E402
 
@@ -95,17 +94,13 @@ def main(arguments):
     for script in rest if mode == "--each" else rest[:1]:
         if not os.path.isfile(script):
             raise options.UsageError(f"SCRIPT={script}: there is no such file")
-    place = slot.take(options.CACHE, say) if mode == "--shell" or rest else None  # held until this process ends
     if mode == "--shell":
         if not Terminal.is_there():
             raise options.UsageError("a shell needs a terminal; to run commands from a file: make vm SCRIPT=<file>")
         return run_shell(wanted)
     if not rest:
         raise options.UsageError("give a script to run: make vm SCRIPT=<file> (see scripts/vm/vm --help)")
-    try:
-        return run_each(wanted, rest) if mode == "--each" else run_one(wanted, rest)
-    finally:
-        place.close()
+    return run_each(wanted, rest) if mode == "--each" else run_one(wanted, rest)
 
 
 def end(number, _frame):

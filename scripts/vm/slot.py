@@ -5,6 +5,7 @@ A place is a locked file; the lock goes with the process, however that ends."""
 
 import fcntl
 import os
+import sys
 import time
 
 
@@ -13,7 +14,7 @@ def count():
     return int(os.environ.get("OXNIC_VM_SLOTS") or (os.cpu_count() or 1) + 1)
 
 
-def take(folder, say):
+def take(folder):
     """Waits for a place; returns the open file that holds it."""
     os.makedirs(folder, exist_ok=True)
     said = False
@@ -26,6 +27,6 @@ def take(folder, say):
             except BlockingIOError:
                 file.close()
         if not said:
-            say("waiting for another guest to end (OXNIC_VM_SLOTS= sets how many may run at a time)")
+            print("vm: waiting for another guest to end (OXNIC_VM_SLOTS= sets how many run at a time)", file=sys.stderr)
             said = True
         time.sleep(0.5)
