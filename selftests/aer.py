@@ -95,7 +95,7 @@ def while_down():
     before = total("fatal")
     control.do("aer", kind="fatal")
     until(lambda: total("fatal") > before, "the kernel counts a fatal error", 30)
-    wire.near.up()
+    until(lambda: wire.near.ip("up", check=False).status == 0, "the netdev can be brought up after the recovery", 40)
     until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, "the PF reaches the wire", 40)
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Rounds of load, VFs, traffic, reset, rmmod leave no leak. OXNIC_SOAK_ROUNDS=100 is what the project asks for.
+"""Rounds of load, VFs, traffic, reset, rmmod leave no leak.
 
-The number of rounds is in selftests/soak.rounds on request of the runner (--rounds), else 3.
+The project asks for 100: selftests/run --pattern soak --env OXNIC_SOAK_ROUNDS=100. Without that there are 3.
 """
 
 # sets: debug

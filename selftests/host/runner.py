@@ -80,8 +80,9 @@ def machine_options(vm, kernel, nic, pcap, extra=()):
     return wanted
 
 
-def run_group(wanted, members, tally):
-    """One guest's files; a new guest after a failure."""
+def run_group(wanted, members, tally, environment=()):
+    """One guest's files; a new guest after a failure. environment: NAME=value words for the tests."""
+    environment = [*environment, *([f"OXNIC_PCAP={wanted.pcap}"] if wanted.pcap else [])]
     runs = session.Session(wanted)
     with runs:
         for test, names in members:
@@ -89,8 +90,8 @@ def run_group(wanted, members, tally):
             start = time.monotonic()
             before = len(runs.results)
             try:
-                if wanted.pcap:
-                    runs.guest().command("environment", f"OXNIC_PCAP={wanted.pcap}")
+                if environment:
+                    runs.guest().command("environment", *environment)
                 echo = Echo()
                 result = runs.run([test.path, *(names or [])], echo, echo)
             except MachineError as error:
@@ -129,6 +130,7 @@ def arguments():
     parser.add_argument("--pattern", default="")
     parser.add_argument("--nic", default="oxnic")
     parser.add_argument("--vm", action="append", default=[])
+    parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--list", action="store_true")
     return parser.parse_args()
 
@@ -146,7 +148,7 @@ def main():
             if wanted.list:
                 say(f"guest {' '.join(vm) or '(default)'}: {', '.join(test.name for test, _ in members)}")
                 continue
-            run_group(machine_options(vm, wanted.kernel, wanted.nic, pcap, wanted.vm), members, tally)
+            run_group(machine_options(vm, wanted.kernel, wanted.nic, pcap, wanted.vm), members, tally, wanted.env)
     finally:
         shutil.rmtree(pcap, ignore_errors=True)
     return 0 if wanted.list else tally.report()

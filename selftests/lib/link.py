@@ -98,8 +98,15 @@ class Link:
         return {name.strip(): int(value) for name, value in re.findall(r"^ *([^\n:]+): (\d+)$", out, re.M)}
 
     def stats(self):
-        """The kernel's 64-bit link statistics: {"rx": {...}, "tx": {...}}."""
-        return self.show()["stats64"]
+        """The kernel's link statistics: {"rx": {"packets": n, ...}, "tx": {...}}, all that there are."""
+        out = sh(f"cd /sys/class/net/{self.name}/statistics && grep . *", ns=self.ns).out
+        found = {"rx": {}, "tx": {}}
+        for name, value in re.findall(r"^(\w+):(\d+)$", out, re.M):
+            way, _, key = name.partition("_")
+            if way in found:
+                found[way][key] = int(value)
+        found["rx"]["multicast"] = int(re.search(r"^multicast:(\d+)$", out, re.M).group(1))
+        return found
 
     def queues(self):
         """Queues in use: (receive, transmit)."""
