@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `ethtool -g`, `-G`: sizes of the rings. They are powers of two; what a user asks for is rounded up.
+//! `ethtool -g`, `-G`: sizes of the rings. They are powers of two; what a user asks for is rounded up, unless it is less than
+//! the least.
 
 use crate::netdev::{Config, NetPort, LOG2_MIN};
 use kernel::prelude::*;
@@ -8,9 +9,13 @@ use oxnic_kapi::extack::{refuse, Extack};
 use oxnic_kapi::net::ethtool::rings::{Operations, Rings};
 use oxnic_kapi::net::netdev::{Locked, Rtnl};
 
-/// The size of a ring as log2: at least so many entries, but not less than the least.
-fn log2(entries: u32) -> u8 {
-    (entries.max(1 << LOG2_MIN).next_power_of_two().trailing_zeros()) as u8
+/// Fewest entries.
+const ENTRIES_MIN: u32 = 1 << LOG2_MIN;
+
+/// The size of a ring as log2: at least so many entries.
+fn log2(entries: u32) -> Option<u8> {
+    let rounded = entries.checked_next_power_of_two().filter(|_| entries >= ENTRIES_MIN)?;
+    Some(rounded.trailing_zeros() as u8)
 }
 
 #[vtable]
@@ -26,8 +31,11 @@ impl Operations for NetPort {
     }
 
     fn set_rings(&self, netdev: &Rtnl, rings: Rings, extack: Option<&mut Extack>) -> Result {
+        let (Some(rx_log2), Some(tx_log2)) = (log2(rings.rx), log2(rings.tx)) else {
+            return Err(refuse(extack, EINVAL, fmt!("a ring has at least {} entries", ENTRIES_MIN)));
+        };
         let mut state = self.state.lock();
-        let config = Config { rx_log2: log2(rings.rx), tx_log2: log2(rings.tx), ..state.config };
+        let config = Config { rx_log2, tx_log2, ..state.config };
         if config == state.config {
             return Ok(());
         }
