@@ -48,7 +48,7 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_PORTS)))]
     pub ports: Option<u8>,
 
-    /// Record each wire port to DIR/port<N>.pcap (device D from 1 on: DIR/device<D>-port<N>.pcap)
+    /// Record each wire port to DIR/portN.pcap (device D from 1 on: DIR/deviceD-portN.pcap)
     #[arg(long, value_name = "DIR")]
     pub pcap: Option<PathBuf>,
 

@@ -19,6 +19,8 @@ const READ_SIZE: usize = 64 << 10;
 /// Sent at once, in bytes. A socket takes a piece of this size whole or not at all, which matters: QEMU gives up on a
 /// connection from which it reads half a header.
 const SEND_SIZE: usize = 16 << 10;
+/// Bytes that are already sent are thrown away when they are so many, even if others still wait.
+const COMPACT_SIZE: usize = 1 << 20;
 /// More output than this means that the client has stopped reading.
 const MAX_OUTPUT: usize = 64 << 20;
 
@@ -202,11 +204,12 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             }
         }
-        if self.sizes.is_empty() {
-            self.output.clear();
-            self.sent = 0;
-        } else if self.output.len() - self.sent > MAX_OUTPUT {
+        if self.output.len() - self.sent > MAX_OUTPUT {
             return Err(ConnectionError::Stuck);
+        }
+        if self.sizes.is_empty() || self.sent > COMPACT_SIZE {
+            self.output.drain(..self.sent);
+            self.sent = 0;
         }
         Ok(())
     }
