@@ -284,6 +284,74 @@ fn devices_of_one_process_are_strangers() {
     assert_eq!(two.register(PF, RESETS), 0);
 }
 
+#[test]
+fn two_devices_may_be_joined_back_to_back() {
+    let folder = Folder::new();
+    let second = folder.path("second").display().to_string();
+    let wire = folder.path("wire").display().to_string();
+    let ends = [format!("0.0=listen:{wire}"), format!("1.0=connect:{wire}")];
+    start(
+        &folder,
+        &["--socket", &second, "--port", &ends[0], "--port", &ends[1]],
+    );
+    let mut one = booted(&folder);
+    let mut two = Client::connect(&folder.path("second"));
+    two.boot();
+    wait(|| one.register(PF, CARRIERS) == 1 && two.register(PF, CARRIERS) == 1);
+    for _ in 0..1000 {
+        one.set_register(PF, TRANSMIT, 1514);
+        two.set_register(PF, TRANSMIT, 60);
+    }
+    wait(|| two.register(PF, RECEIVED) == 1000 && one.register(PF, RECEIVED) == 1000);
+}
+
+#[test]
+fn unmapped_memory_is_out_of_reach_at_once() {
+    let folder = Folder::new();
+    start(&folder, &[]);
+    let mut client = booted(&folder);
+    let _memory = client.map_memory();
+    client.set_register(PF, DMA_READ, 0);
+    assert_eq!(client.register(PF, DMA_DATA), 0);
+    let mut body = vec![24, 0, 0, 0, 0, 0, 0, 0];
+    body.extend_from_slice(&0u64.to_le_bytes());
+    body.extend_from_slice(&MEMORY_SIZE.to_le_bytes());
+    assert_eq!(client.request(3, &body).unwrap(), body);
+    client.set_register(PF, DMA_READ, 0);
+    assert_eq!(client.register(PF, DMA_DATA), u64::MAX);
+}
+
+#[test]
+fn a_reset_of_the_machine_forgets_all_but_its_memory() {
+    let folder = Folder::new();
+    start(&folder, &[]);
+    let mut client = booted(&folder);
+    let _memory = client.map_memory();
+    client.enable_vfs(7);
+    client.request(13, &[]).unwrap();
+    assert_eq!(client.config32(1, 0, 0), u32::MAX);
+    client.boot();
+    assert_eq!(client.register(PF, RESETS), 1);
+    assert_eq!(client.register(PF, VFS), 0);
+    client.set_register(PF, DMA_READ, 0);
+    assert_eq!(client.register(PF, DMA_DATA), 0);
+}
+
+#[test]
+fn interrupts_that_nobody_reads_hold_nothing_up() {
+    let folder = Folder::new();
+    start(&folder, &[]);
+    let mut client = booted(&folder);
+    client.register(PF, 0);
+    let count = 50_000;
+    for _ in 0..count {
+        client.set_register(PF, RAISE, 0);
+    }
+    for _ in 0..count {
+        assert_eq!(client.interrupt(), message(PF));
+    }
+}
+
 fn wait(mut condition: impl FnMut() -> bool) {
     for _ in 0..500 {
         if condition() {
