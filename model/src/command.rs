@@ -117,7 +117,8 @@ impl Device {
     /// If the core does not understand its part; nothing changes then.
     pub fn install_chaos(&mut self, chaos: Chaos) -> Result<(), String> {
         let spec = chaos.core_spec();
-        let request = json!({"cmd": "chaos", "spec": &spec});
+        // The core keeps what is set until it is told otherwise; here a new specification replaces the old one.
+        let request = json!({"cmd": "chaos", "spec": format!("off,{spec}")});
         match self.with_core(|core, host| core.control(host, &request)) {
             Some(Err(error)) => return Err(error),
             None if !spec.is_empty() => {
