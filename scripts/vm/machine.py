@@ -56,7 +56,7 @@ class Machine:
         self.kernel = kernel.find(wanted.kernel)
         self.folder = RunFolder()
         self.log = KernelLog(self.folder.file("console.log"))
-        self.children, self.qemu, self.device, self.place = [], None, None, None
+        self.qemu, self.device, self.place = None, None, None
         self.ports, self.selector = {}, selectors.DefaultSelector()
         self.has_terminal = terminal
         self.names, self.loaded, self.boot_seconds = {}, "", {}
@@ -84,7 +84,6 @@ class Machine:
         for name in qemu.PORTS + (("terminal",) if self.has_terminal else ()):
             self.ports[name] = Port(self.folder.path, name)
         shares = self._shares()
-        self.children = [share.start(self.folder.path) for share in shares]
         socket_path = self._start_device()
         argv = qemu.machine(self.wanted, accel)
         extra = qemu.delay_loop(self.wanted, self.kernel.hz) + (" OXNIC_LAYER=1" if self.wanted.packages else "")
@@ -122,15 +121,15 @@ class Machine:
             shares.append(Share("checkout", options.TOP))
         if self.kernel.modules:
             target = f"/usr/lib/modules/{self.kernel.release}"
-            shares.append(Share("modules", self.kernel.modules, cache="always", target=target))
-        shares += [Share(f"dir{i}", path, writable=True) for i, path in enumerate(self.wanted.dir)]
+            shares.append(Share("modules", self.kernel.modules, changes="fixed", target=target))
+        shares += [Share(f"dir{i}", path, changes="both") for i, path in enumerate(self.wanted.dir)]
         return shares
 
     def _shares(self):
-        shares = [Share("root", os.path.join(options.CACHE, "rootfs"), cache="always")]
+        shares = [Share("root", os.path.join(options.CACHE, "rootfs"), changes="fixed")]
         if self.wanted.packages:
-            shares.append(Share("layer", packages.layer(self.wanted.packages), cache="always"))
-        shares.append(Share("run", self.folder.guest(""), writable=True))
+            shares.append(Share("layer", packages.layer(self.wanted.packages), changes="fixed"))
+        shares.append(Share("run", self.folder.guest(""), changes="both"))
         return shares + self._listed_shares()
 
     def _start_device(self):
@@ -139,7 +138,6 @@ class Machine:
         if self.wanted.device_socket:
             return self.wanted.device_socket
         self.device = device.start(self.wanted, self.folder.path)
-        self.children.append(self.device)
         return device.SOCKET
 
     def _connect(self):
@@ -320,7 +318,7 @@ class Machine:
         return self._await_exit(number, 10.0**9)
 
     def close(self):
-        for child in [self.qemu, self.device, *self.children]:
+        for child in (self.qemu, self.device):
             if child is not None:
                 child.stop()
         for port in self.ports.values():

@@ -1,64 +1,50 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Folders of the host in the guest: one virtiofsd for each, and how QEMU and the guest name them."""
+"""Folders of the host in the guest, by QEMU's own 9p server.
 
-import os
-import socket
+Not by virtiofsd, although that is faster: it writes to guest memory from another process. TCG keeps translations of
+guest code by physical page and drops them when QEMU or the guest writes to the page; a write from outside goes unseen,
+and a page of a program that is read in where there was another one before then runs the old one's code.
+"""
+
 from dataclasses import dataclass
 
-from .process import Child
-
-VIRTIOFSD = "/usr/libexec/virtiofsd"
+# What nobody changes while the guest runs is cached without looking again; what the host may change is read anew at
+# each opening; what both may change is not cached, but for mappings.
+CACHE_MODES = {"fixed": "loose", "host": "readahead", "both": "mmap"}
+MESSAGE_SIZE = 512 * 1024
 
 
 @dataclass
 class Share:
     """tag: the guest's name for it; path: on the host and, unless target is given, in the guest.
 
-    cache: "always" for what nobody changes meanwhile, "auto" for what the host may change.
+    changes: who may change it while the guest runs, "fixed", "host" or "both" (then it is writable).
     """
 
     tag: str
     path: str
-    writable: bool = False
-    cache: str = "auto"
+    changes: str = "host"
     target: str = ""
 
-    def start(self, folder):
-        """Start the server. Its socket exists before it does, so QEMU can connect at once."""
-        listener = socket.socket(socket.AF_UNIX)
-        path = os.path.join(folder, f"fs-{self.tag}.sock")
-        listen_at(listener, path)
-        argv = [VIRTIOFSD, "--fd", str(listener.fileno()), "--shared-dir", self.path, "--sandbox", "none"]
-        argv += ["--seccomp", "none", "--cache", self.cache, "--log-level", "warn", "--xattr"]
-        if not self.writable:
-            argv.append("--readonly")
-        child = Child(f"fs-{self.tag}", argv, folder, pass_fds=[listener.fileno()])
-        listener.close()
-        return child
-
     def qemu_arguments(self):
+        readonly = "" if self.changes == "both" else ",readonly=on"
+        # A comma in a path is doubled in QEMU's options.
+        path = self.path.replace(",", ",,")
         return [
-            "-chardev",
-            f"socket,id=fs-{self.tag},path=fs-{self.tag}.sock",
+            "-fsdev",
+            f"local,id=fs-{self.tag},path={path},security_model=none,multidevs=remap{readonly}",
             "-device",
-            f"vhost-user-fs-pci,chardev=fs-{self.tag},tag={self.tag},queue-size=1024",
+            f"virtio-9p-pci,fsdev=fs-{self.tag},mount_tag={self.tag}",
         ]
 
     def mount_line(self):
-        """One line of the guest's list of mounts."""
-        return f"{self.tag} {'rw' if self.writable else 'ro'} {self.target or self.path}\n"
+        """One line of the guest's list of mounts: tag, mount options, place."""
+        mode = "rw" if self.changes == "both" else "ro"
+        return f"{self.tag} {mode},{mount_options(self.changes)} {self.target or self.path}\n"
 
 
-def listen_at(listener, path):
-    """Bind to a path of any length: the kernel takes 107 bytes, so the name is given relative to its folder."""
-    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.chdir(os.path.dirname(path))
-        listener.bind(os.path.basename(path))
-        listener.listen(4)
-    finally:
-        os.fchdir(here)
-        os.close(here)
+def mount_options(changes):
+    return f"trans=virtio,version=9p2000.L,msize={MESSAGE_SIZE},cache={CACHE_MODES[changes]}"
 
 
 def mount_order(shares):
