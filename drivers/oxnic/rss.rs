@@ -131,6 +131,8 @@ pub(crate) struct Hashing {
     /// Entries of the tables now.
     entries: u16,
     channels: u16,
+    /// Channels that are used unless somebody says otherwise: as many as there are CPUs, if there are so many.
+    usual_channels: u16,
     first_queue: u16,
     contexts: KVec<Option<KBox<Context>>>,
 }
@@ -148,6 +150,7 @@ impl Hashing {
             key_size: caps.rss_key.min(KEY_MAX as u16),
             entries: 0,
             channels,
+            usual_channels: channels,
             first_queue,
             contexts: KVec::with_capacity(caps.rss_contexts.max(1).into(), GFP_KERNEL)?,
         };
@@ -172,7 +175,9 @@ impl Hashing {
             },
             GFP_KERNEL,
         )?;
-        context.spread(self.channels, self.entries);
+        // More channels than usual help nobody who does not say which; and a context keeps the channels that it names from
+        // being taken away.
+        context.spread(self.channels.min(self.usual_channels), self.entries);
         oxnic_kapi::net::ethtool::fill_hash_key(&mut context.key);
         for (index, fields) in context.fields.iter_mut().enumerate() {
             if (hash_types::IPV4 | hash_types::IPV6) >> index & 1 != 0 || self.types >> index & 1 == 0 {
