@@ -19,7 +19,7 @@ const ETHERNET_HEADER: usize = 14;
 
 impl Nic {
     /// Takes a frame that came in on a wire port.
-    pub(super) fn from_wire(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
+    pub(super) fn arrive(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
         let Some(wire) = self.ports.get_mut(usize::from(port)) else {
             return;
         };
@@ -93,7 +93,7 @@ impl Nic {
         receivers.clear();
         self.scratch.receivers = receivers;
         if source != Source::Wire && (group || !found) {
-            self.to_wire(host, port, frame.bytes());
+            self.depart(host, port, frame.bytes());
             wanted = true;
         }
         wanted
@@ -155,7 +155,7 @@ impl Nic {
     }
 
     /// Puts a frame on the wire, padded.
-    pub(super) fn to_wire(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
+    pub(super) fn depart(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
         let Some(wire) = self.ports.get_mut(usize::from(port)) else {
             return;
         };
@@ -183,7 +183,7 @@ impl Nic {
         frame: &mut Frame,
     ) {
         match destination {
-            EswitchPort::Wire(port) => self.to_wire(host, port, frame.bytes()),
+            EswitchPort::Wire(port) => self.depart(host, port, frame.bytes()),
             EswitchPort::Vport(id) => {
                 let group = is_group(&frame.destination());
                 let mut arrival = Arrival::new(frame, source_port, group);

@@ -11,7 +11,7 @@
 //!          | "*" K    each K-th time
 //! ```
 //!
-//! Faults are those of [`Fault::ALL`]. A new item for the same fault replaces the old one.
+//! Faults are those of [`Fault::ALL`]. A specification replaces the one before; "off" and an empty one end all faults.
 
 use oxnic_abi::command::{Completion, Qualifier, Status};
 use oxnic_abi::ring::{RxCompletion, TxCompletion, completion_flags};
@@ -153,12 +153,15 @@ impl Default for Chaos {
 }
 
 impl Chaos {
-    /// Takes a specification; all of it or, if something in it is wrong, nothing.
+    /// Takes a specification in place of what was set before; all of it or, if something in it is wrong, nothing.
     ///
     /// # Errors
     /// What is wrong, for the operator.
     pub fn set(&mut self, spec: &str) -> Result<(), String> {
-        let mut new = self.clone();
+        let mut new = Self {
+            items: Vec::new(),
+            ..self.clone()
+        };
         for item in spec
             .split(',')
             .map(str::trim)

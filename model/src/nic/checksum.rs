@@ -11,7 +11,7 @@ pub struct Sum(u64);
 impl Sum {
     /// Adds `data`; unless it is the last piece, its length must be even.
     #[must_use]
-    pub fn add(self, data: &[u8]) -> Self {
+    pub fn and(self, data: &[u8]) -> Self {
         let mut low = self.0;
         let mut high = 0u64;
         let mut chunks = data.chunks_exact(16);
@@ -68,8 +68,8 @@ fn fold32(sum: u64) -> u64 {
 /// The sum of the pseudo-header of TCP and UDP: addresses, protocol and length of what follows (RFC 9293, RFC 8200).
 pub fn pseudo_header(source: &[u8], destination: &[u8], protocol: u8, length: usize) -> Sum {
     Sum::default()
-        .add(source)
-        .add(destination)
+        .and(source)
+        .and(destination)
         .add_u16(u16::from(protocol))
         .add_u16((length >> 16) as u16)
         .add_u16(length as u16)
@@ -127,21 +127,21 @@ mod tests {
     proptest! {
         #[test]
         fn sum_is_that_of_the_definition(data in proptest::collection::vec(any::<u8>(), 0..3000)) {
-            prop_assert_eq!(Sum::default().add(&data).finish(), naive(&data));
+            prop_assert_eq!(Sum::default().and(&data).finish(), naive(&data));
         }
 
         #[test]
         fn pieces_add_up(data in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..150) {
             let cut = (cut * 2).min(data.len() & !1);
             let (a, b) = data.split_at(cut);
-            prop_assert_eq!(Sum::default().add(a).add(b).finish(), naive(&data));
+            prop_assert_eq!(Sum::default().and(a).and(b).finish(), naive(&data));
         }
     }
 
     #[test]
     fn long_runs_of_ones_do_not_overflow() {
         let data = vec![0xff; 1 << 18];
-        assert_eq!(Sum::default().add(&data).fold(), 0xffff);
+        assert_eq!(Sum::default().and(&data).fold(), 0xffff);
     }
 
     #[test]

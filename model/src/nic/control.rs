@@ -179,7 +179,7 @@ impl Nic {
             "link": self.vport_link(id).0,
             "frame_max": vport.frame_max,
             "mac_list": vport.mac_list.len(),
-            "rules": vport.rules.len(),
+            "rules": vport.rules.count(),
             "counters": vport_counters(&vport.stats),
         })
     }

@@ -469,7 +469,7 @@ impl NicCore for Nic {
 
     fn wire_receive(&mut self, host: &mut dyn Host, port: u8, frame: &[u8]) {
         self.begin(host);
-        self.from_wire(host, port, frame);
+        self.arrive(host, port, frame);
     }
 
     fn wire_carrier(&mut self, host: &mut dyn Host, port: u8, up: bool) {

@@ -128,7 +128,7 @@ impl Packet {
         let data = frame.buffer();
         let header = network.version == 6
             || Sum::default()
-                .add(data.get(network.start..network.payload).unwrap_or_default())
+                .and(data.get(network.start..network.payload).unwrap_or_default())
                 .is_right();
         if !header {
             return Checks {
@@ -168,7 +168,7 @@ impl Network {
         };
         Some(
             self.pseudo_header(data, transport.protocol, message.len())?
-                .add(message)
+                .and(message)
                 .is_right(),
         )
     }

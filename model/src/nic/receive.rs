@@ -232,27 +232,21 @@ impl Nic {
         else {
             return Ok(false);
         };
-        if rx.available() == 0 || rx.stopped {
+        let bytes = frame.bytes();
+        let buffer_length = usize::from(rx.buffer_length).max(1);
+        let needed = bytes.len().div_ceil(buffer_length);
+        if usize::from(rx.available()) < needed || rx.stopped {
             vport.stats.rx_no_buffer += 1;
             rx.stats.drops += 1;
             return Ok(false);
         }
-        let bytes = frame.bytes();
-        let buffer_length = usize::from(rx.buffer_length).max(1);
-        let needed = bytes.len().div_ceil(buffer_length);
-        let count = needed.min(usize::from(rx.available()));
         let mut filled = std::mem::take(&mut self.scratch.filled);
         filled.clear();
-        for chunk in bytes.chunks(buffer_length).take(count) {
+        for chunk in bytes.chunks(buffer_length) {
             let descriptor = rx.take(host, function)?;
             host.dma_write(function.bus(), descriptor.address, chunk)
                 .map_err(|_| QueueError::DMA)?;
             filled.push((descriptor.buffer, chunk.len() as u16));
-        }
-        let mut entry = entry;
-        if count < needed {
-            entry.flags = entry.flags & !completion_flags::CSUM_RAW | completion_flags::TRUNCATED;
-            entry.csum = 0;
         }
         for (at, (buffer, length)) in filled.iter().enumerate() {
             let mut words = if at + 1 == filled.len() {
@@ -360,7 +354,7 @@ fn completion(
     entry.vlan = tag.map_or(0, |tag| tag.tci);
     if vport.has(vport_flags::RX_CSUM_RAW) {
         entry.csum = Sum::default()
-            .add(frame.bytes().get(14..).unwrap_or_default())
+            .and(frame.bytes().get(14..).unwrap_or_default())
             .fold();
     }
     if vport.has(vport_flags::RX_HASH) {

@@ -29,7 +29,7 @@ const CWR: u8 = 1 << 7;
 /// The field is not in the frame.
 pub fn insert_checksum(frame: &mut Frame, start: usize, offset: usize) -> Result<(), BadPacket> {
     let area = frame.bytes_mut().get_mut(start..).ok_or(BadPacket)?;
-    let checksum = nonzero(Sum::default().add(area).finish());
+    let checksum = nonzero(Sum::default().and(area).finish());
     area.get_mut(offset..offset + 2)
         .ok_or(BadPacket)?
         .copy_from_slice(&checksum);
@@ -142,7 +142,7 @@ impl Segments {
                 ip.get_mut(4..6)?.copy_from_slice(&id.to_be_bytes());
             }
             ip.get_mut(10..12)?.fill(0);
-            let checksum = Sum::default().add(ip).finish();
+            let checksum = Sum::default().and(ip).finish();
             ip.get_mut(10..12)?.copy_from_slice(&checksum);
         } else {
             ip.get_mut(4..6)?
@@ -166,7 +166,7 @@ impl Segments {
                 .copy_from_slice(&((payload + 8) as u16).to_be_bytes());
         }
         header.get_mut(field..field + 2)?.fill(0);
-        let checksum = pseudo.add(header).finish();
+        let checksum = pseudo.and(header).finish();
         let checksum = if self.tcp {
             checksum
         } else {

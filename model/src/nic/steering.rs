@@ -30,7 +30,7 @@ impl Rules {
     }
 
     /// Number of rules.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 

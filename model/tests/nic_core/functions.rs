@@ -83,7 +83,7 @@ fn a_vf_works_between_enable_and_disable_only() {
     assert_eq!(kinds(&pf.events(&mut dut)), [(EventKind::VF_STATE, 0, 0)]);
     assert_eq!(dut.read(VF, device::STATUS), status::RESET_DONE);
     assert_eq!(dut.read(VF, device::GENERATION), generation + 2);
-    dut.host.writable = Some(vec![pf.cq..pf.cq + 1024]);
+    dut.host.allow(pf.cq, 1024);
     vf.submit(
         &mut dut,
         &Submission {

@@ -176,9 +176,6 @@ proptest! {
         };
         let before = query(&mut dut, &mut pf.driver);
         let own = vfs[0].driver.buffer;
-        let mut wrote: Vec<std::ops::Range<u64>> = Vec::new();
-        wrote.push(BASE..BASE + (32 << 20));
-        dut.host.writable = Some(wrote);
         for (opcode, words) in commands {
             let driver = &mut vfs[0].driver;
             driver.id = driver.id.wrapping_add(1);

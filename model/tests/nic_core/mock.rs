@@ -62,6 +62,13 @@ impl FakeHost {
         at
     }
 
+    /// From now on the device may write here, and elsewhere only where it may already.
+    pub fn allow(&mut self, addr: u64, length: u64) {
+        self.writable
+            .get_or_insert_default()
+            .push(addr..addr + length);
+    }
+
     fn range(&self, addr: u64, len: usize) -> Result<Range<usize>, DmaFault> {
         let start = addr
             .checked_sub(BASE)

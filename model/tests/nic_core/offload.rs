@@ -403,12 +403,10 @@ fn tags_are_stripped_as_the_flags_say() {
         dut.receive(0, into);
         let received = port.rx.one(&mut dut);
         assert_eq!(received.bytes, *out);
-        let found = received.has(completion_flags::VLAN).then(|| {
-            (
-                received.last.flags & completion_flags::VLAN_STAG,
-                received.last.vlan,
-            )
-        });
+        let stag = received.last.flags & completion_flags::VLAN_STAG;
+        let found = received
+            .has(completion_flags::VLAN)
+            .then_some((stag, received.last.vlan));
         assert_eq!(found, tag);
     }
 }
