@@ -173,19 +173,26 @@ void oxnic_c_napi_schedule_bh(struct napi_struct *napi)
 
 /* net/tx_buffers.rs */
 
-dma_addr_t oxnic_c_tx_map_head(struct device *dev, const struct sk_buff *skb, unsigned int length)
+/*
+ * What dma_map_single() and skb_frag_dma_map() end in. @unmap becomes the length where the mapping has to be undone, else 0:
+ * with @always, or once the device needs bounce buffers, see dma_need_unmap().
+ */
+static inline dma_addr_t tx_map(struct device *dev, phys_addr_t address, unsigned int length, bool always, u32 *unmap)
 {
-	return dma_map_single(dev, skb->data, length, DMA_TO_DEVICE);
+	dma_addr_t mapped = dma_map_phys(dev, address, length, DMA_TO_DEVICE, 0);
+
+	*unmap = always || dma_dev_need_sync(dev) ? length : 0;
+	return mapped;
 }
 
-dma_addr_t oxnic_c_tx_map_part(struct device *dev, const struct sk_buff *skb, unsigned int offset, unsigned int length)
+dma_addr_t oxnic_c_tx_map_head(struct device *dev, const struct sk_buff *skb, unsigned int length, bool always, u32 *unmap)
 {
-	return dma_map_single(dev, skb->data + offset, length, DMA_TO_DEVICE);
+	return tx_map(dev, virt_to_phys(skb->data), length, always, unmap);
 }
 
-dma_addr_t oxnic_c_tx_map_frag(struct device *dev, const skb_frag_t *frag)
+dma_addr_t oxnic_c_tx_map_frag(struct device *dev, const skb_frag_t *frag, bool always, u32 *unmap)
 {
-	return skb_frag_dma_map(dev, frag, 0, skb_frag_size(frag), DMA_TO_DEVICE);
+	return tx_map(dev, page_to_phys(skb_frag_page(frag)) + skb_frag_off(frag), skb_frag_size(frag), always, unmap);
 }
 
 int oxnic_c_skb_linearize(struct sk_buff *skb)

@@ -7,8 +7,8 @@
 //! algorithm's own state says whose turn it is.
 
 use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 use oxnic_bindings as bindings;
@@ -33,7 +33,7 @@ pub enum Direction {
 pub struct Adaptive<T: Apply> {
     #[pin]
     dim: Opaque<bindings::dim>,
-    enabled: Atomic<bool>,
+    enabled: AtomicBool,
     direction: Direction,
     // Of the sampler.
     events: UnsafeCell<u16>,
@@ -65,7 +65,7 @@ impl<T: Apply> Adaptive<T> {
                         bindings::dim_init(slot, Some(Self::work_callback));
                     }
                 }),
-                enabled: Atomic::new(false),
+                enabled: AtomicBool::new(false),
                 direction,
                 events: UnsafeCell::new(0),
                 target,

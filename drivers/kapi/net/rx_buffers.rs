@@ -46,6 +46,7 @@ impl Layout {
     }
 
     /// Bytes that the device can write to a buffer.
+    #[inline(always)]
     pub fn usable(&self) -> u32 {
         self.size - HEADROOM - TAILROOM
     }

@@ -3,19 +3,20 @@
 //! Counters that one context writes and any reads, and the statistics that the core asks for.
 //!
 //! The kernel's `u64_stats_sync` is empty where 64-bit accesses are whole, which is wherever this driver runs; a [`Counter`]
-//! is the same without it: the writer does a plain load, addition and store, a reader a plain load.
+//! is the same without it: the writer does a plain load, addition and store, a reader a plain load. It is core's atomic,
+//! not the kernel crate's, whose accesses are calls.
 
-use kernel::sync::atomic::{Atomic, Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use oxnic_bindings as bindings;
 
 /// A 64-bit counter with one writer at a time; whoever owns the surrounding structure says which lock makes it so.
 #[repr(transparent)]
-pub struct Counter(Atomic<u64>);
+pub struct Counter(AtomicU64);
 
 impl Counter {
     /// Zero.
     pub const fn new() -> Self {
-        Self(Atomic::new(0))
+        Self(AtomicU64::new(0))
     }
 
     /// Counts `amount` more.

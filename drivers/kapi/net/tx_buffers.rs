@@ -13,8 +13,9 @@ use super::napi::Context;
 use super::skb::SkBuff;
 use crate::pci::Binding;
 use core::cell::UnsafeCell;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
 use kernel::sync::Arc;
 use oxnic_bindings as bindings;
 
@@ -24,13 +25,18 @@ struct Entry {
     /// In the entry of a packet's last descriptor; null in others.
     skb: *mut bindings::sk_buff,
     address: u64,
-    /// 0: nothing is mapped.
-    length: u32,
+    /// Bytes to be unmapped, 0 where there is nothing to undo.
+    unmap: u32,
 }
 
-/// An index on a cache line of its own, since the other end writes the neighbour.
+impl Entry {
+    const EMPTY: Self = Self { skb: core::ptr::null_mut(), address: 0, unmap: 0 };
+}
+
+/// An index on a cache line of its own, since the other end writes the neighbour. Core's atomic, not the kernel crate's,
+/// whose accesses are calls.
 #[repr(C, align(64))]
-struct Index(Atomic<u32>);
+struct Index(AtomicU32);
 
 /// # Invariants
 ///
@@ -40,10 +46,13 @@ struct Index(Atomic<u32>);
 struct Shared {
     entries: KVVec<UnsafeCell<Entry>>,
     mask: u32,
+    /// Mappings always have to be undone; else each says whether it has.
     unmap: bool,
-    binding: Binding,
+    device: *mut bindings::device,
     produced: Index,
     consumed: Index,
+    // Keeps `device` bound.
+    _binding: Binding,
 }
 
 // SAFETY: Entries pass between the ends as the invariants say; packets and mappings belong to no CPU.
@@ -63,8 +72,7 @@ pub fn new(binding: &Binding, log2: u8) -> Result<(Producer, Consumer)> {
     let size = 1usize << log2;
     let mut entries = KVVec::with_capacity(size, GFP_KERNEL)?;
     for _ in 0..size {
-        let empty = Entry { skb: core::ptr::null_mut(), address: 0, length: 0 };
-        entries.push(UnsafeCell::new(empty), GFP_KERNEL)?;
+        entries.push(UnsafeCell::new(Entry::EMPTY), GFP_KERNEL)?;
     }
     // SAFETY: The device is bound.
     let unmap = unsafe { bindings::dma_need_unmap(binding.raw_device()) };
@@ -74,13 +82,14 @@ pub fn new(binding: &Binding, log2: u8) -> Result<(Producer, Consumer)> {
             entries,
             mask: size as u32 - 1,
             unmap,
-            binding: binding.clone(),
-            produced: Index(Atomic::new(0)),
-            consumed: Index(Atomic::new(0)),
+            device: binding.raw_device(),
+            produced: Index(AtomicU32::new(0)),
+            consumed: Index(AtomicU32::new(0)),
+            _binding: binding.clone(),
         },
         GFP_KERNEL,
     )?;
-    let producer = Producer { shared: shared.clone(), next: 0, committed: 0 };
+    let producer = Producer { shared: shared.clone(), next: 0, committed: 0, free: size as u32 };
     Ok((producer, Consumer { shared, next: 0 }))
 }
 
@@ -97,6 +106,7 @@ pub fn rewind(producer: &mut Producer, consumer: &mut Consumer) -> Result {
     consumer.shared.drop_rest(consumer.next);
     producer.next = 0;
     producer.committed = 0;
+    producer.free = producer.shared.size();
     consumer.next = 0;
     // INVARIANT: The ring is empty, and both ends are ours here.
     consumer.shared.produced.0.store(0, Release);
@@ -118,20 +128,24 @@ impl Shared {
         to.wrapping_sub(from) & 0xffff
     }
 
+    /// Number of entries.
     #[inline(always)]
-    fn release_mapping(&self, entry: &Entry) {
-        if self.unmap && entry.length != 0 {
+    fn size(&self) -> u32 {
+        self.mask.wrapping_add(1)
+    }
+
+    /// Undoes a mapping, where it has to be.
+    #[inline(always)]
+    fn release(&self, entry: &Entry) {
+        if entry.unmap != 0 {
             self.unmap_entry(entry);
         }
     }
 
     fn unmap_entry(&self, entry: &Entry) {
-        let device = self.binding.raw_device();
         let direction = bindings::dma_data_direction::DMA_TO_DEVICE;
         // SAFETY: The entry holds what was mapped for this device, and is unmapped once.
-        unsafe {
-            bindings::dma_unmap_page_attrs(device, entry.address, entry.length as usize, direction, 0);
-        }
+        unsafe { bindings::dma_unmap_phys(self.device, entry.address, entry.unmap as usize, direction, 0) };
     }
 
     /// Unmaps and drops what is left from index `next` on.
@@ -141,9 +155,7 @@ impl Shared {
         while Self::distance(index, produced) != 0 {
             // SAFETY: The entry is in `[consumed, produced)`, and the caller is the consumer or alone.
             let entry = unsafe { &mut *self.entry(index) };
-            if entry.length != 0 {
-                self.unmap_entry(entry);
-            }
+            self.release(entry);
             let skb = core::mem::replace(&mut entry.skb, core::ptr::null_mut());
             if !skb.is_null() {
                 let reason = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY;
@@ -172,20 +184,35 @@ pub struct Mapped {
 }
 
 /// The end that queues packets. The transmit queue's lock guards it.
+///
+/// # Invariants
+///
+/// The `free` entries from `next` on belong to the producer.
 pub struct Producer {
     shared: Arc<Shared>,
     /// Next descriptor of the packet being queued.
     next: u32,
     /// First descriptor of it.
     committed: u32,
+    /// Free descriptors as far as is known; there may be more.
+    free: u32,
 }
 
 impl Producer {
-    /// Free descriptors.
+    /// Free descriptors; where fewer than `wanted` are known of, the other end's index is looked at.
     #[inline(always)]
-    pub fn free(&self) -> u32 {
+    pub fn free(&mut self, wanted: u32) -> u32 {
+        if self.free < wanted {
+            self.look();
+        }
+        self.free
+    }
+
+    /// Takes over what the other end has freed.
+    fn look(&mut self) {
         let consumed = self.shared.consumed.0.load(Acquire);
-        (self.shared.mask + 1).wrapping_sub(Shared::distance(consumed, self.committed))
+        // INVARIANT: Entries in `[next, consumed + size)` are the producer's.
+        self.free = self.shared.size().wrapping_sub(Shared::distance(consumed, self.next));
     }
 
     /// Index of the next descriptor, free-running modulo 2^16.
@@ -194,19 +221,20 @@ impl Producer {
         self.next
     }
 
+    /// The entry of the next descriptor, which is taken by [`Self::advance`].
     #[inline(always)]
-    fn put(&mut self, address: u64, length: u32) {
-        let entry = self.shared.entry(self.next);
-        // SAFETY: The entry belongs to the producer: callers have made sure of room.
-        unsafe { entry.write(Entry { skb: core::ptr::null_mut(), address, length }) };
-        self.next = self.next.wrapping_add(1);
+    fn entry(&mut self) -> Result<*mut Entry> {
+        if self.free(1) == 0 {
+            return Err(ENOSPC);
+        }
+        Ok(self.shared.entry(self.next))
     }
 
-    /// Whether there is room for another descriptor of this packet.
     #[inline(always)]
-    fn has_room(&self) -> bool {
-        let consumed = self.shared.consumed.0.load(Acquire);
-        Shared::distance(consumed, self.next) <= self.shared.mask
+    fn advance(&mut self) {
+        // INVARIANT: One entry less is free, from one further on.
+        self.next = self.next.wrapping_add(1);
+        self.free = self.free.wrapping_sub(1);
     }
 
     /// A descriptor that refers to no memory.
@@ -216,10 +244,10 @@ impl Producer {
     /// [`ENOSPC`]: the ring is full.
     #[inline]
     pub fn skip(&mut self) -> Result {
-        if !self.has_room() {
-            return Err(ENOSPC);
-        }
-        self.put(0, 0);
+        let entry = self.entry()?;
+        // SAFETY: The entry is the producer's.
+        unsafe { entry.write(Entry::EMPTY) };
+        self.advance();
         Ok(())
     }
 
@@ -230,17 +258,13 @@ impl Producer {
     /// [`ENOSPC`]: the ring is full; [`ENOMEM`]: it cannot be mapped.
     #[inline(always)]
     pub fn map_head(&mut self, skb: &SkBuff) -> Result<Mapped> {
-        if !self.has_room() {
-            return Err(ENOSPC);
-        }
+        let entry = self.entry()?;
         let length = skb.head_len();
-        // SAFETY: The device is bound, the packet valid.
-        let address = unsafe { bindings::tx_map_head(self.shared.binding.raw_device(), skb.as_raw(), length) };
-        if address == u64::MAX {
-            return Err(ENOMEM);
-        }
-        self.put(address, length);
-        Ok(Mapped { address, length })
+        let (device, always) = (self.shared.device, self.shared.unmap);
+        // SAFETY: The device is bound, the packet valid, the entry the producer's.
+        let address =
+            unsafe { bindings::tx_map_head(device, skb.as_raw(), length, always, &raw mut (*entry).unmap) };
+        self.mapped(entry, address, length)
     }
 
     /// Maps fragment `index` of a packet for the next descriptor.
@@ -250,21 +274,30 @@ impl Producer {
     /// [`ENOSPC`]: the ring is full; [`EINVAL`]: no such fragment; [`ENOMEM`]: it cannot be mapped.
     #[inline]
     pub fn map_fragment(&mut self, skb: &SkBuff, index: usize) -> Result<Mapped> {
-        if !self.has_room() {
-            return Err(ENOSPC);
-        }
+        let entry = self.entry()?;
         let (fragment, length) = skb.fragment(index).ok_or(EINVAL)?;
-        // SAFETY: The device is bound, the fragment belongs to a valid packet.
-        let address = unsafe { bindings::tx_map_frag(self.shared.binding.raw_device(), fragment) };
+        let (device, always) = (self.shared.device, self.shared.unmap);
+        // SAFETY: The device is bound, the fragment belongs to a valid packet, the entry is the producer's.
+        let address = unsafe { bindings::tx_map_frag(device, fragment, always, &raw mut (*entry).unmap) };
+        self.mapped(entry, address, length)
+    }
+
+    #[inline(always)]
+    fn mapped(&mut self, entry: *mut Entry, address: u64, length: u32) -> Result<Mapped> {
         if address == u64::MAX {
             return Err(ENOMEM);
         }
-        self.put(address, length);
+        // SAFETY: The entry is the producer's; the helper has written `unmap`.
+        unsafe {
+            (*entry).skb = core::ptr::null_mut();
+            (*entry).address = address;
+        }
+        self.advance();
         Ok(Mapped { address, length })
     }
 
     /// Hands the packet over to the ring, after its descriptors were made: the consumer end drops it. Without a descriptor
-    /// made since the last packet, the ring could not own it, and gives it back.
+    /// made since the last packet, the ring could not own it, and drops it at once.
     #[inline(always)]
     pub fn commit(&mut self, skb: SkBuff) {
         if self.next == self.committed {
@@ -272,7 +305,7 @@ impl Producer {
             return;
         }
         let last = self.shared.entry(self.next.wrapping_sub(1));
-        // SAFETY: This entry was made by `put()` since the last commit, so it belongs to the producer still.
+        // SAFETY: This entry was made since the last commit, so it belongs to the producer still.
         unsafe { (*last).skb = skb.into_raw() };
         self.committed = self.next;
         self.shared.produced.0.store(self.next, Release);
@@ -283,11 +316,9 @@ impl Producer {
     pub fn abort(&mut self) {
         while self.next != self.committed {
             self.next = self.next.wrapping_sub(1);
-            // SAFETY: The entry was made by `put()` since the last commit.
-            let entry = unsafe { &*self.shared.entry(self.next) };
-            if entry.length != 0 {
-                self.shared.unmap_entry(entry);
-            }
+            self.free = self.free.wrapping_add(1);
+            // SAFETY: The entry was made since the last commit.
+            self.shared.release(unsafe { &*self.shared.entry(self.next) });
         }
     }
 }
@@ -312,7 +343,7 @@ impl Consumer {
     #[inline]
     pub fn free(&self) -> u32 {
         let produced = self.shared.produced.0.load(Acquire);
-        (self.shared.mask + 1).wrapping_sub(Shared::distance(self.next, produced))
+        self.shared.size().wrapping_sub(Shared::distance(self.next, produced))
     }
 
     /// The device has taken all descriptors before `head` (modulo 2^16).
@@ -331,7 +362,7 @@ impl Consumer {
         for _ in 0..count {
             // SAFETY: The entry is in `[consumed, produced)`.
             let entry = unsafe { &mut *self.shared.entry(self.next) };
-            self.shared.release_mapping(entry);
+            self.shared.release(entry);
             let skb = core::mem::replace(&mut entry.skb, core::ptr::null_mut());
             if !skb.is_null() {
                 completed.packets += 1;

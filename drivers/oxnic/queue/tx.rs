@@ -131,7 +131,7 @@ impl TxRing {
     /// Queues a packet, or drops it with a reason.
     #[inline(always)]
     pub(crate) fn send(&mut self, mut skb: SkBuff) {
-        if self.producer.free() < self.room {
+        if self.producer.free(self.room) < self.room {
             return self.overflow(skb);
         }
         let length = skb.len();
@@ -264,7 +264,7 @@ impl TxRing {
         let index = self.producer.next().wrapping_sub(1);
         // From here on the poll could take the packet away, if the device lies; it is not used any more.
         self.producer.commit(skb);
-        if self.producer.free() < self.room {
+        if self.producer.free(self.room) < self.room {
             self.stop();
         }
         if self.queue.sent(length) {
@@ -283,7 +283,7 @@ impl TxRing {
         let next = index.wrapping_add(1);
         if self.limits.spacing > 1
             && next.wrapping_sub(self.reported) < self.limits.spacing
-            && self.producer.free() >= self.limits.spacing
+            && self.producer.free(self.limits.spacing) >= self.limits.spacing
         {
             return word;
         }
@@ -300,9 +300,9 @@ impl TxRing {
 
     #[cold]
     fn stop(&mut self) {
-        let producer = &self.producer;
+        let producer = &mut self.producer;
         let room = self.room;
-        if self.queue.stop_unless(|| producer.free() >= room) {
+        if self.queue.stop_unless(|| producer.free(room) >= room) {
             self.stats.tx.stops.add(1);
         }
     }
