@@ -103,6 +103,14 @@ wire! {
         272: rx_pause: u64,
         /// PAUSE frames sent.
         280: tx_pause: u64,
+        /// Received frames with a wrong FCS and a whole number of octets; dropped. A port whose wire carries no FCS counts none.
+        288: rx_fcs_errors: u64,
+        /// Received frames with a wrong FCS and no whole number of octets; dropped.
+        296: rx_alignment_errors: u64,
+        /// Received frames lost inside the port, before anybody could want them.
+        304: rx_internal_errors: u64,
+        /// Symbols that the line code does not have.
+        312: rx_symbol_errors: u64,
     }
 }
 
