@@ -18,7 +18,7 @@ MODULE_NAMES = {"e1000e": "e1000e", "igb": "igb", "virtio-net": "virtio_net"}
 KERNEL_ARGUMENTS = (
     "console=ttyS0 loglevel=5 printk.devkmsg=on panic=-1 oops=panic tsc=reliable net.ifnames=0 "
     "mitigations=off nokaslr audit=0 apparmor=0 no_timer_check "
-    "rcupdate.rcu_cpu_stall_timeout=60 rcupdate.rcu_cpu_stall_suppress_at_boot=1 watchdog_thresh=30"
+    "rcupdate.rcu_cpu_stall_timeout=60 rcupdate.rcu_cpu_stall_suppress_at_boot=1 watchdog_thresh=30 workqueue.watchdog_thresh=60"
 )
 PORTS = ("agent", "stdout", "stderr")
 # Without five-level paging: walks are shorter, and a kernel with KASAN takes an interrupt early in the boot, while it

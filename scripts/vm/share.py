@@ -11,7 +11,7 @@ from dataclasses import dataclass
 # What nobody changes while the guest runs is cached without looking again; what the host may change is read anew at
 # each opening; what both may change is not cached, but for mappings.
 CACHE_MODES = {"fixed": "loose", "host": "readahead", "both": "mmap"}
-MESSAGE_SIZE = 512 * 1024
+MESSAGE_SIZE = 512000  # the most that virtio carries
 
 
 @dataclass

@@ -28,7 +28,7 @@ RULES = (
     ("stall", r"rcu: INFO: .*(stall|self-detected)|hard LOCKUP"),
     ("transmit time-out", r"NETDEV WATCHDOG|transmit queue \d+ timed out"),
     ("reference leak", r"waiting for \S+ to become free|refcount_t: |ref_tracker: .*(has|leaked|still)|leaked reference|stalled pool shutdown"),
-    ("DMA-API", r"\bDMA-API: (?!preallocated|debugging enabled|dma_debug_entry pool grown|debugging disabled)"),
+    ("DMA-API", r"\bDMA-API: (?!preallocated|debugging enabled|Mapped at:|dma_debug_entry pool grown|debugging disabled)"),
     ("ODEBUG", r"^ODEBUG: (?!selftest passed|Out of memory|\d+ of \d+ active objects replaced)"),
     ("memory leak", r"kmemleak: \d+ new suspected memory leaks"),
     ("memory", r"page allocation failure: order:|invoked oom-killer|Out of memory: Killed|^BUG \S+ \(|Slab cache still has objects"),

@@ -94,6 +94,7 @@ class QuietLinesAreQuiet(unittest.TestCase):
             "clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable because the skew is too large:",
             "DMA-API: preallocated 65536 debug entries",
             "DMA-API: debugging enabled by kernel config",
+            "DMA-API: Mapped at:",
             "workqueue: oxnic_reset hogged CPU for >10000us 4 times, consider switching to WQ_UNBOUND",
             "traps: foo[12] general protection fault ip:401000 sp:7ffd error:0",
             "hrtimer: interrupt took 12345678 ns",
