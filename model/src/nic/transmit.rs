@@ -404,19 +404,21 @@ impl Nic {
                 let start = usize::from(packet.first.csum_start) * 2;
                 let offset = usize::from(packet.first.csum_offset) * 2;
                 insert_checksum(frame, start, offset).map_err(|_| Refusal::Bad)?;
-                self.count(id, |stats| stats.tx_csum += 1);
             }
-            return self.emit(host, id, frame, tag, destination, sent);
+            self.emit(host, id, frame, tag, destination, sent)?;
+            self.count(id, |stats| stats.tx_csum += u64::from(has(tx_flags::CSUM)));
+            return Ok(());
         }
         let mut segments = Segments::new(&packet.context, frame).map_err(|_| Refusal::Bad)?;
         check_length(segments.longest(), frame.tags())?;
         let mut refusal = Ok(());
         while segments.next(frame) {
-            self.count(id, |stats| stats.tx_csum += 1);
             refusal = refusal.and(self.emit(host, id, frame, tag, destination, sent));
         }
+        let frames = sent.frames;
         if sent.frames != 0 {
             self.count(id, |stats| {
+                stats.tx_csum += frames;
                 stats.tx_segmented += 1;
                 stats.tx_segmented_bytes += packet.length as u64;
             });

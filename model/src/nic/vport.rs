@@ -162,6 +162,8 @@ pub struct VfSettings {
     pub rate_min: u32,
     /// Highest rate in Mbit/s.
     pub rate_max: u32,
+    /// When its PF was last told that it may not do something.
+    pub denied: Option<u64>,
     /// Enforces `rate_max`.
     pub bucket: Bucket,
 }
@@ -179,6 +181,7 @@ impl Default for VfSettings {
             vectors: limits::VF_VECTORS_DEFAULT,
             rate_min: 0,
             rate_max: 0,
+            denied: None,
             bucket: Bucket::default(),
         }
     }

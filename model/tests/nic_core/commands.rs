@@ -1267,6 +1267,9 @@ fn a_vf_cannot_do_what_its_pf_does() {
         let event = pf.event(&mut dut).unwrap();
         assert_eq!(event.kind, oxnic_abi::event::EventKind::VF_DENIED);
         assert_eq!((event.object, event.detail), (0, opcode.0));
+        run(&mut dut, &mut vf, command, change);
+        assert!(pf.event(&mut dut).is_none(), "once a second at most");
+        dut.advance(1_000_000_000);
     }
     let flags = VportConfig {
         fields: vport_fields::FLAGS,

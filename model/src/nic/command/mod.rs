@@ -73,6 +73,9 @@ impl Failure {
     }
 }
 
+/// Least time between two events VF_DENIED of a VF, in nanoseconds.
+const DENIED_PERIOD: u64 = 1_000_000_000;
+
 /// Result of a command.
 type Outcome = Result<Answer, Failure>;
 
@@ -261,9 +264,20 @@ impl Nic {
         outcome
     }
 
-    /// Tells the PF that a VF tried something.
+    /// Tells the PF that a VF tried something, at most once a second, so that a VF cannot flood its PF.
     fn denied(&mut self, host: &mut dyn Host, function: FunctionId, opcode: Opcode) {
-        if let Some(vf) = function.vf_index() {
+        let now = self.now;
+        let Some(vf) = function.vf_index() else {
+            return;
+        };
+        let Some(settings) = self.vfs.get_mut(usize::from(vf)) else {
+            return;
+        };
+        let quiet = settings
+            .denied
+            .is_some_and(|at| now.saturating_sub(at) < DENIED_PERIOD);
+        if !quiet {
+            settings.denied = Some(now);
             self.tell(
                 host,
                 FunctionId::PF,
@@ -337,7 +351,7 @@ impl Nic {
             .ok_or(no_object(VPORT))
     }
 
-    /// Reads a request from the buffer: at least `least` bytes, and all of it.
+    /// Reads a request from the buffer: at least `least` bytes, and all of it, with zeros up to a whole word.
     fn request(
         &mut self,
         host: &mut dyn Host,
@@ -346,12 +360,13 @@ impl Nic {
         least: usize,
     ) -> Result<Vec<u64>, Failure> {
         let length = submission.buffer_length as usize;
-        if length < least || length % 8 != 0 {
+        if length < least {
             return Err(short_buffer());
         }
-        let mut bytes = vec![0; length];
+        let mut bytes = vec![0; length.next_multiple_of(8)];
         if length != 0 {
-            host.dma_read(function.bus(), submission.buffer, &mut bytes)
+            let bytes = bytes.get_mut(..length).unwrap_or_default();
+            host.dma_read(function.bus(), submission.buffer, bytes)
                 .map_err(|_| Failure::dma())?;
         }
         Ok(bytes

@@ -3,7 +3,7 @@
 
 use super::{
     Answer, Failure, Outcome, ensure, field, in_buffer, limit, no_space, parameter, parameters,
-    privilege, reserved,
+    privilege, reserved, short_buffer,
 };
 use crate::host::Host;
 use crate::nic::Nic;
@@ -145,6 +145,8 @@ impl Nic {
             submission.buffer_length as usize <= longest,
             no_space(super::BUFFER_LENGTH),
         )?;
+        let whole = submission.buffer_length as usize % MacEntry::BYTES == 0;
+        ensure(whole, short_buffer())?;
         let words = self.request(host, function, submission, 0)?;
         let may_add = self.privileges(function) & privileges::MAC != 0;
         let mut list = BTreeSet::new();
@@ -178,6 +180,7 @@ impl Nic {
         for (to, from) in set.iter_mut().zip(&words) {
             *to = *from;
         }
+        set[63] &= !(1 << 63); // VLAN 4095 is none
         *self.vport_mut(id).vlans = set;
         Ok(Answer::default())
     }
