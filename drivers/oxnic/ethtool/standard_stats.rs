@@ -9,7 +9,7 @@ use crate::cmd;
 use crate::netdev::NetPort;
 use kernel::prelude::*;
 use oxnic_abi::stats::{PortStats, VportStats};
-use oxnic_kapi::net::ethtool::standard_stats::{ControlStats, MacStats, Operations, Ranges, RmonStats};
+use oxnic_kapi::net::ethtool::standard_stats::{ControlStats, MacStats, Operations, PhyStats, Ranges, RmonStats};
 use oxnic_kapi::net::netdev::Locked;
 
 /// Bytes of the frame check sequence, which the standards count.
@@ -41,6 +41,9 @@ fn of_port(stats: &PortStats) -> MacStats {
         rx_multicast: Some(stats.rx_multicast),
         rx_broadcast: Some(stats.rx_broadcast),
         too_long: Some(stats.rx_oversize),
+        fcs_errors: Some(stats.rx_fcs_errors),
+        alignment_errors: Some(stats.rx_alignment_errors),
+        rx_lost: Some(stats.rx_internal_errors),
         ..MacStats::default()
     }
 }
@@ -95,6 +98,11 @@ impl Operations for NetPort {
         let stats = of_port(&self.port_stats()?);
         let half = cmd::port::query(&self.device, self.share.vport).is_ok_and(|port| port.duplex == 0);
         Some(if half { stats } else { without_collisions(stats) })
+    }
+
+    fn phy_stats(&self, _netdev: &Locked) -> Option<PhyStats> {
+        let stats = self.port_stats()?;
+        Some(PhyStats { symbol_errors: Some(stats.rx_symbol_errors) })
     }
 
     fn control_stats(&self, _netdev: &Locked) -> Option<ControlStats> {
