@@ -109,7 +109,14 @@ pub(crate) struct NetPort {
 }
 
 impl NetPort {
-    fn new(device: &Arc<Device>, share: Share, config: Config, steering: Steering) -> Result<impl PinInit<Self, Error>> {
+    fn new(
+        device: &Arc<Device>,
+        share: Share,
+        config: Config,
+        steering: Steering,
+        features: u64,
+    ) -> Result<impl PinInit<Self, Error>> {
+        let flags = vport_flags::BROADCAST | features::vport_flags(features);
         let mut pair_stats = KVec::with_capacity(share.pairs.into(), GFP_KERNEL)?;
         for _ in 0..share.pairs {
             pair_stats.push(Arc::new(PairStats::default(), GFP_KERNEL)?, GFP_KERNEL)?;
@@ -118,7 +125,7 @@ impl NetPort {
             queues: None,
             defunct: KVec::new(),
             config,
-            flags: vport_flags::BROADCAST,
+            flags,
             filter: Filter::new()?,
             hashing: Hashing::new(device.caps(), share.first_queue, config.pairs)?,
             steering,
@@ -170,9 +177,22 @@ impl NetPort {
         cmd::vport::set(&self.device, self.share.vport, config).map_err(|error| self.failed(error))
     }
 
-    /// Turns flags of the vport on and off.
-    fn set_flags(&self, mask: u32, flags: u32) -> Result {
-        self.configure(&VportConfig { fields: vport_fields::FLAGS, flags, flags_mask: mask, ..VportConfig::ZERO })
+    /// Sets those flags of the vport that `mask` names to what the state wants, and `more`.
+    fn set_flags(&self, state: &State, mask: u32, more: u32) -> Result {
+        let set = |flags| {
+            let config = VportConfig { fields: vport_fields::FLAGS, flags, flags_mask: mask, ..VportConfig::ZERO };
+            cmd::vport::set(&self.device, self.share.vport, &config)
+        };
+        let modes = state.filter.flags();
+        // Promiscuous means of all VLANs.
+        let unwanted = if modes & vport_flags::PROMISCUOUS != 0 { vport_flags::VLAN_FILTER } else { 0 };
+        let result = set((state.flags & !unwanted | modes | more) & mask);
+        match result {
+            // A VF that is not trusted cannot be promiscuous: it gets what it can.
+            Err(error) if modes != 0 && Error::from(error) == EPERM => set((state.flags | more) & mask),
+            result => result,
+        }
+        .map_err(|error| self.failed(error))
     }
 
     fn query(&self) -> Result<VportInfo> {
@@ -196,15 +216,17 @@ impl NetPort {
         state.hashing.apply(self)?;
         state.steering.apply(self)?;
         state.filter.apply(self)?;
-        self.configure(&VportConfig {
-            fields: vport_fields::FLAGS | vport_fields::FRAME_MAX,
-            flags: state.flags | state.filter.flags() | vport_flags::ENABLED,
-            flags_mask: vport_flags::ALL,
-            frame_max: (mtu + HEADER) as u16,
-            ..VportConfig::ZERO
-        })?;
+        let mut info = self.query()?;
+        let address = netdev.address();
+        if info.mac != address && info.mac_fixed == 0 {
+            // A reset brings back the permanent one.
+            self.configure(&VportConfig { fields: vport_fields::MAC, mac: address, ..VportConfig::ZERO })?;
+        }
+        let frame_max = (mtu + HEADER) as u16;
+        self.configure(&VportConfig { fields: vport_fields::FRAME_MAX, frame_max, ..VportConfig::ZERO })?;
+        self.set_flags(state, vport_flags::ALL, vport_flags::ENABLED)?;
         self.device_stats.start(self);
-        let info = self.query()?;
+        info = self.query()?;
         show_link(netdev, &self.device, info.link == 1, info.speed);
         Ok(())
     }
@@ -374,12 +396,7 @@ impl Operations for NetPort {
             return Ok(());
         }
         state.filter.apply(self)?;
-        let mask = vport_flags::PROMISCUOUS | vport_flags::ALL_MULTICAST;
-        match self.set_flags(mask, state.filter.flags()) {
-            // A VF that is not trusted cannot be promiscuous: it gets what it can.
-            Err(error) if error == EPERM => self.set_flags(mask, 0),
-            result => result,
-        }
+        self.set_flags(state, vport_flags::PROMISCUOUS | vport_flags::ALL_MULTICAST | vport_flags::VLAN_FILTER, 0)
     }
 
     fn set_mac_address(&self, _netdev: &Rtnl, address: &Address) -> Result {
@@ -401,19 +418,23 @@ impl Operations for NetPort {
         features::fix(features)
     }
 
-    fn set_features(&self, netdev: &Rtnl, features: u64) -> Result {
+    fn set_features(&self, _netdev: &Rtnl, features: u64) -> Result {
         let mut state = self.state.lock();
         let flags = features::vport_flags(features);
         let changed = (state.flags ^ flags) & features::VPORT_FLAGS;
-        let _ = netdev;
         if features & net_features::NTUPLE == 0 {
             let reached = !state.resetting;
             state.steering.clear(self, reached)?;
         }
+        let before = state.flags;
+        state.flags ^= changed;
         if changed != 0 && state.is_live() {
-            self.set_flags(changed, flags)?;
+            let result = self.set_flags(&state, changed, 0);
+            if result.is_err() {
+                state.flags = before;
+            }
+            return result;
         }
-        state.flags = (state.flags & !features::VPORT_FLAGS) | (flags & features::VPORT_FLAGS);
         Ok(())
     }
 
@@ -533,6 +554,8 @@ impl NetPort {
         let device = self.device_stats.snapshot();
         link.multicast = device.rx_multicast;
         link.rx_missed = device.rx_no_buffer;
+        link.rx_length_errors += device.rx_too_long;
+        link.rx_errors += device.rx_too_long + device.rx_dma;
         link
     }
 }
@@ -597,7 +620,7 @@ pub(crate) fn create(
         .set_devlink_port(port)
         .set_affinity_auto()
         .set_queues(config.pairs, config.pairs)?;
-    let data = NetPort::new(device, share, config, steering)?;
+    let data = NetPort::new(device, share, config, steering, offer.initial)?;
     let registration = netdev.register(data)?;
     crate::interface::Interface::new(vport, registration)
 }
