@@ -6,10 +6,12 @@
 # vm: PORTS=1
 
 import os
+import socket
 import time
 
 from lib import PF, Control, Stream, VfEnd, Wire, at_least, case, defer, equal, main, note, ping, setup, sh, skip, true, until
 
+SO_SNDBUFFORCE = 32
 wire = control = None
 
 
@@ -28,6 +30,11 @@ def function(number=0):
 
 def running():
     return Stream(wire.near, wire.far, wire.near4, wire.far4)
+
+
+def timeouts():
+    """Transmit time-outs that the kernel has counted."""
+    return sum(int(wire.near.read(f"queues/tx-{n}/tx_timeout") or 0) for n in range(wire.near.queues()[1]))
 
 
 def after(stream, what):
@@ -134,14 +141,19 @@ def transmit_timeout():
     """Transmit completions that never come: the watchdog fires, the driver recovers, traffic resumes."""
     sh("echo 'oxnic-expect: NETDEV WATCHDOG|transmit queue \\d+ timed out' > /dev/kmsg")
     stream = running()
-    before, generation = int(sh(f"cat /sys/class/net/{wire.near.name}/queues/tx-*/tx_timeout | paste -sd+ | bc", check=False).out or 0), function()["generation"]
+    before, generation = timeouts(), function()["generation"]
     control.chaos("nic.tx-silent=1+")
-    def fired():
-        total = 0
-        for n in range(wire.near.queues()[1]):
-            total += int(wire.near.read(f"queues/tx-{n}/tx_timeout"))
-        return total > before or function()["generation"] > generation
-    until(fired, "the watchdog fires or the driver resets", 60)
+    # More than any ring holds: a socket of the usual size would block before the queue is full.
+    flood = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    defer(flood.close)
+    flood.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 64 << 20)
+    flood.setblocking(False)
+    for _ in range(8000):
+        try:
+            flood.sendto(bytes(1000), (wire.far4, 7))
+        except OSError:
+            pass
+    until(lambda: timeouts() > before or function()["generation"] > generation, "the watchdog fires or the driver resets", 60)
     control.chaos("off")
     after(stream, "a transmit time-out")
 
@@ -169,6 +181,43 @@ def flr_of_vf_under_traffic():
     for _ in range(3):
         vf.function.write("reset", 1)
         after(stream, "a VF's reset")
+
+
+def give_up():
+    """Halt the function until the driver stops reviving it."""
+    for _ in range(30):
+        before = function()["generation"]
+        control.do("halt", function=0, reason=8)
+        end = time.monotonic() + 8
+        while function()["generation"] == before:
+            if time.monotonic() > end:
+                return
+            time.sleep(0.1)
+        time.sleep(0.3)
+    true(False, "a function that halts 30 times in a row is given up")
+
+
+@case
+def given_up():
+    """A function that halts again and again is given up, under traffic; a user's reset revives it."""
+    stream = running()
+    give_up()
+    PF().write("reset", 1)
+    after(stream, "a reset of a function that was given up")
+
+
+@case
+def given_up_and_unloaded():
+    """A function that was given up under traffic does not hold up rmmod, and works when the driver is loaded again."""
+    stream = running()
+    give_up()
+    sh("rmmod oxnic", seconds=60)
+    stream.stop()
+    sh(["insmod", os.environ["OXNIC_MODULE"]])
+    wire.near = PF().link()
+    wire.near.address(f"{wire.near4}/24")
+    wire.near.up()
+    ping(wire.far4)
 
 
 @case

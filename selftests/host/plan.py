@@ -7,6 +7,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
+DEFAULTS = {"PORTS=1", "CPUS=4"}
 HEADER = re.compile(r"^# (sets|kernel|vm): *(.*)$")
 
 
@@ -39,7 +40,7 @@ def read(path):
     if not found:
         return None
     kernels = tuple(found.get("kernel", "stock debug").split())
-    return TestFile(path, tuple(found.get("sets", "").split()), kernels, tuple(sorted(shlex.split(found.get("vm", "")))))
+    return TestFile(path, tuple(found.get("sets", "").split()), kernels, tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS)))
 
 
 def cases_of(path):
