@@ -32,7 +32,11 @@ impl InfoRequest<'_> {
         let value = CString::try_from_fmt(value)?;
         // SAFETY: The request is valid, and copies both strings.
         to_result(unsafe {
-            bindings::devlink_info_version_fixed_put(self.0, name.as_char_ptr(), value.as_char_ptr())
+            bindings::devlink_info_version_fixed_put(
+                self.0,
+                name.as_char_ptr(),
+                value.as_char_ptr(),
+            )
         })
     }
 
@@ -41,7 +45,11 @@ impl InfoRequest<'_> {
         let value = CString::try_from_fmt(value)?;
         // SAFETY: The request is valid, and copies both strings.
         to_result(unsafe {
-            bindings::devlink_info_version_running_put(self.0, name.as_char_ptr(), value.as_char_ptr())
+            bindings::devlink_info_version_running_put(
+                self.0,
+                name.as_char_ptr(),
+                value.as_char_ptr(),
+            )
         })
     }
 
@@ -96,9 +104,19 @@ impl Instance {
             return Err(ENOMEM);
         }
         // SAFETY: The private part is large enough, aligned for any pointer, and nobody has seen the instance yet.
-        unsafe { bindings::devlink_priv(raw).cast::<Private>().write(Private { operations }) };
+        unsafe {
+            bindings::devlink_priv(raw)
+                .cast::<Private>()
+                .write(Private { operations })
+        };
         // INVARIANT: As above.
-        Ok(Arc::new(Self { raw, _binding: binding.clone() }, GFP_KERNEL)?)
+        Ok(Arc::new(
+            Self {
+                raw,
+                _binding: binding.clone(),
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     /// # Safety
@@ -112,7 +130,8 @@ impl Instance {
         // SAFETY: By the contract; the private part lives as long as the instance.
         let private = unsafe { &*bindings::devlink_priv(raw).cast::<Private>() };
         // SAFETY: By the contract.
-        let (mut request, extack) = unsafe { (InfoRequest(&mut *request), Extack::from_raw(extack)) };
+        let (mut request, extack) =
+            unsafe { (InfoRequest(&mut *request), Extack::from_raw(extack)) };
         match private.operations.info(&mut request, extack) {
             Ok(()) => 0,
             Err(error) => error.to_errno(),
@@ -203,7 +222,7 @@ impl Port {
                     // attributes are copied.
                     unsafe {
                         core::ptr::write_bytes(slot, 0, 1);
-                        bindings::devlink_port_attrs_set(slot, &mut attributes);
+                        bindings::devlink_port_attrs_set(slot, &attributes);
                         to_result(bindings::devlink_port_register_with_ops(owner, slot, index, core::ptr::null()))
                     }
                 }),

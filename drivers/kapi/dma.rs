@@ -12,12 +12,20 @@ use oxnic_bindings as bindings;
 /// What was read before is read before what follows is read, both from memory that the device writes.
 #[inline(always)]
 pub fn rmb() {
+    // The kernel crate's barrier is a call. On x86 reads stay in order by themselves, so it is enough to stop the compiler.
+    #[cfg(target_arch = "x86_64")]
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::Acquire);
+    #[cfg(not(target_arch = "x86_64"))]
     kernel::sync::barrier::dma_mb(kernel::sync::barrier::Read);
 }
 
 /// What was written before is visible to the device before what follows is.
 #[inline(always)]
 pub fn wmb() {
+    // As above, for writes to ordinary memory.
+    #[cfg(target_arch = "x86_64")]
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::Release);
+    #[cfg(not(target_arch = "x86_64"))]
     kernel::sync::barrier::dma_mb(kernel::sync::barrier::Write);
 }
 
@@ -28,7 +36,9 @@ pub fn wmb() {
 /// `EIO` and others: the platform has no mapping for such a device.
 pub fn enable_64bit(binding: &Binding) -> Result {
     // SAFETY: The device is bound, and no DMA mapping of it exists yet.
-    kernel::error::to_result(unsafe { bindings::dma_set_mask_and_coherent(binding.raw_device(), u64::MAX) })
+    kernel::error::to_result(unsafe {
+        bindings::dma_set_mask_and_coherent(binding.raw_device(), u64::MAX)
+    })
 }
 
 /// A zeroed array of words in coherent memory, aligned to a page.
@@ -71,16 +81,27 @@ impl Words {
         let mut address = 0;
         // SAFETY: The device is bound. The memory comes zeroed.
         let base = unsafe {
-            bindings::dma_alloc_coherent(binding.raw_device(), bytes, &mut address, bindings::GFP_KERNEL)
+            bindings::dma_alloc_coherent(
+                binding.raw_device(),
+                bytes,
+                &mut address,
+                bindings::GFP_KERNEL,
+            )
         };
         if base.is_null() {
             return Err(ENOMEM);
         }
         // INVARIANT: As allocated.
-        Ok(Self { base: base.cast(), words, address, owner: Owner::Device(binding.clone()) })
+        Ok(Self {
+            base: base.cast(),
+            words,
+            address,
+            owner: Owner::Device(binding.clone()),
+        })
     }
 
-    /// Number of words.
+    /// Number of words, never 0.
+    #[expect(clippy::len_without_is_empty)]
     #[inline]
     pub fn len(&self) -> usize {
         self.words
@@ -124,7 +145,12 @@ impl Drop for Words {
         match &mut self.owner {
             // SAFETY: What `dma_alloc_coherent` gave for this device, given back once; the device is still bound.
             Owner::Device(binding) => unsafe {
-                bindings::dma_free_coherent(binding.raw_device(), self.words * 8, self.base.cast(), self.address)
+                bindings::dma_free_coherent(
+                    binding.raw_device(),
+                    self.words * 8,
+                    self.base.cast(),
+                    self.address,
+                )
             },
             #[cfg(CONFIG_KUNIT)]
             Owner::Memory(memory) => memory.clear(),
@@ -154,7 +180,10 @@ impl<const W: usize> Ring<W> {
         }
         let words = Words::new(binding, W << log2)?;
         // INVARIANT: As allocated.
-        Ok(Self { words, mask: (1 << log2) - 1 })
+        Ok(Self {
+            words,
+            mask: (1 << log2) - 1,
+        })
     }
 
     /// Number of entries.
@@ -176,7 +205,13 @@ impl<const W: usize> Ring<W> {
             return 0;
         }
         // SAFETY: `(index & mask) * W + word` is below the number of words by the type's invariant.
-        unsafe { self.words.base.add((index & self.mask) as usize * W + word).read_volatile() }.to_le()
+        unsafe {
+            self.words
+                .base
+                .add((index & self.mask) as usize * W + word)
+                .read_volatile()
+        }
+        .to_le()
     }
 
     /// A whole entry, in CPU order, word by word from the first.
@@ -195,7 +230,10 @@ impl<const W: usize> Ring<W> {
         for (word, value) in entry.iter().enumerate() {
             // SAFETY: As in `word`; `word` is below `W`.
             unsafe {
-                self.words.base.add((index & self.mask) as usize * W + word).write_volatile(value.to_le());
+                self.words
+                    .base
+                    .add((index & self.mask) as usize * W + word)
+                    .write_volatile(value.to_le());
             }
         }
     }
@@ -215,7 +253,12 @@ mod tests {
         let mut memory = KVec::from_elem(0u64, count, GFP_KERNEL)?;
         let base = memory.as_mut_ptr();
         // INVARIANT: The vector does not grow, so its memory stays.
-        Ok(Words { base, words: count, address: 0x1000, owner: Owner::Memory(memory) })
+        Ok(Words {
+            base,
+            words: count,
+            address: 0x1000,
+            owner: Owner::Memory(memory),
+        })
     }
 
     #[test]
@@ -243,7 +286,10 @@ mod tests {
 
     #[test]
     fn ring_indices_run_freely() -> Result {
-        let ring = Ring::<2> { words: words(8)?, mask: 3 };
+        let ring = Ring::<2> {
+            words: words(8)?,
+            mask: 3,
+        };
         assert_eq!(ring.entries(), 4);
         assert_eq!(ring.address(), 0x1000);
         for index in 0..4u32 {

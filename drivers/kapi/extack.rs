@@ -22,7 +22,10 @@ impl Extack {
 
     /// Says why; replaces what was said before. Too long a text is cut.
     pub fn set(&mut self, text: fmt::Arguments<'_>) {
-        let mut out = Text { buffer: &mut self.0._msg_buf, length: 0 };
+        let mut out = Text {
+            buffer: &mut self.0._msg_buf,
+            length: 0,
+        };
         // A text that is cut is an error to the formatter, and good enough for the user.
         let _ = out.write_fmt(text);
         let length = out.length;
@@ -48,7 +51,10 @@ struct Text<'a> {
 impl Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = self.buffer.len().saturating_sub(self.length + 1);
-        for (to, from) in self.buffer[self.length..].iter_mut().zip(text.bytes().take(room)) {
+        for (to, from) in self.buffer[self.length..]
+            .iter_mut()
+            .zip(text.bytes().take(room))
+        {
             *to = from as c_char;
             self.length += 1;
         }
@@ -96,10 +102,16 @@ mod tests {
         const TENS: &str = "----------";
         let mut extack = empty();
         assert_eq!(extack.0._msg_buf.len(), 80);
-        extack.set(fmt!("{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{}", "12345678x"));
+        extack.set(fmt!(
+            "{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{}",
+            "12345678x"
+        ));
         assert_eq!(text(&extack).len(), 79);
         assert_eq!(text(&extack).last(), Some(&b'x'));
-        extack.set(fmt!("{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{}", "123456789x"));
+        extack.set(fmt!(
+            "{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{TENS}{}",
+            "123456789x"
+        ));
         assert_eq!(text(&extack).len(), 79);
         assert_eq!(text(&extack).last(), Some(&b'9'));
     }
@@ -108,7 +120,10 @@ mod tests {
     fn without_an_extack_the_error_is_all_there_is() {
         assert_eq!(refuse(None, EINVAL, fmt!("unseen")), EINVAL);
         let mut extack = empty();
-        assert_eq!(refuse(Some(&mut extack), EOPNOTSUPP, fmt!("seen")), EOPNOTSUPP);
+        assert_eq!(
+            refuse(Some(&mut extack), EOPNOTSUPP, fmt!("seen")),
+            EOPNOTSUPP
+        );
         assert_eq!(text(&extack), b"seen");
     }
 }

@@ -26,13 +26,21 @@ impl Vectors {
     pub fn enable(binding: &Binding, least: u16, most: u16) -> Result<Arc<Self>> {
         // SAFETY: The device is bound, and has no vectors yet.
         let count = unsafe {
-            bindings::pci_alloc_irq_vectors(binding.raw(), least.into(), most.into(), bindings::PCI_IRQ_MSIX)
+            bindings::pci_alloc_irq_vectors(
+                binding.raw(),
+                least.into(),
+                most.into(),
+                bindings::PCI_IRQ_MSIX,
+            )
         };
         if count < 0 {
             return Err(Error::from_errno(count));
         }
         let count = u16::try_from(count)?;
-        let vectors = Self { binding: binding.clone(), count };
+        let vectors = Self {
+            binding: binding.clone(),
+            count,
+        };
         Ok(Arc::new(vectors, GFP_KERNEL)?)
     }
 
@@ -90,7 +98,12 @@ impl<H: Handler> Irq<H> {
     /// # Errors
     ///
     /// `EINVAL`: no such vector; `ENOMEM` and what `request_irq` says.
-    pub fn request(vectors: &Arc<Vectors>, index: u16, name: fmt::Arguments<'_>, handler: H) -> Result<Self> {
+    pub fn request(
+        vectors: &Arc<Vectors>,
+        index: u16,
+        name: fmt::Arguments<'_>,
+        handler: H,
+    ) -> Result<Self> {
         let number = vectors.number(index)?;
         let name = CString::try_from_fmt(name)?;
         let action = KBox::pin(Action { handler, name }, GFP_KERNEL)?;
@@ -106,7 +119,11 @@ impl<H: Handler> Irq<H> {
                 cookie.cast_mut().cast(),
             )
         })?;
-        Ok(Self { number, action, _vectors: vectors.clone() })
+        Ok(Self {
+            number,
+            action,
+            _vectors: vectors.clone(),
+        })
     }
 
     /// The handler.

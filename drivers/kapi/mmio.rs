@@ -6,40 +6,44 @@
 //! access reaches the bus, reads fail with `ENODEV` and writes do nothing, so that loops over a vanished device end.
 
 use crate::pci::Binding;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        Arc, //
-    },
+    sync::Arc, //
 };
 use oxnic_bindings as bindings;
 
 /// Whether the device behind the registers is still there; shared by all mappings of a function.
 pub struct Presence {
-    gone: Atomic<bool>,
+    // Not the kernel crate's atomic, whose accesses are calls: this is read for each doorbell.
+    gone: AtomicBool,
 }
 
 impl Presence {
     /// A device that is there.
     pub fn new() -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { gone: Atomic::new(false) }, GFP_KERNEL)?)
+        Ok(Arc::new(
+            Self {
+                gone: AtomicBool::new(false),
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     /// Whether it is gone.
     #[inline]
     pub fn is_gone(&self) -> bool {
-        self.gone.load(Relaxed)
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Takes it for gone.
     pub fn set_gone(&self) {
-        self.gone.store(true, Relaxed);
+        self.gone.store(true, Ordering::Relaxed);
     }
 
     /// Takes it for back, after error recovery has found it again.
     pub fn set_back(&self) {
-        self.gone.store(false, Relaxed);
+        self.gone.store(false, Ordering::Relaxed);
     }
 }
 
@@ -67,7 +71,13 @@ impl Mapping {
     fn new(binding: &Binding, bar: u8, at_least: usize) -> Result<Self> {
         let length = usize::try_from(binding.resource_len(bar.into())?)?;
         if length < at_least {
-            dev_err!(binding, "BAR {} has {} bytes, less than {}\n", bar, length, at_least);
+            dev_err!(
+                binding,
+                "BAR {} has {} bytes, less than {}\n",
+                bar,
+                length,
+                at_least
+            );
             return Err(ENODEV);
         }
         // SAFETY: The device is bound, and `bar` was checked by `resource_len`.
@@ -77,7 +87,11 @@ impl Mapping {
             return Err(ENOMEM);
         }
         // INVARIANT: A length of 0 maps the whole BAR.
-        Ok(Self { base, length, owner: Owner::Device(binding.clone()) })
+        Ok(Self {
+            base,
+            length,
+            owner: Owner::Device(binding.clone()),
+        })
     }
 }
 
@@ -85,7 +99,9 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         match &mut self.owner {
             // SAFETY: `base` is what `pci_iomap` gave for this device, and it is given back once.
-            Owner::Device(binding) => unsafe { bindings::pci_iounmap(binding.raw(), self.base.cast()) },
+            Owner::Device(binding) => unsafe {
+                bindings::pci_iounmap(binding.raw(), self.base.cast())
+            },
             #[cfg(CONFIG_KUNIT)]
             Owner::Memory(memory) => memory.clear(),
         }
@@ -109,13 +125,21 @@ impl Registers {
     /// # Errors
     ///
     /// `ENODEV`: the BAR is too short; `ENOMEM`: it cannot be mapped.
-    pub fn map(binding: &Binding, bar: u8, at_least: usize, presence: &Arc<Presence>) -> Result<Self> {
+    pub fn map(
+        binding: &Binding,
+        bar: u8,
+        at_least: usize,
+        presence: &Arc<Presence>,
+    ) -> Result<Self> {
         let mapping = Mapping::new(binding, bar, at_least)?;
-        Ok(Self { mapping, presence: presence.clone() })
+        Ok(Self {
+            mapping,
+            presence: presence.clone(),
+        })
     }
 
-    /// Length in bytes.
-    pub fn len(&self) -> usize {
+    /// Size in bytes.
+    pub fn size(&self) -> usize {
         self.mapping.length
     }
 
@@ -177,15 +201,28 @@ impl Doorbells {
     /// `ENODEV`: the BAR is too short; `ENOMEM`: it cannot be mapped.
     pub fn map(binding: &Binding, bar: u8, presence: &Arc<Presence>) -> Result<Self> {
         let mapping = Mapping::new(binding, bar, 4096)?;
-        Ok(Self { mapping, presence: presence.clone() })
+        Ok(Self {
+            mapping,
+            presence: presence.clone(),
+        })
     }
 
     /// One posted 64-bit write. All earlier writes to memory are visible to the device before it.
-    #[inline]
+    #[inline(always)]
     pub fn ring(&self, value: u64) {
         if !self.presence.is_gone() {
+            // What `writeq` is on x86, without a call: one store, which the CPU does not let pass earlier ones.
+            // SAFETY: The mapping has at least a page.
+            #[cfg(target_arch = "x86_64")]
+            unsafe {
+                core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::Release);
+                self.mapping.base.cast::<u64>().write_volatile(value);
+            }
             // SAFETY: The mapping has at least a page. `writeq` orders it after earlier stores.
-            unsafe { bindings::writeq(value, self.mapping.base.cast()) };
+            #[cfg(not(target_arch = "x86_64"))]
+            unsafe {
+                bindings::writeq(value, self.mapping.base.cast());
+            }
         }
     }
 }
@@ -201,17 +238,24 @@ mod tests {
         memory.extend_from_slice(words, GFP_KERNEL)?;
         let base = memory.as_mut_ptr().cast::<u8>();
         // INVARIANT: The vector does not grow, so its memory stays.
-        Ok(Mapping { base, length: words.len() * 8, owner: Owner::Memory(memory) })
+        Ok(Mapping {
+            base,
+            length: words.len() * 8,
+            owner: Owner::Memory(memory),
+        })
     }
 
     fn registers(words: &[u64]) -> Result<Registers> {
-        Ok(Registers { mapping: mapping(words)?, presence: Presence::new()? })
+        Ok(Registers {
+            mapping: mapping(words)?,
+            presence: Presence::new()?,
+        })
     }
 
     #[test]
     fn registers_are_words_at_byte_offsets() -> Result {
         let registers = registers(&[0x2222_2222_1111_1111, 0x4444_4444_3333_3333])?;
-        assert_eq!(registers.len(), 16);
+        assert_eq!(registers.size(), 16);
         assert_eq!(registers.read(0), Ok(0x1111_1111));
         assert_eq!(registers.read(4), Ok(0x2222_2222));
         assert_eq!(registers.read(12), Ok(0x4444_4444));
@@ -249,7 +293,10 @@ mod tests {
 
     #[test]
     fn a_doorbell_is_one_word_and_silent_when_the_device_is_gone() -> Result {
-        let doorbells = Doorbells { mapping: mapping(&[0; 512])?, presence: Presence::new()? };
+        let doorbells = Doorbells {
+            mapping: mapping(&[0; 512])?,
+            presence: Presence::new()?,
+        };
         let word = doorbells.mapping.base.cast::<u64>();
         doorbells.ring(0x0300_0007_0000_ffff);
         // SAFETY: The mapping has 512 words.

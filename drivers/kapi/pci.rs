@@ -11,6 +11,6 @@ pub mod sriov;
 pub use self::{
     binding::Binding,
     device::{is_unplugged, Enabled},
-    id::{DeviceId, IdTable},
     driver::{Channel, Core, Driver, Recovery, Registration},
+    id::{DeviceId, IdTable},
 };

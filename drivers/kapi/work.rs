@@ -5,12 +5,12 @@
 //! A [`Task`] belongs to an object (and is usually a field of it), and keeps a reference to it while it is scheduled or runs.
 //! So there is no cycle when it is idle, and an object that schedules itself again and again lives until [`Task::stop`].
 
+use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::{
     prelude::*,
     sync::Arc,
     types::Opaque, //
 };
-use core::sync::atomic::{AtomicPtr, Ordering};
 use oxnic_bindings as bindings;
 
 #[pin_data]
@@ -56,7 +56,12 @@ impl<T: Send + Sync + 'static> Task<T> {
     /// count as that), or stopped. May be called in any context. All calls must name the same object; others are ignored.
     pub fn schedule_after(&self, owner: &Arc<T>, ms: u32) {
         let raw = Arc::into_raw(owner.clone()).cast_mut();
-        let first = self.0.owner.compare_exchange(core::ptr::null_mut(), raw, Ordering::AcqRel, Ordering::Acquire);
+        let first = self.0.owner.compare_exchange(
+            core::ptr::null_mut(),
+            raw,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
         let ours = first.is_ok() || first == Err(raw);
         // SAFETY: The work was initialised; the reference that it takes, if it does, is `raw`'s.
         let taken = ours && unsafe { bindings::oxnic_queue_work(self.0.work.get(), ms) };
@@ -118,7 +123,13 @@ mod tests {
     }
 
     fn object(run: fn(&Arc<Object>)) -> Result<Arc<Object>> {
-        Ok(Arc::new(Object { task: Task::new(run)?, runs: Atomic::new(0) }, GFP_KERNEL)?)
+        Ok(Arc::new(
+            Object {
+                task: Task::new(run)?,
+                runs: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     fn count(this: &Arc<Object>) {
@@ -126,7 +137,9 @@ mod tests {
     }
 
     fn wait(object: &Object, runs: u32) -> Result {
-        crate::time::poll(5000, || Ok((object.runs.load(Relaxed) >= runs).then_some(())))
+        crate::time::poll(5000, || {
+            Ok((object.runs.load(Relaxed) >= runs).then_some(()))
+        })
     }
 
     #[test]

@@ -24,6 +24,11 @@ fn run(device: &Arc<Device>, request: Request<'_>) -> Result<(), CommandError> {
 }
 
 /// Runs a command whose answer is a structure.
-fn ask<const N: usize, T: Wire<N>>(device: &Arc<Device>, request: Request<'_>) -> Result<T, CommandError> {
-    device.command(&request.answer(N)).map(|reply: Reply| reply.decode())
+fn ask<const N: usize, T: Wire<N>>(
+    device: &Arc<Device>,
+    request: Request<'_>,
+) -> Result<T, CommandError> {
+    device
+        .command(&request.answer(N))
+        .map(|reply: Reply| reply.decode())
 }

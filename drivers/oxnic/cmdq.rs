@@ -11,7 +11,8 @@
 
 use crate::command::{Cause, CommandError, Reply, Request};
 use kernel::{
-    new_mutex, new_spinlock_irq,
+    new_mutex,
+    new_spinlock_irq,
     prelude::*,
     sync::{Mutex, SpinLockIrq}, //
 };
@@ -108,14 +109,22 @@ impl CommandQueue {
         let mut done = KVec::with_capacity(depth, GFP_KERNEL)?;
         for _ in 0..depth {
             slots.push(Slot::Free, GFP_KERNEL)?;
-            done.push(KBox::pin_init(sync::Completion::new(), GFP_KERNEL)?, GFP_KERNEL)?;
+            done.push(
+                KBox::pin_init(sync::Completion::new(), GFP_KERNEL)?,
+                GFP_KERNEL,
+            )?;
         }
         let stale = KVec::with_capacity(depth, GFP_KERNEL)?;
         let submissions = Ring::new(binding, log2)?;
         let completions = Ring::new(binding, log2)?;
         let buffers = Words::new(binding, depth * SLOT_WORDS)?;
         let binding = binding.clone();
-        let state = State { slots, producer: 0, consumer: 0, stopped: Some(Cause::Unavailable) };
+        let state = State {
+            slots,
+            producer: 0,
+            consumer: 0,
+            stopped: Some(Cause::Unavailable),
+        };
         let permits = 1 << log2;
         Ok(try_pin_init!(Self {
             submissions,
@@ -132,7 +141,11 @@ impl CommandQueue {
 
     /// Bus addresses of the submission and completion ring, and log2 of their entries.
     pub(crate) fn addresses(&self) -> (u64, u64, u8) {
-        (self.submissions.address(), self.completions.address(), self.log2)
+        (
+            self.submissions.address(),
+            self.completions.address(),
+            self.log2,
+        )
     }
 
     /// Accepts no commands from now on, and fails those that wait.
@@ -226,7 +239,10 @@ impl CommandQueue {
         timeout_ms: u32,
         present: impl Fn() -> bool,
     ) -> Result<Reply, CommandError> {
-        let failed = |cause| CommandError { opcode: request.opcode, cause };
+        let failed = |cause| CommandError {
+            opcode: request.opcode,
+            cause,
+        };
         loop {
             if let Some(cause) = self.state.lock().stopped {
                 return Err(failed(cause));
@@ -257,7 +273,11 @@ impl CommandQueue {
         if let Some(cause) = state.stopped {
             return Err(cause);
         }
-        let free = state.slots.iter().position(|slot| matches!(slot, Slot::Free)).ok_or(Cause::Memory)?;
+        let free = state
+            .slots
+            .iter()
+            .position(|slot| matches!(slot, Slot::Free))
+            .ok_or(Cause::Memory)?;
         // Nobody else takes it, and the device does not know of it yet.
         state.slots[free] = Slot::Aborted;
         Ok(free)
@@ -281,7 +301,9 @@ impl CommandQueue {
         } else {
             None
         };
-        let (memory, base) = large.as_ref().map_or((&self.buffers, slot * SLOT_WORDS), |large| (large, 0));
+        let (memory, base) = large
+            .as_ref()
+            .map_or((&self.buffers, slot * SLOT_WORDS), |large| (large, 0));
         for index in 0..words {
             memory.write(base + index, request.input.get(index).copied().unwrap_or(0));
         }
@@ -290,7 +312,11 @@ impl CommandQueue {
             id: slot as u16,
             vport: request.vport,
             function: request.function,
-            buffer: if words == 0 { 0 } else { memory.address() + base as u64 * 8 },
+            buffer: if words == 0 {
+                0
+            } else {
+                memory.address() + base as u64 * 8
+            },
             buffer_length: words as u32 * 8,
             flags: 0,
             parameters: request.parameters,
@@ -313,30 +339,45 @@ impl CommandQueue {
             }
             .into());
         }
-        let length = usize::from(completion.length) * 8;
-        let given = length.min(request.answer) / 8;
+        let given = usize::from(completion.length).min(request.answer / 8);
         let mut data = KVec::with_capacity(given, GFP_KERNEL).map_err(|_| Cause::Memory)?;
         for index in 0..given {
-            data.push(memory.read(base + index), GFP_KERNEL).map_err(|_| Cause::Memory)?;
+            data.push(memory.read(base + index), GFP_KERNEL)
+                .map_err(|_| Cause::Memory)?;
         }
-        Ok(Reply { result: completion.result, length, data })
+        Ok(Reply { data })
     }
 
-    fn submit(&self, slot: usize, submission: &Submission, doorbells: &Doorbells) -> Result<(), Cause> {
+    fn submit(
+        &self,
+        slot: usize,
+        submission: &Submission,
+        doorbells: &Doorbells,
+    ) -> Result<(), Cause> {
         self.done[slot].reinit();
         let mut state = self.state.lock();
         if let Some(cause) = state.stopped {
             return Err(cause);
         }
         state.slots[slot] = Slot::Waiting;
-        self.submissions.write(state.producer.into(), &submission.to_words());
+        self.submissions
+            .write(state.producer.into(), &submission.to_words());
         state.producer = state.producer.wrapping_add(1);
         // Under the lock, so that the device sees the index only grow.
-        doorbells.ring(doorbell::encode(DoorbellKind::ADMIN, 0, state.producer.into()));
+        doorbells.ring(doorbell::encode(
+            DoorbellKind::ADMIN,
+            0,
+            state.producer.into(),
+        ));
         Ok(())
     }
 
-    fn wait(&self, slot: usize, timeout_ms: u32, present: impl Fn() -> bool) -> Result<Completion, End> {
+    fn wait(
+        &self,
+        slot: usize,
+        timeout_ms: u32,
+        present: impl Fn() -> bool,
+    ) -> Result<Completion, End> {
         let mut left = timeout_ms;
         loop {
             let slice = left.min(PRESENCE_MS);
@@ -349,7 +390,11 @@ impl CommandQueue {
                 Slot::Waiting if there && left > 0 => {}
                 Slot::Waiting => {
                     state.slots[slot] = Slot::Abandoned;
-                    return Err(End::Abandoned(if there { Cause::TimedOut } else { Cause::Gone }));
+                    return Err(End::Abandoned(if there {
+                        Cause::TimedOut
+                    } else {
+                        Cause::Gone
+                    }));
                 }
                 _ => return Err(End::Free(state.stopped.unwrap_or(Cause::Unavailable))),
             }
@@ -360,7 +405,10 @@ impl CommandQueue {
     /// between two resets to commands that end this way.
     fn keep_until_reset(&self, buffer: Words) {
         if let Err(error) = self.stale.lock().push_within_capacity(buffer) {
-            dev_err!(self.binding, "more commands failed than there are; a buffer is given up\n");
+            dev_err!(
+                self.binding,
+                "more commands failed than there are; a buffer is given up\n"
+            );
             drop(error);
         }
     }

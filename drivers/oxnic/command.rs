@@ -28,7 +28,14 @@ pub(crate) struct Request<'a> {
 impl<'a> Request<'a> {
     /// A command without parameters.
     pub(crate) const fn new(opcode: Opcode) -> Self {
-        Self { opcode, vport: 0, function: 0, parameters: [0; 5], input: &[], answer: 0 }
+        Self {
+            opcode,
+            vport: 0,
+            function: 0,
+            parameters: [0; 5],
+            input: &[],
+            answer: 0,
+        }
     }
 
     /// About this vport of the function.
@@ -64,10 +71,6 @@ impl<'a> Request<'a> {
 
 /// The answer to a command that succeeded.
 pub(crate) struct Reply {
-    /// As the opcode says.
-    pub(crate) result: [u64; 2],
-    /// Bytes that the whole answer has; may be more than was wanted.
-    pub(crate) length: usize,
     /// What the buffer holds, as far as it was wanted and given.
     pub(crate) data: KVec<u64>,
 }
@@ -87,7 +90,11 @@ impl Reply {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cause {
     /// The device said no.
-    Refused { status: Status, qualifier: Qualifier, offset: u16 },
+    Refused {
+        status: Status,
+        qualifier: Qualifier,
+        offset: u16,
+    },
     /// No answer in time; the device is about to be reset.
     TimedOut,
     /// The device is being reset, or could not be brought back: nothing is accepted.
@@ -132,23 +139,37 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.opcode.text();
         match self.cause {
-            Cause::Refused { status, qualifier: Qualifier::NONE, .. } => {
-                f.write_fmt(fmt!("device refuses '{}': {}", name, status.text()))
-            }
-            Cause::Refused { qualifier, offset: 0, .. } => {
-                f.write_fmt(fmt!("device refuses '{}': {}", name, qualifier.text()))
-            }
-            Cause::Refused { qualifier, offset, .. } if offset < OFFSET_BUFFER => {
-                f.write_fmt(fmt!("device refuses '{}': {} (byte {})", name, qualifier.text(), offset))
-            }
-            Cause::Refused { qualifier, offset, .. } => f.write_fmt(fmt!(
+            Cause::Refused {
+                status,
+                qualifier: Qualifier::NONE,
+                ..
+            } => f.write_fmt(fmt!("device refuses '{}': {}", name, status.text())),
+            Cause::Refused {
+                qualifier,
+                offset: 0,
+                ..
+            } => f.write_fmt(fmt!("device refuses '{}': {}", name, qualifier.text())),
+            Cause::Refused {
+                qualifier, offset, ..
+            } if offset < OFFSET_BUFFER => f.write_fmt(fmt!(
+                "device refuses '{}': {} (byte {})",
+                name,
+                qualifier.text(),
+                offset
+            )),
+            Cause::Refused {
+                qualifier, offset, ..
+            } => f.write_fmt(fmt!(
                 "device refuses '{}': {} (byte {} of the buffer)",
                 name,
                 qualifier.text(),
                 offset - OFFSET_BUFFER
             )),
             Cause::TimedOut => f.write_fmt(fmt!("no answer to '{}' in time", name)),
-            Cause::Unavailable => f.write_fmt(fmt!("'{}' not possible: the device is being reset or has failed", name)),
+            Cause::Unavailable => f.write_fmt(fmt!(
+                "'{}' not possible: the device is being reset or has failed",
+                name
+            )),
             Cause::Gone => f.write_fmt(fmt!("'{}' not possible: the device is gone", name)),
             Cause::Memory => f.write_fmt(fmt!("no memory for '{}'", name)),
         }

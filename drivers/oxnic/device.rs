@@ -92,15 +92,27 @@ impl Device {
         oxnic_kapi::dma::enable_64bit(binding)
             .inspect_err(|error| dev_err!(binding, "no 64-bit DMA: {:?}\n", error))?;
         let presence = Presence::new()?;
-        let registers = Registers::discover(binding, &presence)?;
+        let registers = Registers::discover(binding, &presence)
+            .inspect_err(|error| dev_err!(binding, "no usable registers: {:?}\n", error))?;
         let doorbells = Doorbells::map(binding, BAR_DOORBELLS, &presence)?;
         let limits = *registers.limits();
         if limits.admin_log2 < CONTROL_LOG2_MIN || limits.event_log2 < CONTROL_LOG2_MIN {
-            dev_err!(binding, "the device allows no control ring of {} entries\n", 1 << CONTROL_LOG2_MIN);
+            dev_err!(
+                binding,
+                "the device allows no control ring of {} entries\n",
+                1 << CONTROL_LOG2_MIN
+            );
             return Err(EPROTO);
         }
         let vectors = Vectors::enable(binding, VECTORS_MIN, limits.vectors.max(VECTORS_MIN))
-            .inspect_err(|error| dev_err!(binding, "{} MSI-X vectors cannot be had: {:?}\n", VECTORS_MIN, error))?;
+            .inspect_err(|error| {
+                dev_err!(
+                    binding,
+                    "{} MSI-X vectors cannot be had: {:?}\n",
+                    VECTORS_MIN,
+                    error
+                )
+            })?;
         let binding = binding.clone();
         let commands = CommandQueue::new(&binding, limits.admin_log2.min(ADMIN_LOG2))?;
         let events = EventQueue::new(&binding, limits.event_log2.min(EVENT_LOG2))?;
@@ -186,16 +198,28 @@ impl Device {
     /// Runs a command; sleeps until it is answered, at most as long as the device says that commands take.
     pub(crate) fn command(self: &Arc<Self>, request: &Request<'_>) -> Result<Reply, CommandError> {
         if self.is_gone() {
-            return Err(CommandError { opcode: request.opcode, cause: Cause::Gone });
+            return Err(CommandError {
+                opcode: request.opcode,
+                cause: Cause::Gone,
+            });
         }
         let timeout = self.registers.limits().command_ms;
-        let result = self.commands.execute(request, &self.doorbells, timeout, || self.check_presence());
+        let result = self
+            .commands
+            .execute(request, &self.doorbells, timeout, || self.check_presence());
         match &result {
-            Err(error @ CommandError { cause: Cause::TimedOut, .. }) => {
+            Err(
+                error @ CommandError {
+                    cause: Cause::TimedOut,
+                    ..
+                },
+            ) => {
                 dev_err!(self.binding, "{} (after {} ms)\n", error, timeout);
                 self.request_reset(ResetReason::COMMAND_TIMEOUT);
             }
-            Err(CommandError { cause: Cause::Gone, .. }) => self.note_gone(),
+            Err(CommandError {
+                cause: Cause::Gone, ..
+            }) => self.note_gone(),
             _ => {}
         }
         result
@@ -211,7 +235,10 @@ impl Device {
             return Ok(());
         }
         // Privileges are the PF's to give and take; who needs them asks the vport.
-        let same = NicCaps { privileges: self.caps().privileges, ..caps } == *self.caps();
+        let same = NicCaps {
+            privileges: self.caps().privileges,
+            ..caps
+        } == *self.caps();
         same.then_some(()).ok_or(ESTALE)
     }
 
@@ -219,13 +246,24 @@ impl Device {
     pub(crate) fn rings(&self) -> Rings {
         let (submissions, completions, admin_log2) = self.commands.addresses();
         let (events, event_log2) = self.events.address();
-        Rings { submissions, completions, events, admin_log2, event_log2 }
+        Rings {
+            submissions,
+            completions,
+            events,
+            admin_log2,
+            event_log2,
+        }
     }
 
     /// Installs the handler of vector 0.
     pub(crate) fn request_irq(self: &Arc<Self>) -> Result {
         let name = self.binding.device().name();
-        let irq = Irq::request(&self.vectors, 0, fmt!("oxnic-control@{}", name), ControlVector(self.clone()))?;
+        let irq = Irq::request(
+            &self.vectors,
+            0,
+            fmt!("oxnic-control@{}", name),
+            ControlVector(self.clone()),
+        )?;
         *self.irq.lock() = Some(irq);
         Ok(())
     }
@@ -252,7 +290,10 @@ impl Device {
 
     /// Takes all interfaces away.
     pub(crate) fn take_ports(&self) -> Ports {
-        core::mem::replace(&mut *self.ports.lock(), [const { None }; PORTS_MAX as usize])
+        core::mem::replace(
+            &mut *self.ports.lock(),
+            [const { None }; PORTS_MAX as usize],
+        )
     }
 
     fn for_each_port(&self, f: impl Fn(&dyn Port)) {
@@ -286,7 +327,11 @@ impl Device {
     }
 
     fn handle_event(self: &Arc<Self>, event: &Event) {
-        let queue = |kind| self.for_each_port(|port| port.queue_error(kind, event.object, QueueError(event.detail)));
+        let queue = |kind| {
+            self.for_each_port(|port| {
+                port.queue_error(kind, event.object, QueueError(event.detail))
+            })
+        };
         match event.kind {
             EventKind::LINK => {
                 if let Some(Some(port)) = self.ports().get(usize::from(event.object)) {
@@ -304,7 +349,12 @@ impl Device {
             EventKind::VF_STATE => self.vfs.lock().set_active(event.object, event.detail == 1),
             EventKind::VF_DENIED => {
                 let opcode = oxnic_abi::command::Opcode(event.detail);
-                dev_dbg!(self.binding, "VF {} may not '{}'\n", event.object, opcode.text());
+                dev_dbg!(
+                    self.binding,
+                    "VF {} may not '{}'\n",
+                    event.object,
+                    opcode.text()
+                );
             }
             EventKind::RESET_REQUESTED => self.request_reset(ResetReason::REQUESTED),
             EventKind::HEALTH => self.log_health(),
@@ -320,7 +370,11 @@ impl Handler for ControlVector {
     fn handle(&self) {
         let device = &self.0;
         if let Err(breach) = device.commands.collect() {
-            dev_err!(device.binding, "the device answers command {}, which nobody asked\n", breach.id);
+            dev_err!(
+                device.binding,
+                "the device answers command {}, which nobody asked\n",
+                breach.id
+            );
             device.request_reset(ResetReason::PROTOCOL);
         }
         if device.events.is_pending() {

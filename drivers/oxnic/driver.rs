@@ -17,7 +17,7 @@ use kernel::{
     sync::{Arc, ArcBorrow}, //
 };
 use oxnic_abi::{
-    pci::{PF_DEVICE_ID, VF_DEVICE_ID, VENDOR_ID},
+    pci::{PF_DEVICE_ID, VENDOR_ID, VF_DEVICE_ID},
     regs::ResetReason, //
 };
 use oxnic_kapi::pci::{self, Binding, Channel, Core, DeviceId, IdTable, Recovery};
@@ -27,7 +27,10 @@ kernel::module_device_table!(
     DeviceId,
     DEVICES,
     (),
-    [(DeviceId::new(VENDOR_ID, PF_DEVICE_ID), ()), (DeviceId::new(VENDOR_ID, VF_DEVICE_ID), ())]
+    [
+        (DeviceId::new(VENDOR_ID, PF_DEVICE_ID), ()),
+        (DeviceId::new(VENDOR_ID, VF_DEVICE_ID), ())
+    ]
 );
 
 /// Takes the function over and makes its interfaces.
@@ -57,7 +60,11 @@ fn release(device: &Arc<Device>, reason: ResetReason) {
     device.commands.stop(crate::command::Cause::Gone);
     if !device.is_gone() {
         if let Err(error) = handshake::reset(&device.registers, reason) {
-            dev_err!(device.binding(), "the device does not let go: {:?}\n", error);
+            dev_err!(
+                device.binding(),
+                "the device does not let go: {:?}\n",
+                error
+            );
         }
     }
     device.free_irq();
@@ -103,7 +110,11 @@ impl pci::Driver for Device {
         if !device.is_gone() {
             // The next kernel must find no DMA under way.
             if let Err(error) = handshake::reset(&device.registers, ResetReason::SHUTDOWN) {
-                dev_err!(device.binding(), "the device does not let go: {:?}\n", error);
+                dev_err!(
+                    device.binding(),
+                    "the device does not let go: {:?}\n",
+                    error
+                );
             }
         }
         device.enabled.clear_master();

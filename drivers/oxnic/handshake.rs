@@ -28,17 +28,16 @@ pub(crate) struct Rings {
 /// `ENODEV`: gone; `ETIMEDOUT`: not within the time that the device publishes.
 pub(crate) fn reset(registers: &Registers, reason: ResetReason) -> Result {
     let before = registers.read(device::GENERATION)?;
-    registers.write(device::CONTROL, control::RESET | u32::from(reason.0) << control::REASON_SHIFT)?;
+    registers.write(
+        device::CONTROL,
+        control::RESET | u32::from(reason.0) << control::REASON_SHIFT,
+    )?;
     let wanted = status::READY | status::RESET_DONE;
     time::poll(registers.limits().reset_ms, || {
-        let done = registers.read(device::GENERATION)? != before && registers.read(device::STATUS)? & wanted == wanted;
+        let done = registers.read(device::GENERATION)? != before
+            && registers.read(device::STATUS)? & wanted == wanted;
         Ok(done.then_some(()))
     })
-}
-
-/// Starts a reset without waiting for its end: the last thing that a driver does to a function that it lets go of in a hurry.
-pub(crate) fn start_reset(registers: &Registers, reason: ResetReason) -> Result {
-    registers.write(device::CONTROL, control::RESET | u32::from(reason.0) << control::REASON_SHIFT)
 }
 
 /// Hands the control rings to a function that was reset, and waits until it has accepted them. Gives its generation.
@@ -53,7 +52,10 @@ pub(crate) fn offer(registers: &Registers, binding: &Binding, rings: &Rings) -> 
     registers.write64(device::ADMIN_SQ, rings.submissions)?;
     registers.write64(device::ADMIN_CQ, rings.completions)?;
     registers.write64(device::EVENT_RING, rings.events)?;
-    registers.write(device::DEPTH, u32::from(rings.admin_log2) | u32::from(rings.event_log2) << 8)?;
+    registers.write(
+        device::DEPTH,
+        u32::from(rings.admin_log2) | u32::from(rings.event_log2) << 8,
+    )?;
     registers.write(device::CONTROL, control::DRIVER_OK)?;
     let state = time::poll(registers.limits().reset_ms, || {
         let state = registers.read(device::STATUS)?;
@@ -61,7 +63,11 @@ pub(crate) fn offer(registers: &Registers, binding: &Binding, rings: &Rings) -> 
     })?;
     if state & status::ACCEPTED == 0 {
         let reason = registers.read(device::REASON)?;
-        dev_err!(binding, "the device rejects the driver: {}\n", Reason(reason as u16).text());
+        dev_err!(
+            binding,
+            "the device rejects the driver: {}\n",
+            Reason(reason as u16).text()
+        );
         return Err(EPROTO);
     }
     registers.read(device::GENERATION)

@@ -28,7 +28,11 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     pub(crate) const fn new() -> Self {
-        Self { generation: Atomic::new(0), heartbeat: Atomic::new(0), misses: Atomic::new(0) }
+        Self {
+            generation: Atomic::new(0),
+            heartbeat: Atomic::new(0),
+            misses: Atomic::new(0),
+        }
     }
 }
 
@@ -80,13 +84,19 @@ impl Device {
         if state & status::HALTED != 0 {
             let reason = self.registers.read(device::REASON)?;
             let (text, detail) = (Reason(reason as u16).text(), reason >> 16);
-            dev_err!(self.binding(), "the function has halted: {} (detail {})\n", text, detail);
+            dev_err!(
+                self.binding(),
+                "the function has halted: {} (detail {})\n",
+                text,
+                detail
+            );
             return Ok(Some(ResetReason::HEALTH));
         }
         if state & status::RESET_REQUESTED != 0 {
             return Ok(Some(ResetReason::REQUESTED));
         }
-        if state & status::ACCEPTED == 0 || self.registers.read(device::GENERATION)? != self.pulse.generation.load(Relaxed)
+        if state & status::ACCEPTED == 0
+            || self.registers.read(device::GENERATION)? != self.pulse.generation.load(Relaxed)
         {
             dev_warn!(self.binding(), "the function was reset by somebody else\n");
             return Ok(Some(ResetReason::HEALTH));
@@ -101,7 +111,11 @@ impl Device {
         if misses < MISSES {
             return Ok(None);
         }
-        dev_err!(self.binding(), "the heartbeat has stood still for {} s\n", misses * PERIOD_MS / 1000);
+        dev_err!(
+            self.binding(),
+            "the heartbeat has stood still for {} s\n",
+            misses * PERIOD_MS / 1000
+        );
         self.pulse.misses.store(0, Relaxed);
         Ok(Some(ResetReason::HEALTH))
     }
@@ -122,6 +136,12 @@ impl Device {
             _ => "fatal",
         };
         let text = Reason(syndrome as u16).text();
-        dev_warn!(self.binding(), "health: {}, {} ({} errors so far)\n", severity, text, count);
+        dev_warn!(
+            self.binding(),
+            "health: {}, {} ({} errors so far)\n",
+            severity,
+            text,
+            count
+        );
     }
 }

@@ -33,8 +33,6 @@ pub(crate) struct Limits {
     pub(crate) event_log2: u8,
     /// MSI-X vectors.
     pub(crate) vectors: u16,
-    /// Wire ports below the function; 0 for a VF.
-    pub(crate) ports: u8,
     /// The implementation's model number.
     pub(crate) model: u32,
     /// Interface version of the device.
@@ -56,10 +54,18 @@ impl Registers {
     ///
     /// `ENODEV`: not a device of this interface, or gone; `EPROTO`: a broken list; `EPROTONOSUPPORT`: another major version.
     pub(crate) fn discover(binding: &Binding, presence: &Arc<Presence>) -> Result<Self> {
-        let bar = mmio::Registers::map(binding, pci::BAR_REGISTERS, regs::DEVICE_BLOCK_LENGTH.into(), presence)?;
+        let bar = mmio::Registers::map(
+            binding,
+            pci::BAR_REGISTERS,
+            regs::DEVICE_BLOCK_LENGTH.into(),
+            presence,
+        )?;
         let first = block(&bar, 0)?;
         if bar.read(device::MAGIC)? != regs::MAGIC {
-            dev_err!(binding, "BAR 0 does not hold the registers of an Oxnic device\n");
+            dev_err!(
+                binding,
+                "BAR 0 does not hold the registers of an Oxnic device\n"
+            );
             return Err(ENODEV);
         }
         let version = bar.read(device::ABI_VERSION)?;
@@ -74,12 +80,20 @@ impl Registers {
             );
             return Err(EPROTONOSUPPORT);
         }
-        if first.kind != BlockKind::DEVICE || first.version < 1 || first.length < regs::DEVICE_BLOCK_LENGTH {
+        if first.kind != BlockKind::DEVICE
+            || first.version < 1
+            || first.length < regs::DEVICE_BLOCK_LENGTH
+        {
             dev_err!(binding, "the device block is too short or not the first\n");
             return Err(EPROTO);
         }
         let limits = Limits::read(&bar, version)?;
-        let mut this = Self { bar, health: None, self_test: None, limits };
+        let mut this = Self {
+            bar,
+            health: None,
+            self_test: None,
+            limits,
+        };
         this.find_blocks(binding, first)?;
         Ok(this)
     }
@@ -88,13 +102,22 @@ impl Registers {
         let (mut offset, mut header) = (0u32, first);
         for _ in 0..BLOCKS_MAX {
             let end = u64::from(offset) + u64::from(header.length);
-            if header.length < 8 || end > self.bar.len() as u64 {
-                dev_err!(binding, "the {} block at {:#x} does not fit BAR 0\n", header.kind.text(), offset);
+            if header.length < 8 || end > self.bar.size() as u64 {
+                dev_err!(
+                    binding,
+                    "the {} block at {:#x} does not fit BAR 0\n",
+                    header.kind.text(),
+                    offset
+                );
                 return Err(EPROTO);
             }
             match header.kind {
-                BlockKind::HEALTH if header.length >= regs::HEALTH_BLOCK_LENGTH => self.health = Some(offset),
-                BlockKind::SELF_TEST if header.length >= regs::SELF_TEST_BLOCK_LENGTH => self.self_test = Some(offset),
+                BlockKind::HEALTH if header.length >= regs::HEALTH_BLOCK_LENGTH => {
+                    self.health = Some(offset)
+                }
+                BlockKind::SELF_TEST if header.length >= regs::SELF_TEST_BLOCK_LENGTH => {
+                    self.self_test = Some(offset)
+                }
                 _ => {}
             }
             let next = u32::from(header.next);
@@ -107,7 +130,11 @@ impl Registers {
             offset = next;
             header = block(&self.bar, offset)?;
         }
-        dev_err!(binding, "the list of register blocks is broken at {:#x}\n", offset);
+        dev_err!(
+            binding,
+            "the list of register blocks is broken at {:#x}\n",
+            offset
+        );
         Err(EPROTO)
     }
 
@@ -134,7 +161,9 @@ impl Registers {
 
     /// Reads a register of the health block, if there is such a block.
     pub(crate) fn read_health(&self, register: u32) -> Result<Option<u32>> {
-        self.health.map(|base| self.bar.read(base + register)).transpose()
+        self.health
+            .map(|base| self.bar.read(base + register))
+            .transpose()
     }
 
     /// Reads a register of the self-test block.
@@ -152,7 +181,8 @@ impl Registers {
     ///
     /// `EOPNOTSUPP`: the device has none.
     pub(crate) fn write_self_test(&self, register: u32, value: u32) -> Result {
-        self.bar.write(self.self_test.ok_or(EOPNOTSUPP)? + register, value)
+        self.bar
+            .write(self.self_test.ok_or(EOPNOTSUPP)? + register, value)
     }
 }
 
@@ -166,7 +196,6 @@ impl Limits {
             admin_log2: depth as u8,
             event_log2: (depth >> 8) as u8,
             vectors: u16::try_from(bar.read(device::VECTORS)?).unwrap_or(u16::MAX),
-            ports: bar.read(device::PORTS)? as u8,
             model: bar.read(device::MODEL)?,
             version,
         })
@@ -174,7 +203,13 @@ impl Limits {
 }
 
 fn block(bar: &mmio::Registers, offset: u32) -> Result<BlockHeader> {
-    let low = bar.read(offset).map_err(|error| if error == ERANGE { EPROTO } else { error })?;
-    let high = bar.read(offset + 4).map_err(|error| if error == ERANGE { EPROTO } else { error })?;
-    Ok(BlockHeader::from_words(&[u64::from(low) | u64::from(high) << 32]))
+    let low = bar
+        .read(offset)
+        .map_err(|error| if error == ERANGE { EPROTO } else { error })?;
+    let high = bar
+        .read(offset + 4)
+        .map_err(|error| if error == ERANGE { EPROTO } else { error })?;
+    Ok(BlockHeader::from_words(&[
+        u64::from(low) | u64::from(high) << 32
+    ]))
 }

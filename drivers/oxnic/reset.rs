@@ -18,7 +18,8 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, Full, Relaxed},
-        Arc, Mutex, //
+        Arc,
+        Mutex, //
     },
 };
 use oxnic_abi::regs::{device, status, ResetReason};
@@ -69,7 +70,11 @@ pub(crate) struct Recovery {
 impl Recovery {
     /// For a function that is being probed.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
-        let state = State { phase: Phase::Starting, history: [0; STORM_RESETS], next: 0 };
+        let state = State {
+            phase: Phase::Starting,
+            history: [0; STORM_RESETS],
+            next: 0,
+        };
         try_pin_init!(Self {
             state <- new_mutex!(state),
             requested: Atomic::new(0),
@@ -100,7 +105,10 @@ impl State {
 impl Device {
     /// Asks for a reset of the function, soon. May be called in any context; the first reason counts.
     pub(crate) fn request_reset(self: &Arc<Self>, reason: ResetReason) {
-        let _ = self.recovery.requested.cmpxchg(0, u32::from(reason.0) + 1, Full);
+        let _ = self
+            .recovery
+            .requested
+            .cmpxchg(0, u32::from(reason.0) + 1, Full);
         self.reset_task.schedule(self);
     }
 
@@ -133,7 +141,11 @@ impl Device {
         let reason = ResetReason((requested - 1) as u8);
         dev_warn!(this.binding(), "reset: {}\n", reason.text());
         this.quiesce(Cause::Unavailable);
-        state.phase = if state.note() { this.recover(reason) } else { this.fail() };
+        state.phase = if state.note() {
+            this.recover(reason)
+        } else {
+            this.fail()
+        };
     }
 
     /// Stops everything of a device that is gone.
@@ -165,13 +177,22 @@ impl Device {
                     return Phase::Running;
                 }
                 Err(_) if !self.is_usable() => {
-                    dev_err!(self.binding(), "the function is gone, or not enabled by its PF\n");
+                    dev_err!(
+                        self.binding(),
+                        "the function is gone, or not enabled by its PF\n"
+                    );
                     self.presence.set_gone();
                     self.quiesce(Cause::Gone);
                     return Phase::Gone;
                 }
                 Err(error) => {
-                    dev_err!(self.binding(), "attempt {} of {} failed: {:?}\n", attempt, ATTEMPTS, error);
+                    dev_err!(
+                        self.binding(),
+                        "attempt {} of {} failed: {:?}\n",
+                        attempt,
+                        ATTEMPTS,
+                        error
+                    );
                     self.quiesce(Cause::Unavailable);
                 }
             }
@@ -181,7 +202,11 @@ impl Device {
 
     /// Whether the function is there and takes handshakes.
     fn is_usable(&self) -> bool {
-        self.check_presence() && self.registers.read(device::STATUS).is_ok_and(|state| state & status::READY != 0)
+        self.check_presence()
+            && self
+                .registers
+                .read(device::STATUS)
+                .is_ok_and(|state| state & status::READY != 0)
     }
 
     /// Looks whether a function that was found to be gone is back, and brings it up if so.
@@ -198,12 +223,19 @@ impl Device {
             return;
         }
         dev_info!(self.binding(), "the function is back\n");
-        state.phase = if state.note() { self.recover(ResetReason::HEALTH) } else { self.fail() };
+        state.phase = if state.note() {
+            self.recover(ResetReason::HEALTH)
+        } else {
+            self.fail()
+        };
     }
 
     /// Gives the function up. It may not use memory any more.
     fn fail(&self) -> Phase {
-        dev_err!(self.binding(), "given up; a reset through sysfs or reloading the driver may help\n");
+        dev_err!(
+            self.binding(),
+            "given up; a reset through sysfs or reloading the driver may help\n"
+        );
         self.enabled.clear_master();
         Phase::Failed
     }
@@ -227,9 +259,13 @@ impl Device {
         let generation = handshake::offer(&self.registers, self.binding(), &self.rings())?;
         self.set_generation(generation);
         self.commands.start();
-        let caps = cmd::caps::nic(self).inspect_err(|error| dev_err!(self.binding(), "{}\n", error))?;
+        let caps =
+            cmd::caps::nic(self).inspect_err(|error| dev_err!(self.binding(), "{}\n", error))?;
         self.set_caps(caps).inspect_err(|_| {
-            dev_err!(self.binding(), "the device changed its limits: reload the driver to use it\n");
+            dev_err!(
+                self.binding(),
+                "the device changed its limits: reload the driver to use it\n"
+            );
         })
     }
 

@@ -41,7 +41,12 @@ pub(crate) struct Vf {
 }
 
 impl Vf {
-    const NEW: Self = Self { settings: VfConfig::ZERO, info: None, stats: VportStats::ZERO, stats_at: 0 };
+    const NEW: Self = Self {
+        settings: VfConfig::ZERO,
+        info: None,
+        stats: VportStats::ZERO,
+        stats_at: 0,
+    };
 }
 
 /// The VFs that are enabled.
@@ -91,7 +96,10 @@ impl Device {
     pub(crate) fn configure_vfs(self: &Arc<Self>, dev: &Core<'_>, count: u16) -> Result {
         if count == 0 {
             if sriov::any_assigned(dev) {
-                dev_err!(self.binding(), "VFs are in use by guests and cannot be disabled\n");
+                dev_err!(
+                    self.binding(),
+                    "VFs are in use by guests and cannot be disabled\n"
+                );
                 return Err(EPERM);
             }
             self.disable_vfs(dev);
@@ -101,7 +109,12 @@ impl Device {
             return Err(EBUSY);
         }
         if count > self.caps().vfs {
-            dev_err!(self.binding(), "{} VFs asked for, the device has {}\n", count, self.caps().vfs);
+            dev_err!(
+                self.binding(),
+                "{} VFs asked for, the device has {}\n",
+                count,
+                self.caps().vfs
+            );
             return Err(EINVAL);
         }
         let mut records = KVec::with_capacity(count.into(), GFP_KERNEL)?;
@@ -109,12 +122,22 @@ impl Device {
             records.push(Vf::NEW, GFP_KERNEL)?;
         }
         cmd::vf::enable(self, &VfRange { first: 0, count }).map_err(|error| {
-            dev_err!(self.binding(), "{} VFs cannot be enabled: {}\n", count, error);
+            dev_err!(
+                self.binding(),
+                "{} VFs cannot be enabled: {}\n",
+                count,
+                error
+            );
             Error::from(error)
         })?;
         self.vfs.lock().0 = records;
         sriov::enable(dev, count).inspect_err(|error| {
-            dev_err!(self.binding(), "{} VFs cannot be brought onto the bus: {:?}\n", count, error);
+            dev_err!(
+                self.binding(),
+                "{} VFs cannot be brought onto the bus: {:?}\n",
+                count,
+                error
+            );
             self.forget_vfs();
         })
     }
@@ -131,7 +154,13 @@ impl Device {
 
     fn forget_vfs(self: &Arc<Self>) {
         let records = core::mem::replace(&mut *self.vfs.lock(), Vfs::new());
-        if let Err(error) = cmd::vf::disable(self, &VfRange { first: 0, count: records.count() }) {
+        if let Err(error) = cmd::vf::disable(
+            self,
+            &VfRange {
+                first: 0,
+                count: records.count(),
+            },
+        ) {
             if !self.is_gone() {
                 dev_err!(self.binding(), "VFs cannot be disabled: {}\n", error);
             }
@@ -150,7 +179,13 @@ impl Device {
         };
         // Refused where VFs have outlived the reset and are worked by their drivers. They have their settings then, but for
         // what could not be set while the PF was away.
-        let alive = match cmd::vf::enable(self, &VfRange { first: 0, count: vfs.count() }) {
+        let alive = match cmd::vf::enable(
+            self,
+            &VfRange {
+                first: 0,
+                count: vfs.count(),
+            },
+        ) {
             Ok(()) => false,
             Err(error) if matches!(Error::from(error), EBUSY | EEXIST) => true,
             Err(error) => return Err(log(error)),

@@ -31,7 +31,15 @@ fn set(device: &Arc<Device>, vf: u16, config: VfConfig) -> Result {
 ///
 /// `EINVAL`: no such VF, or a multicast address; what the device says.
 pub(crate) fn set_mac(device: &Arc<Device>, vf: u16, mac: [u8; 6]) -> Result {
-    set(device, vf, VfConfig { fields: vf_fields::MAC, mac, ..VfConfig::ZERO })
+    set(
+        device,
+        vf,
+        VfConfig {
+            fields: vf_fields::MAC,
+            mac,
+            ..VfConfig::ZERO
+        },
+    )
 }
 
 /// Puts VF `vf` into a VLAN that it does not see; 0: takes it out. `protocol` is the TPID in CPU order.
@@ -47,7 +55,17 @@ pub(crate) fn set_vlan(device: &Arc<Device>, vf: u16, vlan: u16, qos: u8, protoc
         return Err(EINVAL);
     }
     let protocol = if vlan == 0 { DEFAULT_TPID } else { protocol };
-    set(device, vf, VfConfig { fields: vf_fields::VLAN, vlan, qos, vlan_proto: protocol, ..VfConfig::ZERO })
+    set(
+        device,
+        vf,
+        VfConfig {
+            fields: vf_fields::VLAN,
+            vlan,
+            qos,
+            vlan_proto: protocol,
+            ..VfConfig::ZERO
+        },
+    )
 }
 
 /// Bounds what VF `vf` may send, in Mbit/s; 0: not at all bounded.
@@ -59,7 +77,16 @@ pub(crate) fn set_rate(device: &Arc<Device>, vf: u16, min: u32, max: u32) -> Res
     if max != 0 && min > max {
         return Err(EINVAL);
     }
-    set(device, vf, VfConfig { fields: vf_fields::RATE, rate_min: min, rate_max: max, ..VfConfig::ZERO })
+    set(
+        device,
+        vf,
+        VfConfig {
+            fields: vf_fields::RATE,
+            rate_min: min,
+            rate_max: max,
+            ..VfConfig::ZERO
+        },
+    )
 }
 
 /// Whether source addresses of VF `vf` are checked.
@@ -68,7 +95,15 @@ pub(crate) fn set_rate(device: &Arc<Device>, vf: u16, min: u32, max: u32) -> Res
 ///
 /// `EINVAL`: no such VF; what the device says.
 pub(crate) fn set_spoof_check(device: &Arc<Device>, vf: u16, on: bool) -> Result {
-    set(device, vf, VfConfig { fields: vf_fields::SPOOF_CHECK, spoof_check: on.into(), ..VfConfig::ZERO })
+    set(
+        device,
+        vf,
+        VfConfig {
+            fields: vf_fields::SPOOF_CHECK,
+            spoof_check: on.into(),
+            ..VfConfig::ZERO
+        },
+    )
 }
 
 /// Whether VF `vf` may be promiscuous and change its address.
@@ -77,7 +112,15 @@ pub(crate) fn set_spoof_check(device: &Arc<Device>, vf: u16, on: bool) -> Result
 ///
 /// `EINVAL`: no such VF; what the device says.
 pub(crate) fn set_trust(device: &Arc<Device>, vf: u16, on: bool) -> Result {
-    set(device, vf, VfConfig { fields: vf_fields::TRUST, trust: on.into(), ..VfConfig::ZERO })
+    set(
+        device,
+        vf,
+        VfConfig {
+            fields: vf_fields::TRUST,
+            trust: on.into(),
+            ..VfConfig::ZERO
+        },
+    )
 }
 
 /// What VF `vf` sees as its link.
@@ -86,7 +129,15 @@ pub(crate) fn set_trust(device: &Arc<Device>, vf: u16, on: bool) -> Result {
 ///
 /// `EINVAL`: no such VF; what the device says.
 pub(crate) fn set_link(device: &Arc<Device>, vf: u16, link: VfLink) -> Result {
-    set(device, vf, VfConfig { fields: vf_fields::LINK, link, ..VfConfig::ZERO })
+    set(
+        device,
+        vf,
+        VfConfig {
+            fields: vf_fields::LINK,
+            link,
+            ..VfConfig::ZERO
+        },
+    )
 }
 
 /// How many MSI-X vectors VF `vf` has; 0: the default number. No driver is bound to it.
@@ -96,6 +147,18 @@ pub(crate) fn set_link(device: &Arc<Device>, vf: u16, link: VfLink) -> Result {
 /// `EINVAL`: no such VF, or out of range; `ENOSPC`: not so many are left; what the device says.
 pub(crate) fn set_vectors(device: &Arc<Device>, vf: u16, vectors: u32) -> Result {
     let caps = device.caps();
-    let vectors = if vectors == 0 { caps.vf_vectors_default } else { u16::try_from(vectors)? };
-    set(device, vf, VfConfig { fields: vf_fields::VECTORS, vectors, ..VfConfig::ZERO })
+    let vectors = if vectors == 0 {
+        caps.vf_vectors_default
+    } else {
+        u16::try_from(vectors)?
+    };
+    set(
+        device,
+        vf,
+        VfConfig {
+            fields: vf_fields::VECTORS,
+            vectors,
+            ..VfConfig::ZERO
+        },
+    )
 }

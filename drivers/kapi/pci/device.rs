@@ -19,9 +19,9 @@ impl Enabled {
         // SAFETY: The device is bound.
         to_result(unsafe { bindings::pci_enable_device_mem(binding.raw()) })?;
         // SAFETY: The device is bound, and the name static.
-        if let Err(error) =
-            to_result(unsafe { bindings::pci_request_mem_regions(binding.raw(), name.as_char_ptr()) })
-        {
+        if let Err(error) = to_result(unsafe {
+            bindings::pci_request_mem_regions(binding.raw(), name.as_char_ptr())
+        }) {
             // SAFETY: It was enabled above.
             unsafe { bindings::pci_disable_device(binding.raw()) };
             return Err(error);
@@ -63,7 +63,11 @@ impl Enabled {
         let mut command = 0u16;
         // SAFETY: The device is bound.
         let error = unsafe {
-            bindings::pci_read_config_word(self.0.raw(), bindings::PCI_COMMAND as c_int, &mut command)
+            bindings::pci_read_config_word(
+                self.0.raw(),
+                bindings::PCI_COMMAND as c_int,
+                &mut command,
+            )
         };
         if error == 0 && u32::from(command) & bindings::PCI_COMMAND_MASTER == 0 {
             self.restore();
@@ -92,7 +96,10 @@ impl Binding {
     /// Whether the PCI core knows that it is unplugged; does not ask the device.
     pub fn is_disconnected(&self) -> bool {
         // SAFETY: The device is bound; the field is read once.
-        unsafe { (&raw const (*self.raw()).error_state).read_volatile() == bindings::pci_channel_io_perm_failure }
+        unsafe {
+            (&raw const (*self.raw()).error_state).read_volatile()
+                == bindings::pci_channel_io_perm_failure
+        }
     }
 
     /// Its serial number, if it has the capability that tells it.
@@ -113,6 +120,7 @@ impl Binding {
 pub fn is_unplugged(dev: &Core<'_>) -> bool {
     // SAFETY: The device is valid; the field is read once.
     unsafe {
-        (&raw const (*crate::raw::pci_dev(dev)).error_state).read_volatile() == bindings::pci_channel_io_perm_failure
+        (&raw const (*crate::raw::pci_dev(dev)).error_state).read_volatile()
+            == bindings::pci_channel_io_perm_failure
     }
 }

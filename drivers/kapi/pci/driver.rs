@@ -64,7 +64,11 @@ pub trait Driver: Send + Sync + Sized + 'static {
     const ID_TABLE: IdTable<Self::IdInfo>;
 
     /// A device appeared. `info` is of its entry in the table; `None` where user space added the id.
-    fn probe(dev: &Core<'_>, binding: &Binding, info: Option<&'static Self::IdInfo>) -> Result<Arc<Self>>;
+    fn probe(
+        dev: &Core<'_>,
+        binding: &Binding,
+        info: Option<&'static Self::IdInfo>,
+    ) -> Result<Arc<Self>>;
 
     /// The device is taken away, or the driver. Every [`Binding`] must be let go of.
     fn remove(self: Arc<Self>, dev: &Core<'_>);
@@ -217,7 +221,10 @@ impl<T: Driver> Callbacks<T> {
     ///
     /// Called by the PCI core with the device's lock held, for a device without a driver; `id` is of our table, or dynamic
     /// with null data or that of an entry.
-    unsafe extern "C" fn probe_callback(dev: *mut bindings::pci_dev, id: *const bindings::pci_device_id) -> c_int {
+    unsafe extern "C" fn probe_callback(
+        dev: *mut bindings::pci_dev,
+        id: *const bindings::pci_device_id,
+    ) -> c_int {
         // SAFETY: By the contract.
         let core = unsafe { Self::core(dev) };
         // SAFETY: `driver_data` of our table's entries is a `&'static T::IdInfo`; that of dynamic ids is null or checked by
@@ -226,8 +233,15 @@ impl<T: Driver> Callbacks<T> {
         from_result(|| {
             // SAFETY: `wait_released` is called below when probe fails, and else by `remove_callback`.
             let binding = unsafe { Binding::new(core)? };
-            let bound = T::probe(core, &binding, info)
-                .and_then(|data| Ok(KBox::new(Bound { data, binding: binding.clone() }, GFP_KERNEL)?));
+            let bound = T::probe(core, &binding, info).and_then(|data| {
+                Ok(KBox::new(
+                    Bound {
+                        data,
+                        binding: binding.clone(),
+                    },
+                    GFP_KERNEL,
+                )?)
+            });
             match bound {
                 Ok(bound) => {
                     // SAFETY: The device is valid; `remove_callback` takes it back.
@@ -271,11 +285,18 @@ impl<T: Driver> Callbacks<T> {
     /// # Safety
     ///
     /// Called by the PCI core with the device's lock held.
-    unsafe extern "C" fn sriov_configure_callback(dev: *mut bindings::pci_dev, count: c_int) -> c_int {
+    unsafe extern "C" fn sriov_configure_callback(
+        dev: *mut bindings::pci_dev,
+        count: c_int,
+    ) -> c_int {
         from_result(|| {
             let vfs = u16::try_from(count)?;
             // SAFETY: By the contract.
-            unsafe { Self::with(dev, Err(ENODEV), |this, core| T::sriov_configure(this, core, vfs)) }?;
+            unsafe {
+                Self::with(dev, Err(ENODEV), |this, core| {
+                    T::sriov_configure(this, core, vfs)
+                })
+            }?;
             Ok(count)
         })
     }
@@ -291,7 +312,10 @@ impl<T: Driver> Callbacks<T> {
     /// # Safety
     ///
     /// Called by the PCI core for a VF without a driver, with the locks of the VF and of its PF held.
-    unsafe extern "C" fn sriov_set_vectors_callback(vf: *mut bindings::pci_dev, vectors: c_int) -> c_int {
+    unsafe extern "C" fn sriov_set_vectors_callback(
+        vf: *mut bindings::pci_dev,
+        vectors: c_int,
+    ) -> c_int {
         from_result(|| {
             let vectors = u32::try_from(vectors)?;
             // SAFETY: The device is a VF.
@@ -299,7 +323,11 @@ impl<T: Driver> Callbacks<T> {
             // SAFETY: The device is valid.
             let pf = unsafe { bindings::pci_physfn(vf) };
             // SAFETY: The core calls this function of the PF's driver, so that is us.
-            unsafe { Self::with(pf, Err(ENODEV), |this, _| T::sriov_set_vectors(this, index, vectors)) }?;
+            unsafe {
+                Self::with(pf, Err(ENODEV), |this, _| {
+                    T::sriov_set_vectors(this, index, vectors)
+                })
+            }?;
             Ok(0)
         })
     }
@@ -333,23 +361,42 @@ impl<T: Driver> Callbacks<T> {
             _ => Channel::Dead,
         };
         // SAFETY: By the contract.
-        unsafe { Self::with(dev, Recovery::Disconnect, |this, core| T::error_detected(this, core, channel)) }.raw()
+        unsafe {
+            Self::with(dev, Recovery::Disconnect, |this, core| {
+                T::error_detected(this, core, channel)
+            })
+        }
+        .raw()
     }
 
     /// # Safety
     ///
     /// Called by the PCI core with the device's lock held.
-    unsafe extern "C" fn mmio_enabled_callback(dev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
+    unsafe extern "C" fn mmio_enabled_callback(
+        dev: *mut bindings::pci_dev,
+    ) -> bindings::pci_ers_result_t {
         // SAFETY: By the contract.
-        unsafe { Self::with(dev, Recovery::Disconnect, |this, core| T::mmio_enabled(this, core)) }.raw()
+        unsafe {
+            Self::with(dev, Recovery::Disconnect, |this, core| {
+                T::mmio_enabled(this, core)
+            })
+        }
+        .raw()
     }
 
     /// # Safety
     ///
     /// Called by the PCI core with the device's lock held.
-    unsafe extern "C" fn slot_reset_callback(dev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
+    unsafe extern "C" fn slot_reset_callback(
+        dev: *mut bindings::pci_dev,
+    ) -> bindings::pci_ers_result_t {
         // SAFETY: By the contract.
-        unsafe { Self::with(dev, Recovery::Disconnect, |this, core| T::slot_reset(this, core)) }.raw()
+        unsafe {
+            Self::with(dev, Recovery::Disconnect, |this, core| {
+                T::slot_reset(this, core)
+            })
+        }
+        .raw()
     }
 
     /// # Safety

@@ -35,7 +35,9 @@ pub fn for_each_bound<T: Driver>(dev: &Core<'_>, mut f: impl FnMut(Arc<T>)) {
     let mut vf = core::ptr::null_mut();
     loop {
         // SAFETY: The device is valid. The reference to the previous result is handed over, one to the next comes back.
-        vf = unsafe { bindings::pci_get_device((*pf).vendor.into(), bindings::PCI_ANY_ID as c_uint, vf) };
+        vf = unsafe {
+            bindings::pci_get_device((*pf).vendor.into(), bindings::PCI_ANY_ID as c_uint, vf)
+        };
         if vf.is_null() {
             return;
         }

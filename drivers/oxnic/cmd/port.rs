@@ -19,11 +19,25 @@ pub(crate) fn query(device: &Arc<Device>, vport: u16) -> Result<PortInfo, Comman
 }
 
 /// Changes the settings of the wire port that the mask names.
-pub(crate) fn set(device: &Arc<Device>, vport: u16, config: &PortConfig) -> Result<(), CommandError> {
-    run(device, Request::new(Opcode::PORT_SET).vport(vport).parameters(config))
+pub(crate) fn set(
+    device: &Arc<Device>,
+    vport: u16,
+    config: &PortConfig,
+) -> Result<(), CommandError> {
+    run(
+        device,
+        Request::new(Opcode::PORT_SET)
+            .vport(vport)
+            .parameters(config),
+    )
 }
 
 /// Lets the port's light blink, or stop.
 pub(crate) fn identify(device: &Arc<Device>, vport: u16, on: bool) -> Result<(), CommandError> {
-    run(device, Request::new(Opcode::PORT_IDENTIFY).vport(vport).parameters(&PortIdentify { on: on.into() }))
+    run(
+        device,
+        Request::new(Opcode::PORT_IDENTIFY)
+            .vport(vport)
+            .parameters(&PortIdentify { on: on.into() }),
+    )
 }

@@ -2,7 +2,7 @@
 
 //! Commands about receive hashing.
 
-use super::{ask, run};
+use super::run;
 use crate::{
     command::{CommandError, Request},
     device::Device, //
@@ -14,17 +14,24 @@ use oxnic_abi::{
 };
 
 /// Sets a context; makes it if there is none.
-pub(crate) fn set(device: &Arc<Device>, vport: u16, config: &RssConfig) -> Result<(), CommandError> {
+pub(crate) fn set(
+    device: &Arc<Device>,
+    vport: u16,
+    config: &RssConfig,
+) -> Result<(), CommandError> {
     let words = config.to_words();
-    run(device, Request::new(Opcode::RSS_SET).vport(vport).input(&words))
-}
-
-/// What a context holds.
-pub(crate) fn get(device: &Arc<Device>, vport: u16, context: u16) -> Result<RssConfig, CommandError> {
-    ask(device, Request::new(Opcode::RSS_GET).vport(vport).parameters(&RssId { context }))
+    run(
+        device,
+        Request::new(Opcode::RSS_SET).vport(vport).input(&words),
+    )
 }
 
 /// Destroys a context other than 0.
 pub(crate) fn destroy(device: &Arc<Device>, vport: u16, context: u16) -> Result<(), CommandError> {
-    run(device, Request::new(Opcode::RSS_DESTROY).vport(vport).parameters(&RssId { context }))
+    run(
+        device,
+        Request::new(Opcode::RSS_DESTROY)
+            .vport(vport)
+            .parameters(&RssId { context }),
+    )
 }

@@ -10,17 +10,12 @@ use crate::{
 use kernel::sync::Arc;
 use oxnic_abi::{
     command::Opcode,
-    stats::{PortStats, QueueStats, QueueStatsGet, StatsDma, VportStats}, //
+    stats::{PortStats, StatsDma, VportStats}, //
 };
 
 /// Counters of a vport.
 pub(crate) fn vport(device: &Arc<Device>, vport: u16) -> Result<VportStats, CommandError> {
     ask(device, Request::new(Opcode::VPORT_STATS).vport(vport))
-}
-
-/// Counters of a queue since it was created.
-pub(crate) fn queue(device: &Arc<Device>, queue: &QueueStatsGet) -> Result<QueueStats, CommandError> {
-    ask(device, Request::new(Opcode::QUEUE_STATS).parameters(queue))
 }
 
 /// Counters of the wire port below a vport.
@@ -30,5 +25,8 @@ pub(crate) fn port(device: &Arc<Device>, vport: u16) -> Result<PortStats, Comman
 
 /// Lets the device keep the vport's counters up to date in memory, or stop that.
 pub(crate) fn dma(device: &Arc<Device>, vport: u16, dma: &StatsDma) -> Result<(), CommandError> {
-    run(device, Request::new(Opcode::STATS_DMA).vport(vport).parameters(dma))
+    run(
+        device,
+        Request::new(Opcode::STATS_DMA).vport(vport).parameters(dma),
+    )
 }

@@ -19,16 +19,39 @@ pub(crate) fn query(device: &Arc<Device>, vport: u16) -> Result<VportInfo, Comma
 }
 
 /// Changes the settings of a vport that the mask names.
-pub(crate) fn set(device: &Arc<Device>, vport: u16, config: &VportConfig) -> Result<(), CommandError> {
-    run(device, Request::new(Opcode::VPORT_SET).vport(vport).parameters(config))
+pub(crate) fn set(
+    device: &Arc<Device>,
+    vport: u16,
+    config: &VportConfig,
+) -> Result<(), CommandError> {
+    run(
+        device,
+        Request::new(Opcode::VPORT_SET)
+            .vport(vport)
+            .parameters(config),
+    )
 }
 
 /// Replaces the list of further addresses; each word is a [`oxnic_abi::vport::MacEntry`].
-pub(crate) fn mac_list(device: &Arc<Device>, vport: u16, entries: &[u64]) -> Result<(), CommandError> {
-    run(device, Request::new(Opcode::MAC_LIST).vport(vport).input(entries))
+pub(crate) fn mac_list(
+    device: &Arc<Device>,
+    vport: u16,
+    entries: &[u64],
+) -> Result<(), CommandError> {
+    run(
+        device,
+        Request::new(Opcode::MAC_LIST).vport(vport).input(entries),
+    )
 }
 
 /// Replaces the set of VLANs: bit n of the 4096 is VLAN n.
-pub(crate) fn vlan_set(device: &Arc<Device>, vport: u16, bits: &[u64; 64]) -> Result<(), CommandError> {
-    run(device, Request::new(Opcode::VLAN_SET).vport(vport).input(bits))
+pub(crate) fn vlan_set(
+    device: &Arc<Device>,
+    vport: u16,
+    bits: &[u64; 64],
+) -> Result<(), CommandError> {
+    run(
+        device,
+        Request::new(Opcode::VLAN_SET).vport(vport).input(bits),
+    )
 }
