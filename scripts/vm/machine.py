@@ -9,6 +9,7 @@ import os
 import selectors
 import shlex
 import shutil
+import socket
 import time
 import uuid
 from dataclasses import dataclass
@@ -91,9 +92,14 @@ class Machine:
         argv += qemu.console() + qemu.serial_ports(self.device is not None, self.has_terminal)
         for share in shares:
             argv += share.qemu_arguments()
-        argv += qemu.network(self.wanted, socket_path) + self.wanted.qemu_args
+        stock_nic = self.wanted.nic in qemu.DEVICE_NAMES
+        cables = [socket.socketpair() for _ in range(self.wanted.ports if stock_nic else 0)]
+        ends = [tuple(end.fileno() for end in pair) for pair in cables]
+        argv += qemu.network(self.wanted, socket_path, ends) + self.wanted.qemu_args
         self.folder.write("qemu.command", shlex.join(argv) + "\n")
-        self.qemu = Child("qemu", argv, self.folder.path)
+        self.qemu = Child("qemu", argv, self.folder.path, pass_fds=[end for pair in ends for end in pair])
+        for end in [end for pair in cables for end in pair]:
+            end.close()
         self.boot_seconds["started"] = time.monotonic() - start
         self._connect()
         self._wait_for_answer("ready", self.wanted.boot_timeout, "the guest did not boot")

@@ -7,6 +7,7 @@ All socket and file names are relative to the run's folder.
 import json
 
 from . import device
+from .options import MAX_PORTS
 
 BINARY = "qemu-system-x86_64"
 DEVICE_NAMES = {"e1000e": "e1000e", "igb": "igb", "virtio-net": "virtio-net-pci"}
@@ -21,6 +22,7 @@ KERNEL_ARGUMENTS = (
     "rcupdate.rcu_cpu_stall_timeout=60 rcupdate.rcu_cpu_stall_suppress_at_boot=1 watchdog_thresh=30 workqueue.watchdog_thresh=60"
 )
 PORTS = ("agent", "stdout", "stderr")
+ROOT_PORTS = [f"{kind}{port}" for kind in ("nic", "peer") for port in range(MAX_PORTS)]
 # Without five-level paging: walks are shorter, and a kernel with KASAN takes an interrupt early in the boot, while it
 # reads the CPU's features anew and so has none for a moment, for a wild access.
 TCG_CPU = "max,la57=off"
@@ -82,12 +84,20 @@ def serial_ports(has_control, has_terminal):
 
 
 def nic(model, name, netdev, mac):
-    """A stock NIC, without the boot ROM that only costs time."""
-    return ["-netdev", netdev, "-device", f"{DEVICE_NAMES[model]},id={name},netdev={name}-link,mac={mac},romfile="]
+    """A stock NIC, without the boot ROM that only costs time. An igb gets a bus of its own, on which its VFs have room."""
+    argv, where = ["-netdev", netdev], ""
+    if model == "igb":
+        argv += ["-device", f"pcie-root-port,id={name}-port,chassis={1 + ROOT_PORTS.index(name)},slot={1 + ROOT_PORTS.index(name)}"]
+        where = f",bus={name}-port"
+    return argv + ["-device", f"{DEVICE_NAMES[model]},id={name},netdev={name}-link,mac={mac},romfile={where}"]
 
 
-def network(wanted, device_socket):
-    """The NIC under test and, at the far end of each wire, the stock NIC."""
+def network(wanted, device_socket, cables=()):
+    """The NIC under test and, at the far end of each wire, the stock NIC.
+
+    cables: for stock NICs on both ends, a connected pair of inherited sockets for each wire. (Left to QEMU, the
+    listening end is opened in the background, and the connecting one may come too early or twice.)
+    """
     argv = []
     if wanted.nic == "oxnic":
         where = {"driver": "vfio-user-pci", "socket": {"path": device_socket, "type": "unix"}}
@@ -95,18 +105,15 @@ def network(wanted, device_socket):
         if wanted.device_socket:
             return argv
     for port in range(wanted.ports):
+        far = f"addr.type=unix,addr.path={device.wire(port)}"
         if wanted.nic in DEVICE_NAMES:
-            link = f"hubport,id=nic{port}-link,hubid={port}"
-            argv += nic(wanted.nic, f"nic{port}", link, nic_mac(port))
+            near, far = (f"addr.type=fd,addr.str={end}" for end in cables[port])
+            argv += nic(wanted.nic, f"nic{port}", f"stream,id=nic{port}-link,server=off,{near}", nic_mac(port))
             if wanted.pcap:
                 argv += ["-object", f"filter-dump,id=pcap{port},netdev=nic{port}-link,file={wanted.pcap}/port{port}.pcap"]
-        if wanted.nic != "oxnic":
-            # A wire that anything may be attached to, and nothing is.
-            link = f"stream,id=peer{port}-link,server=on,addr.type=unix,addr.path={device.wire(port)}"
-        else:
-            # Both ends may be in this QEMU, which opens the listening one in the background.
-            link = f"stream,id=peer{port}-link,server=off,addr.type=unix,addr.path={device.wire(port)},reconnect-ms=50"
-        argv += nic(wanted.peer, f"peer{port}", link, peer_mac(port))
+        # Without any NIC under test: a wire that anything may be attached to, and nothing is.
+        server = "on" if wanted.nic == "none" else "off"
+        argv += nic(wanted.peer, f"peer{port}", f"stream,id=peer{port}-link,server={server},{far}", peer_mac(port))
     return argv
 
 
