@@ -46,7 +46,7 @@ open_enum! {
 /// The 64-bit value of a doorbell. `queue` uses its low 24 bits.
 #[inline(always)]
 pub const fn encode(kind: DoorbellKind, queue: u32, index: u32) -> u64 {
-    (kind.0 as u64) << 56 | ((queue & 0xff_ffff) as u64) << 32 | index as u64
+    ((kind.0 as u64) << 56) | (((queue & 0xff_ffff) as u64) << 32) | index as u64
 }
 
 /// Kind, queue and index of a doorbell's value.
@@ -66,5 +66,5 @@ pub const fn decode(value: u64) -> (DoorbellKind, u32, u32) {
 /// sees the doorbell is not lost, and the driver need not look again.
 #[inline(always)]
 pub const fn arm_index(slot0: u16, slot1: u16) -> u32 {
-    slot0 as u32 | (slot1 as u32) << 16
+    slot0 as u32 | ((slot1 as u32) << 16)
 }
