@@ -3,8 +3,8 @@
 //!
 //! The host is one array; a frame sent to the wire is dropped, and frames from the wire are made of nothing but addresses.
 
-#[path = "../tests/nic_core/mock.rs"]
-#[allow(dead_code)] // the tests use the rest
+#[path = "../tests/nic_core/mock/mod.rs"]
+#[allow(dead_code, unused_imports)] // the tests use the rest
 mod mock;
 
 use mock::{Device, Port, frame};

@@ -34,7 +34,8 @@ fn port_counters(stats: &PortStats) -> Value {
     counters!(stats,
         rx_frames rx_octets rx_multicast rx_broadcast tx_frames tx_octets tx_multicast tx_broadcast
         rx_undersize rx_oversize rx_filtered tx_dropped rx_lengths tx_lengths
-        rx_control tx_control rx_pause tx_pause)
+        rx_control tx_control rx_pause tx_pause
+        rx_fcs_errors rx_alignment_errors rx_internal_errors rx_symbol_errors)
 }
 
 fn queue_counters(stats: &QueueStats) -> Value {

@@ -2,7 +2,7 @@
 //! The NIC core: the device behind the BARs, free of I/O.
 //!
 //! [`Nic`] owns everything: functions with their queues, vports, VF settings, wire ports and their bridges, timers and
-//! scratch buffers. One file per noun; files with verbs in them (`transmit`, `receive`, `bridge`, `lifecycle`…) add functions
+//! scratch buffers. One file per noun; files with verbs in them (`transmit`, `send`, `receive`, `bridge`, `lifecycle`…) add functions
 //! to [`Nic`]. Nothing a driver writes makes it panic, and every list that a driver can grow is bounded.
 
 mod admin;
@@ -12,6 +12,7 @@ pub mod checksum;
 mod command;
 mod control;
 mod cq;
+mod doorbell;
 mod event;
 pub mod frame;
 mod function;
@@ -27,6 +28,7 @@ mod registers;
 pub mod rss;
 mod rx;
 pub mod segment;
+mod send;
 mod statistics;
 pub mod steering;
 mod timers;
@@ -41,9 +43,8 @@ use frame::Frame;
 use function::FunctionState;
 use ids::{EswitchPort, FunctionId, VportId, pf_number, vf_number, wire_number};
 use limits::Shares;
-use oxnic_abi::doorbell::{self, DoorbellKind};
-use oxnic_abi::event::QueueError;
-use oxnic_abi::regs::{Reason, status};
+use oxnic_abi::doorbell::PAGE_SIZE;
+use oxnic_abi::regs::status;
 use port::WirePort;
 use registers::{Action, View};
 use serde_json::Value;
@@ -54,9 +55,9 @@ use veb::Veb;
 use vport::{PF_PRIVILEGES, VfSettings, Vport};
 
 /// Doorbell pages of the PF.
-const PF_PAGES: u32 = (oxnic_abi::pci::PF_DOORBELLS_SIZE / doorbell::PAGE_SIZE as u64) as u32;
+const PF_PAGES: u32 = (oxnic_abi::pci::PF_DOORBELLS_SIZE / PAGE_SIZE as u64) as u32;
 /// Doorbell pages of a VF.
-const VF_PAGES: u32 = (oxnic_abi::pci::VF_DOORBELLS_SIZE / doorbell::PAGE_SIZE as u64) as u32;
+const VF_PAGES: u32 = (oxnic_abi::pci::VF_DOORBELLS_SIZE / PAGE_SIZE as u64) as u32;
 
 /// Buffers that are used over and over.
 #[derive(Default)]
@@ -306,72 +307,6 @@ impl Nic {
                 }
             }
             Action::DmaTest(kind) => self.dma_test(host, function, kind),
-        }
-    }
-
-    /// A doorbell that names nothing: counted, for the operator.
-    fn stray(&mut self, function: FunctionId) {
-        self.state_mut(function).stray_doorbells += 1;
-    }
-
-    fn doorbell(&mut self, host: &mut dyn Host, function: FunctionId, value: u64) {
-        if !self.state(function).registers.accepted() {
-            self.stray(function);
-            return;
-        }
-        let (kind, queue, index) = doorbell::decode(value);
-        match kind {
-            DoorbellKind::ADMIN => {
-                let admin = self.state_mut(function).admin.as_mut();
-                match admin.map(|admin| admin.ring(index)) {
-                    Some(true) => self.list_admin(function),
-                    _ => self.halt(function, Reason::DOORBELL, u16::from(kind.0)),
-                }
-            }
-            DoorbellKind::EVENT => self.event_doorbell(host, function, index),
-            DoorbellKind::TX => self.tx_doorbell(host, function, queue, index),
-            DoorbellKind::RX => self.rx_doorbell(host, function, queue, index),
-            DoorbellKind::ARM => self.arm(function, queue, index),
-            _ => self.stray(function),
-        }
-    }
-
-    fn event_doorbell(&mut self, host: &mut dyn Host, function: FunctionId, index: u32) {
-        let state = self.state_mut(function);
-        let (Ok(index), Some(events)) = (u16::try_from(index), state.events.as_mut()) else {
-            self.halt(function, Reason::DOORBELL, u16::from(DoorbellKind::EVENT.0));
-            return;
-        };
-        match events.free(host, function, index) {
-            Ok(told) => state.raise |= told,
-            Err(None) => self.halt(function, Reason::DOORBELL, u16::from(DoorbellKind::EVENT.0)),
-            Err(Some(_)) => self.halt(function, Reason::DMA, 2),
-        }
-    }
-
-    fn tx_doorbell(&mut self, host: &mut dyn Host, function: FunctionId, queue: u32, index: u32) {
-        let queues = &mut self.state_mut(function).tx;
-        let Some(tx) = queues.get_mut(queue as usize).and_then(Option::as_mut) else {
-            return self.stray(function);
-        };
-        if tx.stopped {
-            return;
-        }
-        if u16::try_from(index).is_ok_and(|index| tx.ring(index)) {
-            self.list_tx(function, queue as u16);
-        } else {
-            self.stop_tx(host, function, queue as u16, QueueError::INDEX);
-        }
-    }
-
-    fn rx_doorbell(&mut self, host: &mut dyn Host, function: FunctionId, queue: u32, index: u32) {
-        let queues = &mut self.state_mut(function).rx;
-        let Some(rx) = queues.get_mut(queue as usize).and_then(Option::as_mut) else {
-            return self.stray(function);
-        };
-        if !rx.stopped && !u16::try_from(index).is_ok_and(|index| rx.ring(index)) {
-            let vport = rx.vport;
-            self.stop_rx(host, vport, queue as u16, QueueError::INDEX);
         }
     }
 }

@@ -249,21 +249,8 @@ impl Nic {
             filled.push((descriptor.buffer, chunk.len() as u16));
         }
         for (at, (buffer, length)) in filled.iter().enumerate() {
-            let mut words = if at + 1 == filled.len() {
-                RxCompletion {
-                    buffer: *buffer,
-                    length: *length,
-                    ..entry
-                }
-                .to_words()
-            } else {
-                let middle = RxCompletion {
-                    buffer: *buffer,
-                    length: *length,
-                    ..RxCompletion::ZERO
-                };
-                RxCompletion { queue, ..middle }.to_words()
-            };
+            let last = at + 1 == filled.len();
+            let mut words = one_of(&entry, *buffer, *length, last).to_words();
             for _ in 0..self.chaos.receive_entries(&mut words) {
                 cq.put(host, function, &mut words.clone(), now)
                     .map_err(|_| QueueError::DMA)?;
@@ -314,6 +301,23 @@ impl Nic {
             function,
             Notice::new(EventKind::RX_ERROR, queue, error.0),
         );
+    }
+}
+
+/// The completion of one of the buffers of a frame: only that of the last one says all.
+fn one_of(entry: &RxCompletion, buffer: u16, length: u16, last: bool) -> RxCompletion {
+    let common = if last {
+        *entry
+    } else {
+        RxCompletion {
+            queue: entry.queue,
+            ..RxCompletion::ZERO
+        }
+    };
+    RxCompletion {
+        buffer,
+        length,
+        ..common
     }
 }
 

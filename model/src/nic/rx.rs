@@ -105,15 +105,18 @@ impl RxQueue {
             .wrapping_add(u64::from(entry) * DESCRIPTOR as u64);
         host.dma_read(function.bus(), address, bytes)
             .map_err(|_| QueueError::DMA)?;
-        for descriptor in bytes.chunks_exact(DESCRIPTOR).rev() {
+        for descriptor in bytes.chunks_exact(DESCRIPTOR) {
             let words = super::words::<2>(descriptor);
             let descriptor = RxDescriptor::from_words(&words);
             if RxDescriptor::reserved_bits(&words).is_some() || descriptor.buffer >= self.size() {
-                self.ahead.clear();
-                return Err(QueueError::DESCRIPTOR);
+                break;
             }
             self.ahead.push(descriptor);
         }
+        if self.ahead.is_empty() {
+            return Err(QueueError::DESCRIPTOR);
+        }
+        self.ahead.reverse();
         Ok(())
     }
 }

@@ -5,22 +5,16 @@
 //! keep the others waiting; a vport over its rate leaves its packets in the rings.
 
 use super::Nic;
-use super::chaos::Fault;
 use super::event::Notice;
-use super::frame::{BROADCAST, CTAG, Frame, STAG, Tag, is_group};
-use super::ids::{EswitchPort, FunctionId, VportId};
-use super::limits;
-use super::segment::{Segments, insert_checksum};
+use super::frame::Frame;
+use super::ids::{FunctionId, VportId};
+use super::send::Sent;
 use super::timers::Timer;
 use super::tx::{DESCRIPTOR, TxPacket, TxQueue};
-use super::veb::Source;
 use crate::host::Host;
-use oxnic_abi::caps::privilege;
 use oxnic_abi::event::{EventKind, QueueError};
 use oxnic_abi::regs::Reason;
-use oxnic_abi::ring::{TxCompletion, tx_flags};
-use oxnic_abi::stats::VportStats;
-use oxnic_abi::vport::vport_flags;
+use oxnic_abi::ring::TxCompletion;
 
 /// Descriptors that a turn looks at.
 const TURN_DESCRIPTORS: u16 = 128;
@@ -38,37 +32,6 @@ enum Turn {
     More,
     /// The vport may not send before this time.
     Wait(u64),
-}
-
-/// Why a packet was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    Bad,
-    TooLong,
-    Disabled,
-    Spoofed,
-    Vlan,
-}
-
-impl Refusal {
-    fn counter(self, stats: &mut VportStats) -> &mut u64 {
-        match self {
-            Refusal::Bad => &mut stats.tx_bad,
-            Refusal::TooLong => &mut stats.tx_too_long,
-            Refusal::Disabled => &mut stats.tx_disabled,
-            Refusal::Spoofed => &mut stats.tx_spoofed,
-            Refusal::Vlan => &mut stats.tx_vlan,
-        }
-    }
-}
-
-/// What a packet became.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sent {
-    frames: u64,
-    bytes: u64,
-    /// It was dropped.
-    refused: bool,
 }
 
 /// The queue of a function, if there is one.
@@ -300,220 +263,6 @@ impl Nic {
         Ok(())
     }
 
-    /// Sends a packet; one that cannot be sent is counted.
-    ///
-    /// # Errors
-    /// Its memory cannot be read.
-    fn send(
-        &mut self,
-        host: &mut dyn Host,
-        id: VportId,
-        packet: &TxPacket,
-        frame: &mut Frame,
-    ) -> Result<Sent, QueueError> {
-        let mut sent = Sent::default();
-        let refusal = match self.admit(id, packet) {
-            Err(refusal) => Some(refusal),
-            Ok(()) => {
-                if let Err(error) = self.gather(host, id, packet, frame) {
-                    self.count(id, |stats| stats.tx_bad += 1);
-                    return Err(error);
-                }
-                self.offload(host, id, packet, frame, &mut sent).err()
-            }
-        };
-        if let Some(refusal) = refusal {
-            self.count(id, |stats| *refusal.counter(stats) += 1);
-            sent.refused = true;
-        }
-        Ok(sent)
-    }
-
-    pub(super) fn count(&mut self, id: VportId, add: impl FnOnce(&mut VportStats)) {
-        if let Some(vport) = self.vports.get_mut(id.index()) {
-            add(&mut vport.stats);
-        }
-    }
-
-    /// Whether a packet may be read at all.
-    fn admit(&mut self, id: VportId, packet: &TxPacket) -> Result<(), Refusal> {
-        let (link, _) = self.vport_link(id);
-        let vport = self.vports.get(id.index()).ok_or(Refusal::Disabled)?;
-        if !vport.has(vport_flags::ENABLED) || !(link || vport.has(vport_flags::LOOPBACK)) {
-            return Err(Refusal::Disabled);
-        }
-        let longest = match packet.is_segmented() {
-            true => limits::TSO_MAX as usize,
-            false => usize::from(limits::FRAME_MAX) + limits::TAGS,
-        };
-        if packet.length > longest {
-            return Err(Refusal::TooLong);
-        }
-        if packet.length < usize::from(limits::FRAME_MIN) {
-            return Err(Refusal::Bad);
-        }
-        Ok(())
-    }
-
-    /// Reads a packet's memory into a frame.
-    fn gather(
-        &mut self,
-        host: &mut dyn Host,
-        id: VportId,
-        packet: &TxPacket,
-        frame: &mut Frame,
-    ) -> Result<(), QueueError> {
-        if self.chaos.hit(Fault::FailDma) {
-            return Err(QueueError::DMA);
-        }
-        let function = self
-            .vports
-            .get(id.index())
-            .map_or(FunctionId::PF, |v| v.function)
-            .bus();
-        let mut rest = frame.prepare(packet.length);
-        for piece in &packet.pieces {
-            let (part, after) = rest
-                .split_at_mut_checked(usize::from(piece.length))
-                .ok_or(QueueError::DESCRIPTOR)?;
-            host.dma_read(function, piece.address, part)
-                .map_err(|_| QueueError::DMA)?;
-            rest = after;
-        }
-        Ok(())
-    }
-
-    /// Does what the descriptors ask for and sends what comes out.
-    fn offload(
-        &mut self,
-        host: &mut dyn Host,
-        id: VportId,
-        packet: &TxPacket,
-        frame: &mut Frame,
-        sent: &mut Sent,
-    ) -> Result<(), Refusal> {
-        let has = |flag| packet.first.flags & flag != 0;
-        let tag = has(tx_flags::VLAN).then(|| Tag {
-            tpid: if has(tx_flags::VLAN_STAG) { STAG } else { CTAG },
-            tci: packet.first.vlan,
-        });
-        let destination = self.destination(id, packet)?;
-        if !packet.is_segmented() {
-            check_length(frame.len(), frame.tags())?;
-            if has(tx_flags::CSUM) {
-                let start = usize::from(packet.first.csum_start) * 2;
-                let offset = usize::from(packet.first.csum_offset) * 2;
-                insert_checksum(frame, start, offset).map_err(|_| Refusal::Bad)?;
-            }
-            self.emit(host, id, frame, tag, destination, sent)?;
-            self.count(id, |stats| stats.tx_csum += u64::from(has(tx_flags::CSUM)));
-            return Ok(());
-        }
-        let mut segments = Segments::new(&packet.context, frame).map_err(|_| Refusal::Bad)?;
-        check_length(segments.longest(), frame.tags())?;
-        let mut refusal = Ok(());
-        while segments.next(frame) {
-            refusal = refusal.and(self.emit(host, id, frame, tag, destination, sent));
-        }
-        let frames = sent.frames;
-        if sent.frames != 0 {
-            self.count(id, |stats| {
-                stats.tx_csum += frames;
-                stats.tx_segmented += 1;
-                stats.tx_segmented_bytes += packet.length as u64;
-            });
-        }
-        refusal
-    }
-
-    /// Where a context sends a packet past all rules.
-    fn destination(&self, id: VportId, packet: &TxPacket) -> Result<Option<EswitchPort>, Refusal> {
-        if packet.context.flags & tx_flags::DESTINATION == 0 {
-            return Ok(None);
-        }
-        let function = self.vports.get(id.index()).ok_or(Refusal::Bad)?.function;
-        if self.privileges(function) & privilege::ESWITCH == 0 {
-            return Err(Refusal::Bad);
-        }
-        self.eswitch_port(packet.context.destination)
-            .map(Some)
-            .ok_or(Refusal::Bad)
-    }
-
-    /// Sends one frame: tag, checks, VEB.
-    fn emit(
-        &mut self,
-        host: &mut dyn Host,
-        id: VportId,
-        frame: &mut Frame,
-        tag: Option<Tag>,
-        destination: Option<EswitchPort>,
-        sent: &mut Sent,
-    ) -> Result<(), Refusal> {
-        if tag.is_some_and(|tag| !frame.insert_tag(tag)) {
-            return Err(Refusal::Bad);
-        }
-        self.check_sender(id, frame)?;
-        let length = frame.len() as u64;
-        let target = frame.destination();
-        self.count(id, |stats| {
-            match (is_group(&target), target == BROADCAST) {
-                (_, true) => stats.tx_broadcast += 1,
-                (true, _) => stats.tx_multicast += 1,
-                _ => stats.tx_unicast += 1,
-            }
-            stats.tx_bytes += length;
-        });
-        sent.frames += 1;
-        sent.bytes += length;
-        let Some(vport) = self.vports.get(id.index()) else {
-            return Ok(());
-        };
-        let (port, number) = (vport.port, vport.eswitch_port);
-        if vport.has(vport_flags::LOOPBACK) {
-            self.direct(host, EswitchPort::Vport(id), number, frame);
-            return Ok(());
-        }
-        if self
-            .transparent_tag(id)
-            .is_some_and(|tag| !frame.insert_tag(tag))
-        {
-            return Err(Refusal::Bad);
-        }
-        match destination {
-            Some(destination) => self.direct(host, destination, number, frame),
-            None => {
-                self.bridge(host, Source::Vport(id), port, frame);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a VF may send this frame: its source address, and its tag where the PF laid one on it.
-    fn check_sender(&self, id: VportId, frame: &Frame) -> Result<(), Refusal> {
-        let vport = self.vports.get(id.index()).ok_or(Refusal::Disabled)?;
-        let Some(vf) = vport
-            .function
-            .vf_index()
-            .and_then(|vf| self.vfs.get(usize::from(vf)))
-        else {
-            return Ok(());
-        };
-        if !vf.spoof_check {
-            return Ok(());
-        }
-        if !vport.owns(&frame.source()) {
-            return Err(Refusal::Spoofed);
-        }
-        // Below an S-tag the VF may have C-tags of its own, below a C-tag none.
-        match (vf.tag, frame.tag()) {
-            (Some(laid), Some(own)) if own.tpid == laid.tpid || own.tpid == STAG => {
-                Err(Refusal::Vlan)
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Stops a transmit queue after an error.
     pub(super) fn stop_tx(
         &mut self,
@@ -552,11 +301,4 @@ pub(super) fn queue_reason(error: QueueError) -> Reason {
         QueueError::INDEX => Reason::DOORBELL,
         _ => Reason::NONE,
     }
-}
-
-fn check_length(length: usize, tags: usize) -> Result<(), Refusal> {
-    if length - 4 * tags > usize::from(limits::FRAME_MAX) {
-        return Err(Refusal::TooLong);
-    }
-    Ok(())
 }

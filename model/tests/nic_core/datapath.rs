@@ -202,6 +202,25 @@ fn receive_descriptors_that_break_the_rules_stop_the_queue() {
 }
 
 #[test]
+fn good_descriptors_before_a_bad_one_are_used() {
+    let (mut dut, mut driver, mut rx, mac) = few_buffers(0);
+    for buffer in [3, 4, 32, 5] {
+        let address = rx.buffer(buffer % 32);
+        let words = RxDescriptor { address, buffer }.to_words();
+        let entry = rx.producer & 31;
+        dut.host.put_words(rx.ring + u64::from(entry) * 16, &words);
+        rx.producer += 1;
+    }
+    rx.ring(&mut dut);
+    for sent in 1..=4u64 {
+        dut.receive(0, &frame(mac, PEER, 60));
+        let stats = driver.stats(&mut dut, 0);
+        assert_eq!(stats.rx_unicast, 32 + sent.min(2));
+        assert_eq!(stats.rx_no_buffer, sent.saturating_sub(2));
+    }
+}
+
+#[test]
 fn a_buffer_that_cannot_be_reached_stops_the_queue() {
     let (mut dut, mut driver, mut rx, mac) = few_buffers(0);
     let entry = rx.producer & 31;

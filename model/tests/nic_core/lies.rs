@@ -35,7 +35,10 @@ fn the_kth_command_fails_as_injected_and_changes_nothing() {
         (Status::EIO, Qualifier::INJECTED)
     );
     driver.set_ok(&mut dut, Opcode::CQ_CREATE, 0, create.to_words());
-    chaos(&mut dut, "nic.off,nic.fail-allocation=1");
+    chaos(&mut dut, "nic.fail-command=1+");
+    chaos(&mut dut, "");
+    driver.set_ok(&mut dut, Opcode::NOP, 0, [0; 5]);
+    chaos(&mut dut, "off,nic.fail-allocation=1");
     let create = CqCreate {
         id: 1,
         slot: 1,
