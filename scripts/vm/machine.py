@@ -23,6 +23,7 @@ from . import options
 from . import packages
 from . import qemu
 from . import slot
+from . import tsc
 from .channel import Lines
 from .channel import Port
 from .channel import UntilToken
@@ -88,6 +89,8 @@ class Machine:
         socket_path = self._start_device()
         argv = qemu.machine(self.wanted, accel)
         extra = qemu.delay_loop(self.wanted, self.kernel.hz) + (" OXNIC_LAYER=1" if self.wanted.packages else "")
+        if accel != "kvm" and not self.wanted.icount and tsc.khz():
+            extra += f" tsc_early_khz={tsc.khz()}"
         argv += qemu.boot(image.bootable(self.kernel), initramfs.build(self.kernel), qemu.modules(self.wanted), extra)
         argv += qemu.console() + qemu.serial_ports(self.device is not None, self.has_terminal)
         for share in shares:
