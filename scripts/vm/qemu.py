@@ -42,6 +42,8 @@ def nic_mac(port):
 def machine(wanted, accelerator):
     argv = [BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     argv += ["-machine", "q35,memory-backend=ram,smm=off,usb=off,vmport=off,sata=off,hpet=off"]
+    # With ACPI's own hot plug for bridges, its _OSC keeps PCIe hot plug from the kernel, also from ports behind VMD.
+    argv += ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]
     argv += ["-object", f"memory-backend-memfd,id=ram,size={wanted.mem},share=on", "-m", wanted.mem]
     argv += ["-smp", str(wanted.cpus)]
     if wanted.icount:
