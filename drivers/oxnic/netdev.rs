@@ -275,6 +275,8 @@ impl NetPort {
         let slots = self.slots(netdev)?;
         let Some(mut old) = state.queues.take() else { return Err(EINVAL) };
         let before = state.config;
+        // The watchdog does not look at a detached device.
+        netdev.detach();
         netdev.disable_tx();
         self.disable();
         old.stop(netdev, slots);
@@ -299,7 +301,7 @@ impl NetPort {
             state.queues = Some(old);
         }
         netdev.restart_watchdog();
-        netdev.start_queues();
+        netdev.attach();
         result
     }
 
@@ -670,11 +672,8 @@ impl NetPort {
             result?;
         }
         state.resetting = false;
+        netdev.restart_watchdog();
         netdev.attach();
-        if state.queues.is_some() {
-            netdev.restart_watchdog();
-            netdev.start_queues();
-        }
         Ok(())
     }
 

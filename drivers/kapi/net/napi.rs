@@ -48,6 +48,12 @@ impl Context<'_> {
         self.napi.get()
     }
 
+    /// A context that is no poll, for tests of what is used in polls.
+    #[cfg(CONFIG_KUNIT)]
+    pub(super) fn for_test<'a>(napi: &'a Opaque<bindings::napi_struct>, budget: u32) -> Context<'a> {
+        Context { napi, budget }
+    }
+
     /// The budget of the poll, for functions of the core that ask for it.
     #[inline(always)]
     pub(super) fn budget(&self) -> c_int {

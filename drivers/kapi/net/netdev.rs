@@ -26,6 +26,8 @@ use kernel::sync::Arc;
 use kernel::types::Opaque;
 use oxnic_bindings as bindings;
 
+/// How long a transmit queue may stand still, in milliseconds.
+const WATCHDOG_MS: u32 = 5000;
 /// Length of an Ethernet address in bytes.
 pub const ADDRESS_LENGTH: usize = 6;
 /// An Ethernet address in transmission order.
@@ -524,7 +526,7 @@ impl<T: Operations> Unregistered<T> {
             (*raw).ethtool_ops = &ethtool::VTable::<T>::OPERATIONS;
             (*raw).stat_ops = &queue::StatsVTable::<T>::OPERATIONS;
             (*raw).request_ops_lock = true;
-            (*raw).watchdog_timeo = 5 * bindings::HZ as i32;
+            (*raw).watchdog_timeo = kernel::time::msecs_to_jiffies(WATCHDOG_MS) as i32;
             (*raw).min_mtu = bindings::ETH_MIN_MTU;
         }
         Ok(this)

@@ -61,6 +61,16 @@ struct Entry {
     posted: bool,
 }
 
+/// A page pool; it outlives its owner until all packets with pages of it are freed.
+struct Pool(NonNull<bindings::page_pool>);
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // SAFETY: The pool is ours; it waits by itself for pages that packets have.
+        unsafe { bindings::page_pool_destroy(self.0.as_ptr()) };
+    }
+}
+
 /// The buffers of a receive ring.
 ///
 /// # Invariants
@@ -69,7 +79,8 @@ struct Entry {
 /// - `entries` and `free` have `mask + 1` elements, a power of two.
 /// - `free[i & mask]` for `i` in `[posted, taken + size)` are the ids that are not posted, each once.
 pub struct Buffers {
-    pool: NonNull<bindings::page_pool>,
+    // `drop()` has given back all pages that are ours before this is dropped.
+    pool: Pool,
     entries: KVVec<Entry>,
     free: KVVec<u16>,
     mask: u32,
@@ -80,7 +91,8 @@ pub struct Buffers {
     /// The other half of the page that was taken last, and its bus address.
     spare: *mut u8,
     spare_address: u64,
-    _binding: Binding,
+    // Keeps the device bound that the pages are mapped for.
+    _owner: Option<Binding>,
 }
 
 // SAFETY: The pool and its pages belong to no CPU; the queue's NAPI instance guards them.
@@ -98,12 +110,6 @@ impl Buffers {
             return Err(EINVAL);
         }
         let size = 1u32 << log2;
-        let mut entries = KVVec::with_capacity(size as usize, GFP_KERNEL)?;
-        let mut free = KVVec::with_capacity(size as usize, GFP_KERNEL)?;
-        for id in 0..size {
-            entries.push(Entry { memory: core::ptr::null_mut(), address: 0, posted: false }, GFP_KERNEL)?;
-            free.push(id as u16, GFP_KERNEL)?;
-        }
         // SAFETY: The device is bound, the NAPI instance and the net device outlive the pool, which is in the instance.
         let pool = unsafe {
             bindings::rx_pool_create(
@@ -114,7 +120,24 @@ impl Buffers {
                 size >> (layout.parts() - 1),
             )
         };
-        let pool = NonNull::new(kernel::error::from_err_ptr(pool)?).ok_or(ENOMEM)?;
+        Self::with_pool(kernel::error::from_err_ptr(pool)?, size, layout, copybreak, Some(binding.clone()))
+    }
+
+    /// Takes over a pool. Without an owner, in tests, it maps nothing.
+    fn with_pool(
+        pool: *mut bindings::page_pool,
+        size: u32,
+        layout: Layout,
+        copybreak: u32,
+        owner: Option<Binding>,
+    ) -> Result<Self> {
+        let pool = Pool(NonNull::new(pool).ok_or(ENOMEM)?);
+        let mut entries = KVVec::with_capacity(size as usize, GFP_KERNEL)?;
+        let mut free = KVVec::with_capacity(size as usize, GFP_KERNEL)?;
+        for id in 0..size {
+            entries.push(Entry { memory: core::ptr::null_mut(), address: 0, posted: false }, GFP_KERNEL)?;
+            free.push(id as u16, GFP_KERNEL)?;
+        }
         // INVARIANT: As made above; all ids are free.
         Ok(Self {
             pool,
@@ -127,7 +150,7 @@ impl Buffers {
             copybreak,
             spare: core::ptr::null_mut(),
             spare_address: 0,
-            _binding: binding.clone(),
+            _owner: owner,
         })
     }
 
@@ -158,7 +181,7 @@ impl Buffers {
         let parts = self.layout.parts();
         let mut address = 0;
         // SAFETY: The pool is valid; we are in its NAPI context, or alone.
-        let page: *mut u8 = unsafe { bindings::rx_page(self.pool.as_ptr(), parts as isize, &mut address) }.cast();
+        let page: *mut u8 = unsafe { bindings::rx_page(self.pool.0.as_ptr(), parts as isize, &mut address) }.cast();
         if page.is_null() {
             return None;
         }
@@ -230,7 +253,7 @@ impl Buffers {
     /// a whole Ethernet header.
     #[inline(always)]
     pub fn begin(&mut self, context: Context<'_>, id: u16, length: u32) -> Result<Option<Frame>> {
-        let (pool, size, copybreak) = (self.pool.as_ptr(), self.layout.size, self.copybreak);
+        let (pool, size, copybreak) = (self.pool.0.as_ptr(), self.layout.size, self.copybreak);
         if length < bindings::ETH_HLEN {
             return Err(EPROTO);
         }
@@ -255,7 +278,7 @@ impl Buffers {
     ///
     /// As [`Self::begin`].
     pub fn append(&mut self, frame: &mut Frame, id: u16, length: u32) -> Result<bool> {
-        let (pool, size) = (self.pool.as_ptr(), self.layout.size);
+        let (pool, size) = (self.pool.0.as_ptr(), self.layout.size);
         let entry = self.take(id, length)?;
         if frame.parts() >= bindings::MAX_SKB_FRAGS as usize {
             return Ok(false);
@@ -278,7 +301,7 @@ impl Buffers {
 
 impl Drop for Buffers {
     fn drop(&mut self) {
-        let pool = self.pool.as_ptr();
+        let pool = self.pool.0.as_ptr();
         for entry in &self.entries {
             if !entry.memory.is_null() {
                 // SAFETY: The buffer is ours; the device has let go of the ring.
@@ -289,8 +312,6 @@ impl Drop for Buffers {
             // SAFETY: As above.
             unsafe { bindings::rx_put(pool, self.spare.cast(), false) };
         }
-        // SAFETY: Nothing refers to the pool any more but packets, which it waits for by itself.
-        unsafe { bindings::page_pool_destroy(pool) };
     }
 }
 
@@ -370,5 +391,102 @@ impl Drop for Frame {
         unsafe {
             bindings::dev_kfree_skb_any_reason(self.0.as_ptr(), bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR)
         };
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kernel::macros::kunit_tests(oxnic_kapi_rx_buffers)]
+mod tests {
+    use super::*;
+
+    const SIZE: u32 = 32;
+
+    fn buffers(frame: u32) -> Result<Buffers> {
+        let mut params = bindings::page_pool_params::default();
+        // SAFETY: Both members of the union are the same, for C's `struct_group()`.
+        let fast = unsafe { params.__bindgen_anon_1.fast.as_mut() };
+        fast.pool_size = SIZE;
+        fast.nid = -1;
+        // SAFETY: The parameters are valid for a pool that maps nothing.
+        let pool = kernel::error::from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
+        Buffers::with_pool(pool, SIZE, Layout::for_frame(frame), 0, None)
+    }
+
+    fn post_all(buffers: &mut Buffers) -> u64 {
+        let mut ids = 0u64;
+        while let Some((id, _)) = buffers.post() {
+            assert_eq!(ids & 1 << id, 0, "an id was posted twice");
+            ids |= 1 << id;
+        }
+        ids
+    }
+
+    #[test]
+    fn every_id_is_posted_once() -> Result {
+        let mut buffers = buffers(1518)?;
+        assert_eq!(buffers.unposted(), SIZE);
+        assert_eq!(post_all(&mut buffers), u64::from(u32::MAX));
+        assert_eq!(buffers.unposted(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_buffer_comes_back_once() -> Result {
+        let mut buffers = buffers(1518)?;
+        assert_eq!(buffers.skip(0, 60), Err(EPROTO));
+        post_all(&mut buffers);
+        buffers.skip(7, 60)?;
+        assert_eq!(buffers.skip(7, 60), Err(EPROTO));
+        Ok(())
+    }
+
+    #[test]
+    fn ids_and_lengths_out_of_range_are_refused() -> Result {
+        let mut buffers = buffers(1518)?;
+        post_all(&mut buffers);
+        let usable = buffers.usable();
+        assert_eq!(buffers.skip(SIZE as u16, 60), Err(EPROTO));
+        assert_eq!(buffers.skip(u16::MAX, 60), Err(EPROTO));
+        assert_eq!(buffers.skip(0, usable + 1), Err(EPROTO));
+        assert_eq!(buffers.skip(0, 0), Err(EPROTO));
+        buffers.skip(0, usable)
+    }
+
+    #[test]
+    fn ids_come_back_in_any_order() -> Result {
+        let mut buffers = buffers(1518)?;
+        post_all(&mut buffers);
+        for round in 0..3000u32 {
+            let (first, second) = ((round * 7 % SIZE) as u16, (round * 11 % SIZE) as u16);
+            buffers.skip(first, 60)?;
+            let free = if first == second { 1 } else { 2 };
+            if first != second {
+                buffers.skip(second, 60)?;
+            }
+            assert_eq!(buffers.unposted(), free);
+            assert_eq!(post_all(&mut buffers).count_ones(), free);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn two_buffers_share_a_page_where_frames_are_short() -> Result {
+        let (mut short, mut long) = (buffers(1518)?, buffers(9000)?);
+        let (first, second) = (short.post().ok_or(ENOMEM)?, short.post().ok_or(ENOMEM)?);
+        assert_eq!(second.1.wrapping_sub(first.1), u64::from(PAGE / 2));
+        assert!(long.usable() > PAGE / 2);
+        long.post().ok_or(ENOMEM)?;
+        Ok(())
+    }
+
+    #[test]
+    fn rewinding_frees_every_id() -> Result {
+        let mut buffers = buffers(1518)?;
+        post_all(&mut buffers);
+        buffers.skip(3, 60)?;
+        buffers.rewind();
+        assert_eq!(buffers.skip(5, 60), Err(EPROTO));
+        assert_eq!(post_all(&mut buffers), u64::from(u32::MAX));
+        Ok(())
     }
 }

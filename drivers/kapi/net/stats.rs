@@ -150,3 +150,28 @@ queue_stats! {
         wake,
     }
 }
+
+#[cfg(CONFIG_KUNIT)]
+#[kernel::macros::kunit_tests(oxnic_kapi_stats)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counter_adds_and_wraps() {
+        let counter = Counter::new();
+        counter.add(3);
+        counter.add(0);
+        assert_eq!(counter.get(), 3);
+        counter.add(u64::MAX);
+        assert_eq!(counter.get(), 2);
+    }
+
+    #[test]
+    fn queue_stats_reach_the_fields_of_the_core() {
+        let mut stats = TxQueueStats { packets: 5, hw_gso_wire_bytes: 7, ..TxQueueStats::default() };
+        stats.add(&TxQueueStats { packets: 1, wake: 9, ..TxQueueStats::default() });
+        let mut raw = bindings::netdev_queue_stats_tx::default();
+        stats.store(&mut raw);
+        assert_eq!((raw.packets, raw.hw_gso_wire_bytes, raw.wake, raw.bytes), (6, 7, 9, 0));
+    }
+}

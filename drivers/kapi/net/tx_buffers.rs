@@ -52,7 +52,7 @@ struct Shared {
     produced: Index,
     consumed: Index,
     // Keeps `device` bound.
-    _binding: Binding,
+    _owner: Option<Binding>,
 }
 
 // SAFETY: Entries pass between the ends as the invariants say; packets and mappings belong to no CPU.
@@ -66,6 +66,18 @@ unsafe impl Sync for Shared {}
 ///
 /// [`EINVAL`]: more than 2^15; [`ENOMEM`].
 pub fn new(binding: &Binding, log2: u8) -> Result<(Producer, Consumer)> {
+    // SAFETY: The device is bound.
+    let unmap = unsafe { bindings::dma_need_unmap(binding.raw_device()) };
+    with_owner(log2, binding.raw_device(), unmap, Some(binding.clone()))
+}
+
+/// As [`new`]; without an owner, in tests, nothing can be mapped.
+fn with_owner(
+    log2: u8,
+    device: *mut bindings::device,
+    unmap: bool,
+    owner: Option<Binding>,
+) -> Result<(Producer, Consumer)> {
     if log2 > 15 {
         return Err(EINVAL);
     }
@@ -74,18 +86,16 @@ pub fn new(binding: &Binding, log2: u8) -> Result<(Producer, Consumer)> {
     for _ in 0..size {
         entries.push(UnsafeCell::new(Entry::EMPTY), GFP_KERNEL)?;
     }
-    // SAFETY: The device is bound.
-    let unmap = unsafe { bindings::dma_need_unmap(binding.raw_device()) };
     // INVARIANT: Size and mask as allocated; no entry is in use.
     let shared = Arc::new(
         Shared {
             entries,
             mask: size as u32 - 1,
             unmap,
-            device: binding.raw_device(),
+            device,
             produced: Index(AtomicU32::new(0)),
             consumed: Index(AtomicU32::new(0)),
-            _binding: binding.clone(),
+            _owner: owner,
         },
         GFP_KERNEL,
     )?;
@@ -376,5 +386,106 @@ impl Consumer {
         }
         self.shared.consumed.0.store(self.next, Release);
         Ok(completed)
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kernel::macros::kunit_tests(oxnic_kapi_tx_buffers)]
+mod tests {
+    use super::*;
+    use kernel::types::Opaque;
+
+    const SIZE: u32 = 32;
+
+    fn ring() -> Result<(Producer, Consumer)> {
+        with_owner(5, core::ptr::null_mut(), false, None)
+    }
+
+    fn packet() -> Result<SkBuff> {
+        // SAFETY: No requirements.
+        let skb = unsafe { bindings::alloc_skb_with_frags(64, 0, 0, &mut 0, bindings::GFP_KERNEL) };
+        if skb.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The skb was just made and is ours; it has room for 60 bytes.
+        unsafe {
+            bindings::skb_put(skb, 60);
+            Ok(SkBuff::from_raw(skb))
+        }
+    }
+
+    /// Completes as netpoll does, which is allowed in any context.
+    fn complete(consumer: &mut Consumer, head: u16) -> Result<Completed> {
+        let napi = Opaque::<bindings::napi_struct>::zeroed();
+        consumer.complete(Context::for_test(&napi, 0), head)
+    }
+
+    fn send(producer: &mut Producer, descriptors: u32) -> Result {
+        for _ in 0..descriptors {
+            producer.skip()?;
+        }
+        producer.commit(packet()?);
+        Ok(())
+    }
+
+    #[test]
+    fn ring_takes_as_many_as_it_has_entries() -> Result {
+        let (mut producer, _consumer) = ring()?;
+        for _ in 0..SIZE {
+            send(&mut producer, 1)?;
+        }
+        assert_eq!(producer.free(1), 0);
+        assert_eq!(producer.skip(), Err(ENOSPC));
+        Ok(())
+    }
+
+    #[test]
+    fn a_head_beyond_what_was_queued_is_refused() -> Result {
+        let (mut producer, mut consumer) = ring()?;
+        send(&mut producer, 2)?;
+        assert_eq!(complete(&mut consumer, 3).err(), Some(EPROTO));
+        assert_eq!(complete(&mut consumer, u16::MAX).err(), Some(EPROTO));
+        let completed = complete(&mut consumer, 2)?;
+        assert_eq!((completed.packets, completed.bytes), (1, 60));
+        assert_eq!(complete(&mut consumer, 1).err(), Some(EPROTO));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_committed_is_not_completed() -> Result {
+        let (mut producer, mut consumer) = ring()?;
+        producer.skip()?;
+        assert_eq!(complete(&mut consumer, 1).err(), Some(EPROTO));
+        producer.abort();
+        assert_eq!((producer.next(), producer.free(SIZE)), (0, SIZE));
+        Ok(())
+    }
+
+    #[test]
+    fn indices_wrap() -> Result {
+        let (mut producer, mut consumer) = ring()?;
+        let mut head = 0u16;
+        for _ in 0..40_000 {
+            send(&mut producer, 3)?;
+            head = head.wrapping_add(3);
+            assert_eq!(complete(&mut consumer, head)?.packets, 1);
+            assert_eq!(consumer.free(), SIZE);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn rewinding_drops_what_is_left() -> Result {
+        let (mut producer, mut consumer) = ring()?;
+        send(&mut producer, 5)?;
+        complete(&mut consumer, 5)?;
+        send(&mut producer, 5)?;
+        producer.skip()?;
+        rewind(&mut producer, &mut consumer)?;
+        assert_eq!((producer.next(), producer.free(SIZE), consumer.free()), (0, SIZE, SIZE));
+        assert_eq!(complete(&mut consumer, 1).err(), Some(EPROTO));
+        let (_, mut other) = ring()?;
+        assert_eq!(rewind(&mut producer, &mut other), Err(EINVAL));
+        Ok(())
     }
 }
