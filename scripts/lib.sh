@@ -68,7 +68,7 @@ explain() {
 	fi
 }
 
-# The Debian mirror: OXNIC_MIRROR, else what a Debian host itself uses, else the public one.
+# The Debian mirror: OXNIC_MIRROR, else what a Debian host itself uses, else the one that debootstrap takes by itself.
 mirror() {
 	local found=
 	if [ -n "${OXNIC_MIRROR:-}" ]; then
@@ -80,7 +80,9 @@ mirror() {
 			sed -n 's/^ *URIs: *//p; s/^ *deb \(\[[^]]*\] *\)\{0,1\}//p' | tr ' ' '\n' |
 			grep -E '^https?://[^ ]*/debian/?$' | head -n 1) || true
 	fi
-	printf '%s\n' "${found:-$DEBIAN_MIRROR}"
+	[ -n "$found" ] || found=$(sed -n 's/^DEF_MIRROR="\{0,1\}\([^"]*\).*/\1/p' "$(command -v debootstrap)" 2>/dev/null | head -n 1) || true
+	[ -n "$found" ] || die "no Debian mirror is known on this host: set OXNIC_MIRROR to the address of one"
+	printf '%s\n' "$found"
 }
 
 # How to get the rights that a chroot needs: nothing as root, else a user name space with a full id map.

@@ -4,7 +4,7 @@
     from vm.options import Options
     from vm.session import Session
     session = Session(Options(kernel="debug", ports=2))
-    results = session.run_each(["/work/a.sh", ["/work/b.sh", "an argument"]])
+    results = session.run_each(["tests/a.sh", ["tests/b.sh", "an argument"]])
     for result in results: print(result.script, result.status, result.code, [s.title for s in result.splats])
 
 A session boots a guest when a script needs one and uses it for the next scripts, until one of them hangs, crashes it or
