@@ -60,8 +60,14 @@ pub(crate) fn offered(nic: &NicCaps) -> Offer {
         changeable &= !(net::TSO | net::TSO_ECN | net::TSO_MANGLEID | net::TSO6 | net::GSO_UDP_L4);
     }
     let off_at_first = net::RXALL | net::LOOPBACK | net::TSO_MANGLEID;
-    let inherited =
-        net::SG | net::HW_CSUM | net::TSO | net::TSO_ECN | net::TSO_MANGLEID | net::TSO6 | net::GSO_UDP_L4 | net::HIGHDMA;
+    let inherited = net::SG
+        | net::HW_CSUM
+        | net::TSO
+        | net::TSO_ECN
+        | net::TSO_MANGLEID
+        | net::TSO6
+        | net::GSO_UDP_L4
+        | net::HIGHDMA;
     Offer {
         changeable,
         initial: changeable & !off_at_first | net::HIGHDMA,
@@ -89,7 +95,13 @@ pub(crate) fn vport_flags(features: u64) -> u32 {
         (net::RXALL, vport::RX_ALL),
         (net::LOOPBACK, vport::LOOPBACK),
     ];
-    table.iter().fold(0, |flags, &(feature, flag)| if features & feature != 0 { flags | flag } else { flags })
+    table.iter().fold(0, |flags, &(feature, flag)| {
+        if features & feature != 0 {
+            flags | flag
+        } else {
+            flags
+        }
+    })
 }
 
 /// The descriptors hold places in the packet as a byte that counts pairs of bytes: what is further in or odd is left to the
@@ -99,7 +111,13 @@ pub(crate) fn check(skb: &SkBuff, features: u64) -> u64 {
     const FURTHEST: u32 = 2 * u8::MAX as u32;
     match skb.checksum() {
         Some((start, offset)) if start > FURTHEST || (start | u32::from(offset)) & 1 != 0 => {
-            features & !(net::HW_CSUM | net::TSO | net::TSO_ECN | net::TSO_MANGLEID | net::TSO6 | net::GSO_UDP_L4)
+            features
+                & !(net::HW_CSUM
+                    | net::TSO
+                    | net::TSO_ECN
+                    | net::TSO_MANGLEID
+                    | net::TSO6
+                    | net::GSO_UDP_L4)
         }
         _ => features,
     }

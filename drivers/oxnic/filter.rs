@@ -22,7 +22,11 @@ pub(crate) struct Filter {
 impl Filter {
     /// The interface's own address and broadcast only.
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self { addresses: KVec::new(), modes: 0, vlans: KBox::new([0; VLAN_WORDS], GFP_KERNEL)? })
+        Ok(Self {
+            addresses: KVec::new(),
+            modes: 0,
+            vlans: KBox::new([0; VLAN_WORDS], GFP_KERNEL)?,
+        })
     }
 
     /// Takes over the core's lists and modes. A list that is too long for the device makes the interface promiscuous, or
@@ -44,12 +48,18 @@ impl Filter {
         if all_unicast {
             modes |= vport_flags::PROMISCUOUS;
         }
-        let left = if all_unicast { room } else { room - unicast.len() };
-        let all_multicast = netdev.is_all_multicast() || netdev.is_promiscuous() || multicast.len() > left;
+        let left = if all_unicast {
+            room
+        } else {
+            room - unicast.len()
+        };
+        let all_multicast =
+            netdev.is_all_multicast() || netdev.is_promiscuous() || multicast.len() > left;
         if all_multicast {
             modes |= vport_flags::ALL_MULTICAST;
         }
-        let mut addresses = KVec::with_capacity(room.min(unicast.len() + multicast.len()), GFP_KERNEL)?;
+        let mut addresses =
+            KVec::with_capacity(room.min(unicast.len() + multicast.len()), GFP_KERNEL)?;
         let mut add = |mac| {
             let _ = addresses.push_within_capacity(MacEntry { mac }.to_words()[0]);
         };
@@ -72,7 +82,9 @@ impl Filter {
     /// Adds or removes a VLAN. False: nothing changed.
     pub(crate) fn set_vlan(&mut self, vid: u16, on: bool) -> bool {
         let bit = 1 << (vid % 64);
-        let Some(word) = self.vlans.get_mut(usize::from(vid / 64)) else { return false };
+        let Some(word) = self.vlans.get_mut(usize::from(vid / 64)) else {
+            return false;
+        };
         let before = *word;
         *word = if on { before | bit } else { before & !bit };
         *word != before
@@ -80,12 +92,14 @@ impl Filter {
 
     /// Tells the device of addresses and VLANs.
     pub(crate) fn apply(&self, port: &NetPort) -> Result {
-        cmd::vport::mac_list(&port.device, port.share.vport, &self.addresses).map_err(|error| port.failed(error))?;
+        cmd::vport::mac_list(&port.device, port.share.vport, &self.addresses)
+            .map_err(|error| port.failed(error))?;
         self.apply_vlans(port)
     }
 
     /// Tells the device of VLANs.
     pub(crate) fn apply_vlans(&self, port: &NetPort) -> Result {
-        cmd::vport::vlan_set(&port.device, port.share.vport, &self.vlans).map_err(|error| port.failed(error))
+        cmd::vport::vlan_set(&port.device, port.share.vport, &self.vlans)
+            .map_err(|error| port.failed(error))
     }
 }

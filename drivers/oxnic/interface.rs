@@ -35,7 +35,11 @@ impl Interface {
     fn with<R>(&self, f: impl FnOnce(&NetPort, &Rtnl) -> R) -> Option<R> {
         let registration = self.registration.lock();
         let registration = registration.as_ref()?;
-        Some(registration.device().with_rtnl(|rtnl| f(registration.data(), rtnl)))
+        Some(
+            registration
+                .device()
+                .with_rtnl(|rtnl| f(registration.data(), rtnl)),
+        )
     }
 }
 
@@ -58,11 +62,20 @@ impl Port for Interface {
             QueueKind::Completion => id / 2,
         };
         let registration = self.registration.lock();
-        let Some(registration) = registration.as_ref() else { return };
+        let Some(registration) = registration.as_ref() else {
+            return;
+        };
         let port = registration.data();
         if port.has_queue(queue) {
             let name = registration.device().name();
-            dev_err!(port.device.binding(), "{}: {:?} queue {} stopped: {}\n", name, kind, id, error.text());
+            dev_err!(
+                port.device.binding(),
+                "{}: {:?} queue {} stopped: {}\n",
+                name,
+                kind,
+                id,
+                error.text()
+            );
             port.device.request_reset(ResetReason::PROTOCOL);
         }
     }
@@ -72,7 +85,8 @@ impl Port for Interface {
     }
 
     fn complete_reset(&self) -> Result {
-        self.with(|port, rtnl| port.complete_reset(rtnl)).unwrap_or(Ok(()))
+        self.with(|port, rtnl| port.complete_reset(rtnl))
+            .unwrap_or(Ok(()))
     }
 
     fn take(&self) -> Option<Registration<NetPort>> {

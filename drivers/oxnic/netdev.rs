@@ -66,8 +66,19 @@ pub(crate) struct Config {
 
 impl Config {
     fn coalesce(&self) -> Coalesce {
-        let Self { tx, rx, adaptive_tx, adaptive_rx, .. } = *self;
-        Coalesce { tx, rx, adaptive_tx, adaptive_rx }
+        let Self {
+            tx,
+            rx,
+            adaptive_tx,
+            adaptive_rx,
+            ..
+        } = *self;
+        Coalesce {
+            tx,
+            rx,
+            adaptive_tx,
+            adaptive_rx,
+        }
     }
 }
 
@@ -160,7 +171,14 @@ impl NetPort {
 
     fn allocate(&self, netdev: &Locked, config: &Config, mtu: u32) -> Result<QueueSet> {
         let pair = self.pair_config(config, mtu);
-        QueueSet::new(&self.device, netdev, self.share, config.pairs, pair, &self.pair_stats)
+        QueueSet::new(
+            &self.device,
+            netdev,
+            self.share,
+            config.pairs,
+            pair,
+            &self.pair_stats,
+        )
     }
 
     pub(crate) fn slots<'a>(&'a self, netdev: &'a Locked) -> Result<&'a TxSlots<TxRing>> {
@@ -169,7 +187,12 @@ impl NetPort {
 
     /// Logs a command that failed, for those whose caller cannot say more than an errno.
     pub(crate) fn failed(&self, error: CommandError) -> Error {
-        dev_err!(self.device.binding(), "vport {}: {}\n", self.share.vport, error);
+        dev_err!(
+            self.device.binding(),
+            "vport {}: {}\n",
+            self.share.vport,
+            error
+        );
         error.into()
     }
 
@@ -180,16 +203,27 @@ impl NetPort {
     /// Sets those flags of the vport that `mask` names to what the state wants, and `more`.
     fn set_flags(&self, state: &State, mask: u32, more: u32) -> Result {
         let set = |flags| {
-            let config = VportConfig { fields: vport_fields::FLAGS, flags, flags_mask: mask, ..VportConfig::ZERO };
+            let config = VportConfig {
+                fields: vport_fields::FLAGS,
+                flags,
+                flags_mask: mask,
+                ..VportConfig::ZERO
+            };
             cmd::vport::set(&self.device, self.share.vport, &config)
         };
         let modes = state.filter.flags();
         // Promiscuous means of all VLANs.
-        let unwanted = if modes & vport_flags::PROMISCUOUS != 0 { vport_flags::VLAN_FILTER } else { 0 };
+        let unwanted = if modes & vport_flags::PROMISCUOUS != 0 {
+            vport_flags::VLAN_FILTER
+        } else {
+            0
+        };
         let result = set((state.flags & !unwanted | modes | more) & mask);
         match result {
             // A VF that is not trusted cannot be promiscuous: it gets what it can.
-            Err(error) if modes != 0 && Error::from(error) == EPERM => set((state.flags | more) & mask),
+            Err(error) if modes != 0 && Error::from(error) == EPERM => {
+                set((state.flags | more) & mask)
+            }
             result => result,
         }
         .map_err(|error| self.failed(error))
@@ -200,7 +234,13 @@ impl NetPort {
     }
 
     /// Starts queues, and sets all that the state holds. On failure the queues are stopped.
-    fn bring_up(&self, netdev: &Locked, state: &mut State, queues: &mut QueueSet, mtu: u32) -> Result {
+    fn bring_up(
+        &self,
+        netdev: &Locked,
+        state: &mut State,
+        queues: &mut QueueSet,
+        mtu: u32,
+    ) -> Result {
         let slots = self.slots(netdev)?;
         queues.start(netdev, slots, &state.config.coalesce())?;
         let result = self.apply(netdev, state, mtu);
@@ -220,10 +260,18 @@ impl NetPort {
         let address = netdev.address();
         if info.mac != address && info.mac_fixed == 0 {
             // A reset brings back the permanent one.
-            self.configure(&VportConfig { fields: vport_fields::MAC, mac: address, ..VportConfig::ZERO })?;
+            self.configure(&VportConfig {
+                fields: vport_fields::MAC,
+                mac: address,
+                ..VportConfig::ZERO
+            })?;
         }
         let frame_max = (mtu + HEADER) as u16;
-        self.configure(&VportConfig { fields: vport_fields::FRAME_MAX, frame_max, ..VportConfig::ZERO })?;
+        self.configure(&VportConfig {
+            fields: vport_fields::FRAME_MAX,
+            frame_max,
+            ..VportConfig::ZERO
+        })?;
         self.set_flags(state, vport_flags::ALL, vport_flags::ENABLED)?;
         self.device_stats.start(self);
         info = self.query()?;
@@ -236,7 +284,11 @@ impl NetPort {
         if speed == 0 {
             return Ok(());
         }
-        let config = PortConfig { fields: port_fields::SPEED, speed, ..PortConfig::ZERO };
+        let config = PortConfig {
+            fields: port_fields::SPEED,
+            speed,
+            ..PortConfig::ZERO
+        };
         cmd::port::set(&self.device, self.share.vport, &config).map_err(|error| self.failed(error))
     }
 
@@ -262,7 +314,13 @@ impl NetPort {
     ///
     /// All is as before, but for the rare case that the old queues cannot be started again: then the interface has no
     /// queues until it is opened anew, and this is logged.
-    pub(crate) fn replace(&self, netdev: &Rtnl, state: &mut State, config: Config, mtu: u32) -> Result {
+    pub(crate) fn replace(
+        &self,
+        netdev: &Rtnl,
+        state: &mut State,
+        config: Config,
+        mtu: u32,
+    ) -> Result {
         if state.resetting {
             return Err(EBUSY);
         }
@@ -273,7 +331,9 @@ impl NetPort {
         }
         let mut new = self.allocate(netdev, &config, mtu)?;
         let slots = self.slots(netdev)?;
-        let Some(mut old) = state.queues.take() else { return Err(EINVAL) };
+        let Some(mut old) = state.queues.take() else {
+            return Err(EINVAL);
+        };
         let before = state.config;
         // The watchdog does not look at a detached device.
         netdev.detach();
@@ -295,7 +355,12 @@ impl NetPort {
                 .and_then(|()| old.rewind(netdev))
                 .and_then(|()| self.bring_up(netdev, state, &mut old, netdev.mtu()));
             if let Err(error) = again {
-                dev_err!(self.device.binding(), "{}: the old queues do not start again: {:?}\n", netdev.name(), error);
+                dev_err!(
+                    self.device.binding(),
+                    "{}: the old queues do not start again: {:?}\n",
+                    netdev.name(),
+                    error
+                );
                 netdev.carrier_off();
             }
             state.queues = Some(old);
@@ -335,7 +400,12 @@ fn show_link(netdev: &netdev::Device, device: &Device, up: bool, speed: u32) {
     }
     if up {
         netdev.carrier_on();
-        dev_info!(device.binding(), "{}: link up, {} Mbit/s\n", netdev.name(), speed);
+        dev_info!(
+            device.binding(),
+            "{}: link up, {} Mbit/s\n",
+            netdev.name(),
+            speed
+        );
     } else {
         netdev.carrier_off();
         dev_info!(device.binding(), "{}: link down\n", netdev.name());
@@ -366,7 +436,9 @@ impl Operations for NetPort {
         let mut state = self.state.lock();
         netdev.disable_tx();
         netdev.carrier_off();
-        let Some(mut queues) = state.queues.take() else { return };
+        let Some(mut queues) = state.queues.take() else {
+            return;
+        };
         if queues.is_started() {
             self.disable();
             if let Ok(slots) = self.slots(netdev) {
@@ -390,19 +462,34 @@ impl Operations for NetPort {
         self.link_stats()
     }
 
-    fn set_rx_mode(&self, netdev: &Rtnl, unicast: AddressList<'_>, multicast: AddressList<'_>) -> Result {
+    fn set_rx_mode(
+        &self,
+        netdev: &Rtnl,
+        unicast: AddressList<'_>,
+        multicast: AddressList<'_>,
+    ) -> Result {
         let mut state = self.state.lock();
         let state = &mut *state;
-        state.filter.update(self.device.caps(), netdev, &unicast, &multicast)?;
+        state
+            .filter
+            .update(self.device.caps(), netdev, &unicast, &multicast)?;
         if !state.is_live() {
             return Ok(());
         }
         state.filter.apply(self)?;
-        self.set_flags(state, vport_flags::PROMISCUOUS | vport_flags::ALL_MULTICAST | vport_flags::VLAN_FILTER, 0)
+        self.set_flags(
+            state,
+            vport_flags::PROMISCUOUS | vport_flags::ALL_MULTICAST | vport_flags::VLAN_FILTER,
+            0,
+        )
     }
 
     fn set_mac_address(&self, _netdev: &Rtnl, address: &Address) -> Result {
-        self.configure(&VportConfig { fields: vport_fields::MAC, mac: *address, ..VportConfig::ZERO })
+        self.configure(&VportConfig {
+            fields: vport_fields::MAC,
+            mac: *address,
+            ..VportConfig::ZERO
+        })
     }
 
     fn change_mtu(&self, netdev: &Rtnl, mtu: u32) -> Result {
@@ -445,7 +532,12 @@ impl Operations for NetPort {
     }
 
     fn tx_timeout(&self, netdev: &netdev::Device, queue: u32) {
-        dev_warn!(self.device.binding(), "{}: transmit queue {} makes no progress\n", netdev.name(), queue);
+        dev_warn!(
+            self.device.binding(),
+            "{}: transmit queue {} makes no progress\n",
+            netdev.name(),
+            queue
+        );
         self.device.request_reset(ResetReason::TX_TIMEOUT);
     }
 
@@ -514,7 +606,11 @@ impl Operations for NetPort {
             tx_bytes: stats.tx_bytes,
             broadcast: stats.rx_broadcast,
             multicast: stats.rx_multicast,
-            rx_dropped: stats.rx_no_buffer + stats.rx_too_long + stats.rx_disabled + stats.rx_vlan + stats.rx_dma,
+            rx_dropped: stats.rx_no_buffer
+                + stats.rx_too_long
+                + stats.rx_disabled
+                + stats.rx_vlan
+                + stats.rx_dma,
             tx_dropped: stats.tx_spoofed
                 + stats.tx_vlan
                 + stats.tx_rate
@@ -564,11 +660,17 @@ impl NetPort {
 
 impl Stats for NetPort {
     fn rx_queue(&self, _netdev: &Locked, index: u16) -> RxQueueStats {
-        self.pair_stats.get(usize::from(index)).map(|pair| pair.rx.queue()).unwrap_or_default()
+        self.pair_stats
+            .get(usize::from(index))
+            .map(|pair| pair.rx.queue())
+            .unwrap_or_default()
     }
 
     fn tx_queue(&self, _netdev: &Locked, index: u16) -> TxQueueStats {
-        self.pair_stats.get(usize::from(index)).map(|pair| pair.tx.queue()).unwrap_or_default()
+        self.pair_stats
+            .get(usize::from(index))
+            .map(|pair| pair.tx.queue())
+            .unwrap_or_default()
     }
 
     fn base(&self, netdev: &Locked) -> (RxQueueStats, TxQueueStats) {
@@ -601,8 +703,14 @@ pub(crate) fn create(
         pairs: share.pairs.min(cpus),
         tx_log2: DEFAULT_LOG2.min(caps.tx_log2_max).min(caps.cq_log2_max),
         rx_log2: DEFAULT_LOG2.min(caps.rx_log2_max).min(caps.cq_log2_max),
-        tx: Moderation { microseconds: 50.min(caps.moderation_max), frames: 64 },
-        rx: Moderation { microseconds: 20.min(caps.moderation_max), frames: 64 },
+        tx: Moderation {
+            microseconds: 50.min(caps.moderation_max),
+            frames: 64,
+        },
+        rx: Moderation {
+            microseconds: 20.min(caps.moderation_max),
+            frames: 64,
+        },
         adaptive_tx: false,
         adaptive_rx: true,
     };
@@ -615,7 +723,10 @@ pub(crate) fn create(
     }
     netdev
         .set_features(offer.changeable, offer.initial, offer.vlan)
-        .set_limits(u32::from(caps.frame_max).saturating_sub(HEADER), caps.tso_max.min(u16::MAX.into()))
+        .set_limits(
+            u32::from(caps.frame_max).saturating_sub(HEADER),
+            caps.tso_max.min(u16::MAX.into()),
+        )
         .set_address(&info.mac, &info.permanent_mac)
         .set_flexible()
         .set_port(vport)
@@ -631,13 +742,25 @@ pub(crate) fn create(
 fn share(device: &Device, vport: u16) -> Result<Share> {
     let caps = device.caps();
     let ports = device.port_count();
-    let queues = caps.tx_queues.min(caps.rx_queues).min(caps.completion_queues / 2);
+    let queues = caps
+        .tx_queues
+        .min(caps.rx_queues)
+        .min(caps.completion_queues / 2);
     let pairs = queues.min(device.vectors().saturating_sub(1)) / ports;
     if pairs == 0 {
-        dev_err!(device.binding(), "vport {}: no queue or vector is left for it\n", vport);
+        dev_err!(
+            device.binding(),
+            "vport {}: no queue or vector is left for it\n",
+            vport
+        );
         return Err(ENOSPC);
     }
-    Ok(Share { vport, first_queue: vport * pairs, first_vector: 1 + vport * pairs, pairs })
+    Ok(Share {
+        vport,
+        first_queue: vport * pairs,
+        first_vector: 1 + vport * pairs,
+        pairs,
+    })
 }
 
 impl NetPort {

@@ -32,15 +32,26 @@ impl DeviceStats {
         } else {
             None
         };
-        Ok(Self { words, period: PERIOD.max(caps.stats_period_min) })
+        Ok(Self {
+            words,
+            period: PERIOD.max(caps.stats_period_min),
+        })
     }
 
     /// Lets the device write.
     pub(crate) fn start(&self, port: &NetPort) {
         if let Some(words) = &self.words {
-            let dma = StatsDma { address: words.address(), period: self.period };
+            let dma = StatsDma {
+                address: words.address(),
+                period: self.period,
+            };
             if let Err(error) = cmd::stats::dma(&port.device, port.share.vport, &dma) {
-                dev_warn!(port.device.binding(), "vport {}: {}\n", port.share.vport, error);
+                dev_warn!(
+                    port.device.binding(),
+                    "vport {}: {}\n",
+                    port.share.vport,
+                    error
+                );
             }
         }
     }
@@ -48,14 +59,23 @@ impl DeviceStats {
     /// The device does not write any more, or is being reset. The counters stay as they are.
     pub(crate) fn stop(&self, port: &NetPort) {
         if self.words.is_some() {
-            let _ = cmd::stats::dma(&port.device, port.share.vport, &StatsDma { address: 0, period: 0 });
+            let _ = cmd::stats::dma(
+                &port.device,
+                port.share.vport,
+                &StatsDma {
+                    address: 0,
+                    period: 0,
+                },
+            );
         }
     }
 
     /// The statistics as of the last period.
     pub(crate) fn snapshot(&self) -> VportStats {
         let mut values = [0; VportStats::WORDS];
-        let Some(words) = &self.words else { return VportStats::from_words(&values) };
+        let Some(words) = &self.words else {
+            return VportStats::from_words(&values);
+        };
         for _ in 0..ATTEMPTS {
             let end = words.read(VportStats::WORDS - 1);
             dma::rmb();

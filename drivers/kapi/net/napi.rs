@@ -50,7 +50,10 @@ impl Context<'_> {
 
     /// A context that is no poll, for tests of what is used in polls.
     #[cfg(CONFIG_KUNIT)]
-    pub(super) fn for_test<'a>(napi: &'a Opaque<bindings::napi_struct>, budget: u32) -> Context<'a> {
+    pub(super) fn for_test<'a>(
+        napi: &'a Opaque<bindings::napi_struct>,
+        budget: u32,
+    ) -> Context<'a> {
         Context { napi, budget }
     }
 
@@ -149,18 +152,31 @@ impl<T: Poll> Napi<T> {
 
     /// Says that the instance serves these queues of the device.
     pub fn link_queues(&self, device: &Locked, index: u16) {
-        for kind in [bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX, bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX] {
+        for kind in [
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
+        ] {
             // SAFETY: The instance is added, the instance lock is held, the core checks the index.
-            unsafe { bindings::netif_queue_set_napi(device.as_raw(), index.into(), kind, self.napi.get()) };
+            unsafe {
+                bindings::netif_queue_set_napi(device.as_raw(), index.into(), kind, self.napi.get())
+            };
         }
     }
 
     /// Takes back [`Self::link_queues`].
     pub fn unlink_queues(&self, device: &Locked, index: u16) {
-        for kind in [bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX, bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX] {
+        for kind in [
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
+        ] {
             // SAFETY: As above.
             unsafe {
-                bindings::netif_queue_set_napi(device.as_raw(), index.into(), kind, core::ptr::null_mut());
+                bindings::netif_queue_set_napi(
+                    device.as_raw(),
+                    index.into(),
+                    kind,
+                    core::ptr::null_mut(),
+                );
             };
         }
     }
@@ -234,7 +250,13 @@ impl<T: Poll> Napi<T> {
         // SAFETY: NAPI_STATE_SCHED is held, so we are alone.
         let data = unsafe { &mut *this.data.get() };
         let budget = budget as u32;
-        let Polled { work, arm } = data.poll(Context { napi: &this.napi, budget }, budget);
+        let Polled { work, arm } = data.poll(
+            Context {
+                napi: &this.napi,
+                budget,
+            },
+            budget,
+        );
         if budget == 0 {
             return 0;
         }

@@ -117,7 +117,11 @@ impl Device {
     pub fn address(&self) -> Address {
         let mut address = [0; ADDRESS_LENGTH];
         // SAFETY: `dev_addr` points to at least 6 bytes for an Ethernet device.
-        unsafe { address.as_mut_ptr().copy_from_nonoverlapping((*self.as_raw()).dev_addr, ADDRESS_LENGTH) };
+        unsafe {
+            address
+                .as_mut_ptr()
+                .copy_from_nonoverlapping((*self.as_raw()).dev_addr, ADDRESS_LENGTH)
+        };
         address
     }
 
@@ -272,7 +276,9 @@ impl Rtnl {
     /// [`EINVAL`]: more than the device was made with; [`ENOMEM`].
     pub fn set_queues(&self, tx: u16, rx: u16) -> Result {
         // SAFETY: The device is valid, both locks are held.
-        kernel::error::to_result(unsafe { bindings::netif_set_real_num_queues(self.as_raw(), tx.into(), rx.into()) })
+        kernel::error::to_result(unsafe {
+            bindings::netif_set_real_num_queues(self.as_raw(), tx.into(), rx.into())
+        })
     }
 
     /// The address is this one from now on; listeners are told.
@@ -285,7 +291,12 @@ impl Rtnl {
     pub fn change_address(&self, address: &Address) {
         self.set_address(address);
         // SAFETY: The device is valid, RTNL is held.
-        unsafe { bindings::call_netdevice_notifiers(bindings::netdev_cmd_NETDEV_CHANGEADDR as usize, self.as_raw()) };
+        unsafe {
+            bindings::call_netdevice_notifiers(
+                bindings::netdev_cmd_NETDEV_CHANGEADDR as usize,
+                self.as_raw(),
+            )
+        };
     }
 
     /// The MTU is this from now on. For the operation [`Operations::change_mtu`].
@@ -331,7 +342,9 @@ impl AddressList<'_> {
             let mut address = [0; ADDRESS_LENGTH];
             // SAFETY: The list is intact while we have it, and its nodes are the first members of its entries.
             unsafe {
-                address.as_mut_ptr().copy_from_nonoverlapping((*entry).addr.as_ptr(), ADDRESS_LENGTH);
+                address
+                    .as_mut_ptr()
+                    .copy_from_nonoverlapping((*entry).addr.as_ptr(), ADDRESS_LENGTH);
                 node = (*node).next;
             }
             f(address);
@@ -375,7 +388,12 @@ pub trait Operations: ethtool::Operations + queue::Stats + Send + Sync + Sized +
     /// # Errors
     ///
     /// The core tries again later.
-    fn set_rx_mode(&self, device: &Rtnl, unicast: AddressList<'_>, multicast: AddressList<'_>) -> Result;
+    fn set_rx_mode(
+        &self,
+        device: &Rtnl,
+        unicast: AddressList<'_>,
+        multicast: AddressList<'_>,
+    ) -> Result;
 
     /// Changes the address. The core calls [`Rtnl::set_address`] with it afterwards.
     ///
@@ -512,12 +530,22 @@ impl<T: Operations> Unregistered<T> {
     ///
     /// [`ENOMEM`].
     pub fn new(binding: &Binding, tx: u16, rx: u16) -> Result<Self> {
-        const { assert!(align_of::<Private<T>>() <= 32, "the private area is aligned to 32 bytes only") };
+        const {
+            assert!(
+                align_of::<Private<T>>() <= 32,
+                "the private area is aligned to 32 bytes only"
+            )
+        };
         let size = size_of::<Private<T>>().try_into()?;
         // SAFETY: No requirements.
         let raw = unsafe { bindings::alloc_etherdev_mqs(size, tx.into(), rx.into()) };
         let device = NonNull::new(raw).ok_or(ENOMEM)?;
-        let this = Self { device, port: None, _binding: binding.clone(), _data: PhantomData };
+        let this = Self {
+            device,
+            port: None,
+            _binding: binding.clone(),
+            _data: PhantomData,
+        };
         // SAFETY: The device is valid and nobody else knows it. The parent outlives it for the binding that we keep.
         unsafe {
             bindings::SET_NETDEV_DEV(raw, binding.raw_device());
@@ -573,7 +601,8 @@ impl<T: Operations> Unregistered<T> {
     pub fn set_flexible(&mut self) -> &mut Self {
         // SAFETY: Both members of the union are the same, for C's `struct_group()`.
         let flags = unsafe { &mut self.fields().__bindgen_anon_1.__bindgen_anon_1 };
-        let more = bindings::netdev_priv_flags_IFF_UNICAST_FLT | bindings::netdev_priv_flags_IFF_LIVE_ADDR_CHANGE;
+        let more = bindings::netdev_priv_flags_IFF_UNICAST_FLT
+            | bindings::netdev_priv_flags_IFF_LIVE_ADDR_CHANGE;
         flags.set_priv_flags(flags.priv_flags() | more as usize);
         self
     }
@@ -629,7 +658,11 @@ impl<T: Operations> Unregistered<T> {
         // SAFETY: The device is valid.
         unsafe { bindings::netif_carrier_off(raw) };
         // From here on, dropping `registration` undoes everything.
-        let mut registration = Registration { device: self.device, registered: false, _setup: self };
+        let mut registration = Registration {
+            device: self.device,
+            registered: false,
+            _setup: self,
+        };
         // SAFETY: The device is set up, its data is in place.
         kernel::error::to_result(unsafe { bindings::register_netdev(raw) })?;
         registration.registered = true;
@@ -683,9 +716,14 @@ impl<T: Operations> Registration<T> {
         list.prev = &mut list;
         // SAFETY: Pairs with the unlock below.
         unsafe { bindings::rtnl_lock() };
-        for registration in registrations.iter_mut().filter(|registration| registration.registered) {
+        for registration in registrations
+            .iter_mut()
+            .filter(|registration| registration.registered)
+        {
             // SAFETY: The device is registered, RTNL is held, and the list is initialised and stays where it is.
-            unsafe { bindings::unregister_netdevice_queue(registration.device.as_ptr(), &mut list) };
+            unsafe {
+                bindings::unregister_netdevice_queue(registration.device.as_ptr(), &mut list)
+            };
             registration.registered = false;
         }
         // SAFETY: RTNL is held. The list is empty afterwards. Unlocking waits for the references to the devices.
@@ -710,12 +748,17 @@ impl<T: Operations> Drop for Registration<T> {
 }
 
 /// The transmit slots of the device that `T` is the data of; for code that changes queues.
-pub fn tx_slots<'a, T: Operations>(device: &'a Device, data: &'a T) -> Result<&'a TxSlots<T::TxQueue>> {
+pub fn tx_slots<'a, T: Operations>(
+    device: &'a Device,
+    data: &'a T,
+) -> Result<&'a TxSlots<T::TxQueue>> {
     // SAFETY: Only compares the address of the data that a device with our operations has.
     let mine = unsafe { (&raw const (*private::<T>(device.as_raw())).data).cast::<u8>() };
     // SAFETY: The device is valid.
     let operations = unsafe { (*device.as_raw()).netdev_ops };
-    if !core::ptr::eq(operations, &VTable::<T>::OPERATIONS) || !core::ptr::eq(mine, core::ptr::from_ref(data).cast()) {
+    if !core::ptr::eq(operations, &VTable::<T>::OPERATIONS)
+        || !core::ptr::eq(mine, core::ptr::from_ref(data).cast())
+    {
         return Err(EINVAL);
     }
     // SAFETY: It is our device, and `data` proves that its private area is initialised.
@@ -760,7 +803,10 @@ impl<T: Operations> VTable<T> {
         ndo_set_vf_mac: optional!(T::HAS_SET_VF_MAC, vf::set_mac_callback::<T>),
         ndo_set_vf_vlan: optional!(T::HAS_SET_VF_VLAN, vf::set_vlan_callback::<T>),
         ndo_set_vf_rate: optional!(T::HAS_SET_VF_RATE, vf::set_rate_callback::<T>),
-        ndo_set_vf_spoofchk: optional!(T::HAS_SET_VF_SPOOF_CHECK, vf::set_spoof_check_callback::<T>),
+        ndo_set_vf_spoofchk: optional!(
+            T::HAS_SET_VF_SPOOF_CHECK,
+            vf::set_spoof_check_callback::<T>
+        ),
         ndo_set_vf_trust: optional!(T::HAS_SET_VF_TRUST, vf::set_trust_callback::<T>),
         ndo_set_vf_link_state: optional!(T::HAS_SET_VF_LINK, vf::set_link_callback::<T>),
         ndo_get_vf_config: optional!(T::HAS_VF_CONFIG, vf::config_callback::<T>),
@@ -817,7 +863,10 @@ impl<T: Operations> VTable<T> {
         features: bindings::netdev_features_t,
     ) -> bindings::netdev_features_t {
         // SAFETY: The skb is valid while this runs; `ManuallyDrop` leaves it to its owner.
-        let skb = SkBuffRef(core::mem::ManuallyDrop::new(unsafe { SkBuff::from_raw(skb) }), PhantomData);
+        let skb = SkBuffRef(
+            core::mem::ManuallyDrop::new(unsafe { SkBuff::from_raw(skb) }),
+            PhantomData,
+        );
         T::features_check(&skb, features)
     }
 
@@ -849,7 +898,8 @@ impl<T: Operations> VTable<T> {
         // SAFETY: The address is a socket address with at least 14 bytes of data.
         unsafe {
             let from = (&raw const (*address.cast::<bindings::sockaddr>()).sa_data).cast::<u8>();
-            new.as_mut_ptr().copy_from_nonoverlapping(from, ADDRESS_LENGTH);
+            new.as_mut_ptr()
+                .copy_from_nonoverlapping(from, ADDRESS_LENGTH);
         }
         if new[0] & 1 != 0 || new == [0; ADDRESS_LENGTH] {
             return EADDRNOTAVAIL.to_errno();
@@ -866,7 +916,10 @@ impl<T: Operations> VTable<T> {
     /// # Safety
     ///
     /// As [`Self::open_callback`].
-    unsafe extern "C" fn change_mtu_callback(dev: *mut bindings::net_device, mtu: core::ffi::c_int) -> core::ffi::c_int {
+    unsafe extern "C" fn change_mtu_callback(
+        dev: *mut bindings::net_device,
+        mtu: core::ffi::c_int,
+    ) -> core::ffi::c_int {
         // SAFETY: The device is registered and both locks are held.
         let (data, rtnl) = unsafe { (data::<T>(dev), Rtnl::from_raw(dev)) };
         errno(data.change_mtu(rtnl, mtu as u32))
@@ -875,7 +928,10 @@ impl<T: Operations> VTable<T> {
     /// # Safety
     ///
     /// The core calls this from the watchdog with all transmit queues frozen.
-    unsafe extern "C" fn tx_timeout_callback(dev: *mut bindings::net_device, queue: core::ffi::c_uint) {
+    unsafe extern "C" fn tx_timeout_callback(
+        dev: *mut bindings::net_device,
+        queue: core::ffi::c_uint,
+    ) {
         // SAFETY: The device is registered.
         let (data, device) = unsafe { (data::<T>(dev), Device::from_raw(dev)) };
         data.tx_timeout(device, queue);
@@ -884,7 +940,10 @@ impl<T: Operations> VTable<T> {
     /// # Safety
     ///
     /// The core calls this under RCU for a registered device; `storage` is zeroed.
-    unsafe extern "C" fn stats_callback(dev: *mut bindings::net_device, storage: *mut bindings::rtnl_link_stats64) {
+    unsafe extern "C" fn stats_callback(
+        dev: *mut bindings::net_device,
+        storage: *mut bindings::rtnl_link_stats64,
+    ) {
         // SAFETY: The device is registered.
         let (data, device) = unsafe { (data::<T>(dev), Device::from_raw(dev)) };
         // SAFETY: The storage is ours while this runs.
@@ -918,7 +977,11 @@ impl<T: Operations> VTable<T> {
     /// # Safety
     ///
     /// As [`Self::open_callback`].
-    unsafe extern "C" fn vlan_add_callback(dev: *mut bindings::net_device, protocol: u16, vid: u16) -> core::ffi::c_int {
+    unsafe extern "C" fn vlan_add_callback(
+        dev: *mut bindings::net_device,
+        protocol: u16,
+        vid: u16,
+    ) -> core::ffi::c_int {
         // SAFETY: The device is registered and both locks are held.
         let (data, rtnl) = unsafe { (data::<T>(dev), Rtnl::from_raw(dev)) };
         errno(data.vlan_add(rtnl, u16::from_be(protocol), vid))

@@ -116,7 +116,10 @@ impl TxQueue {
     ///
     /// [`EINVAL`]: there is none.
     pub fn new(device: &Device, index: u16) -> Result<Self> {
-        Ok(Self { queue: device.tx_queue(index)?, _device: device.into() })
+        Ok(Self {
+            queue: device.tx_queue(index)?,
+            _device: device.into(),
+        })
     }
 
     /// Accounts for a packet of so many bytes that was queued. True: the doorbell has to be rung now, since no other packet
@@ -220,7 +223,8 @@ impl<T: Operations> StatsVTable<T> {
         tx: *mut bindings::netdev_queue_stats_tx,
     ) {
         // SAFETY: By the contract of this function.
-        let (data, device, rx, tx) = unsafe { (data::<T>(dev), Locked::from_raw(dev), &mut *rx, &mut *tx) };
+        let (data, device, rx, tx) =
+            unsafe { (data::<T>(dev), Locked::from_raw(dev), &mut *rx, &mut *tx) };
         let (base_rx, base_tx) = data.base(device);
         base_rx.store(rx);
         base_tx.store(tx);

@@ -33,7 +33,13 @@ impl Layout {
     /// Two buffers a page where a frame of so many bytes fits into one, else a page for each: longer frames span several.
     pub fn for_frame(bytes: u32) -> Self {
         let half = PAGE / 2;
-        Self { size: if bytes <= half - HEADROOM - TAILROOM { half } else { PAGE } }
+        Self {
+            size: if bytes <= half - HEADROOM - TAILROOM {
+                half
+            } else {
+                PAGE
+            },
+        }
     }
 
     /// Buffers in a page.
@@ -105,7 +111,13 @@ impl Buffers {
     /// # Errors
     ///
     /// [`EINVAL`]: more than 2^15 descriptors; [`ENOMEM`].
-    pub fn new(binding: &Binding, place: &Place<'_>, log2: u8, layout: Layout, copybreak: u32) -> Result<Self> {
+    pub fn new(
+        binding: &Binding,
+        place: &Place<'_>,
+        log2: u8,
+        layout: Layout,
+        copybreak: u32,
+    ) -> Result<Self> {
         if log2 > 15 {
             return Err(EINVAL);
         }
@@ -120,7 +132,13 @@ impl Buffers {
                 size >> (layout.parts() - 1),
             )
         };
-        Self::with_pool(kernel::error::from_err_ptr(pool)?, size, layout, copybreak, Some(binding.clone()))
+        Self::with_pool(
+            kernel::error::from_err_ptr(pool)?,
+            size,
+            layout,
+            copybreak,
+            Some(binding.clone()),
+        )
     }
 
     /// Takes over a pool. Without an owner, in tests, it maps nothing.
@@ -135,7 +153,14 @@ impl Buffers {
         let mut entries = KVVec::with_capacity(size as usize, GFP_KERNEL)?;
         let mut free = KVVec::with_capacity(size as usize, GFP_KERNEL)?;
         for id in 0..size {
-            entries.push(Entry { memory: core::ptr::null_mut(), address: 0, posted: false }, GFP_KERNEL)?;
+            entries.push(
+                Entry {
+                    memory: core::ptr::null_mut(),
+                    address: 0,
+                    posted: false,
+                },
+                GFP_KERNEL,
+            )?;
             free.push(id as u16, GFP_KERNEL)?;
         }
         // INVARIANT: As made above; all ids are free.
@@ -181,7 +206,8 @@ impl Buffers {
         let parts = self.layout.parts();
         let mut address = 0;
         // SAFETY: The pool is valid; we are in its NAPI context, or alone.
-        let page: *mut u8 = unsafe { bindings::rx_page(self.pool.0.as_ptr(), parts as isize, &mut address) }.cast();
+        let page: *mut u8 =
+            unsafe { bindings::rx_page(self.pool.0.as_ptr(), parts as isize, &mut address) }.cast();
         if page.is_null() {
             return None;
         }
@@ -229,7 +255,11 @@ impl Buffers {
         }
         // SAFETY: The masked index is in bounds.
         // INVARIANT: The id was posted, so it is not in the list; it goes to its end.
-        unsafe { *self.free.get_unchecked_mut((self.taken & self.mask) as usize) = id };
+        unsafe {
+            *self
+                .free
+                .get_unchecked_mut((self.taken & self.mask) as usize) = id
+        };
         self.taken = self.taken.wrapping_add(1);
         Ok(entry)
     }
@@ -238,7 +268,12 @@ impl Buffers {
     pub fn rewind(&mut self) {
         self.posted = 0;
         self.taken = 0;
-        for (id, (free, entry)) in self.free.iter_mut().zip(self.entries.iter_mut()).enumerate() {
+        for (id, (free, entry)) in self
+            .free
+            .iter_mut()
+            .zip(self.entries.iter_mut())
+            .enumerate()
+        {
             // INVARIANT: No id is posted, each is in the list.
             *free = id as u16;
             entry.posted = false;
@@ -260,10 +295,19 @@ impl Buffers {
         let entry = self.take(id, length)?;
         let skb = if length <= copybreak {
             // SAFETY: We are polling the pool's instance; the buffer is ours, and holds `length` bytes.
-            unsafe { bindings::rx_copy(pool, context.as_raw(), entry.memory.cast(), HEADROOM, length) }
+            unsafe {
+                bindings::rx_copy(
+                    pool,
+                    context.as_raw(),
+                    entry.memory.cast(),
+                    HEADROOM,
+                    length,
+                )
+            }
         } else {
             // SAFETY: As above; on success the packet owns the buffer.
-            let skb = unsafe { bindings::rx_build(pool, entry.memory.cast(), size, HEADROOM, length) };
+            let skb =
+                unsafe { bindings::rx_build(pool, entry.memory.cast(), size, HEADROOM, length) };
             if !skb.is_null() {
                 entry.memory = core::ptr::null_mut();
             }
@@ -284,7 +328,16 @@ impl Buffers {
             return Ok(false);
         }
         // SAFETY: The packet and the buffer are ours; the packet owns the buffer from now on, and has room for it.
-        unsafe { bindings::rx_add(pool, frame.0.as_ptr(), entry.memory.cast(), size, HEADROOM, length) };
+        unsafe {
+            bindings::rx_add(
+                pool,
+                frame.0.as_ptr(),
+                entry.memory.cast(),
+                size,
+                HEADROOM,
+                length,
+            )
+        };
         entry.memory = core::ptr::null_mut();
         Ok(true)
     }
@@ -363,7 +416,13 @@ impl Frame {
         // SAFETY: The packet is ours; see `skb_shinfo()`.
         unsafe {
             let skb = self.0.as_ref();
-            usize::from((*skb.head.add(skb.end as usize).cast::<bindings::skb_shared_info>()).nr_frags)
+            usize::from(
+                (*skb
+                    .head
+                    .add(skb.end as usize)
+                    .cast::<bindings::skb_shared_info>())
+                .nr_frags,
+            )
         }
     }
 
@@ -389,7 +448,10 @@ impl Drop for Frame {
     fn drop(&mut self) {
         // SAFETY: The packet is ours and given up.
         unsafe {
-            bindings::dev_kfree_skb_any_reason(self.0.as_ptr(), bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR)
+            bindings::dev_kfree_skb_any_reason(
+                self.0.as_ptr(),
+                bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR,
+            )
         };
     }
 }

@@ -236,7 +236,9 @@ impl SkBuff {
     /// Takes the software time stamp, if somebody asked for one. To be called right before the device sees the packet.
     #[inline(always)]
     pub fn timestamp(&self) {
-        if self.shared_info().tx_flags & ((bindings::SKBTX_SW_TSTAMP | bindings::SKBTX_BPF) as u8) != 0 {
+        if self.shared_info().tx_flags & ((bindings::SKBTX_SW_TSTAMP | bindings::SKBTX_BPF) as u8)
+            != 0
+        {
             // SAFETY: By the type invariant.
             unsafe { bindings::skb_tx_timestamp(self.as_raw()) };
         }

@@ -22,7 +22,8 @@ impl Counter {
     /// Counts `amount` more.
     #[inline(always)]
     pub fn add(&self, amount: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+        self.0
+            .store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
     }
 
     /// The value.
@@ -168,10 +169,21 @@ mod tests {
 
     #[test]
     fn queue_stats_reach_the_fields_of_the_core() {
-        let mut stats = TxQueueStats { packets: 5, hw_gso_wire_bytes: 7, ..TxQueueStats::default() };
-        stats.add(&TxQueueStats { packets: 1, wake: 9, ..TxQueueStats::default() });
+        let mut stats = TxQueueStats {
+            packets: 5,
+            hw_gso_wire_bytes: 7,
+            ..TxQueueStats::default()
+        };
+        stats.add(&TxQueueStats {
+            packets: 1,
+            wake: 9,
+            ..TxQueueStats::default()
+        });
         let mut raw = bindings::netdev_queue_stats_tx::default();
         stats.store(&mut raw);
-        assert_eq!((raw.packets, raw.hw_gso_wire_bytes, raw.wake, raw.bytes), (6, 7, 9, 0));
+        assert_eq!(
+            (raw.packets, raw.hw_gso_wire_bytes, raw.wake, raw.bytes),
+            (6, 7, 9, 0)
+        );
     }
 }

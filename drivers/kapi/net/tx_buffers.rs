@@ -30,7 +30,11 @@ struct Entry {
 }
 
 impl Entry {
-    const EMPTY: Self = Self { skb: core::ptr::null_mut(), address: 0, unmap: 0 };
+    const EMPTY: Self = Self {
+        skb: core::ptr::null_mut(),
+        address: 0,
+        unmap: 0,
+    };
 }
 
 /// An index on a cache line of its own, since the other end writes the neighbour. Core's atomic, not the kernel crate's,
@@ -99,7 +103,12 @@ fn with_owner(
         },
         GFP_KERNEL,
     )?;
-    let producer = Producer { shared: shared.clone(), next: 0, committed: 0, free: size as u32 };
+    let producer = Producer {
+        shared: shared.clone(),
+        next: 0,
+        committed: 0,
+        free: size as u32,
+    };
     Ok((producer, Consumer { shared, next: 0 }))
 }
 
@@ -129,7 +138,11 @@ impl Shared {
     #[inline(always)]
     fn entry(&self, index: u32) -> *mut Entry {
         // SAFETY: The masked index is below the number of entries.
-        unsafe { self.entries.get_unchecked((index & self.mask) as usize).get() }
+        unsafe {
+            self.entries
+                .get_unchecked((index & self.mask) as usize)
+                .get()
+        }
     }
 
     /// Descriptors between two indices.
@@ -155,7 +168,15 @@ impl Shared {
     fn unmap_entry(&self, entry: &Entry) {
         let direction = bindings::dma_data_direction::DMA_TO_DEVICE;
         // SAFETY: The entry holds what was mapped for this device, and is unmapped once.
-        unsafe { bindings::dma_unmap_phys(self.device, entry.address, entry.unmap as usize, direction, 0) };
+        unsafe {
+            bindings::dma_unmap_phys(
+                self.device,
+                entry.address,
+                entry.unmap as usize,
+                direction,
+                0,
+            )
+        };
     }
 
     /// Unmaps and drops what is left from index `next` on.
@@ -222,7 +243,10 @@ impl Producer {
     fn look(&mut self) {
         let consumed = self.shared.consumed.0.load(Acquire);
         // INVARIANT: Entries in `[next, consumed + size)` are the producer's.
-        self.free = self.shared.size().wrapping_sub(Shared::distance(consumed, self.next));
+        self.free = self
+            .shared
+            .size()
+            .wrapping_sub(Shared::distance(consumed, self.next));
     }
 
     /// Index of the next descriptor, free-running modulo 2^16.
@@ -272,8 +296,15 @@ impl Producer {
         let length = skb.head_len();
         let (device, always) = (self.shared.device, self.shared.unmap);
         // SAFETY: The device is bound, the packet valid, the entry the producer's.
-        let address =
-            unsafe { bindings::tx_map_head(device, skb.as_raw(), length, always, &raw mut (*entry).unmap) };
+        let address = unsafe {
+            bindings::tx_map_head(
+                device,
+                skb.as_raw(),
+                length,
+                always,
+                &raw mut (*entry).unmap,
+            )
+        };
         self.mapped(entry, address, length)
     }
 
@@ -288,7 +319,8 @@ impl Producer {
         let (fragment, length) = skb.fragment(index).ok_or(EINVAL)?;
         let (device, always) = (self.shared.device, self.shared.unmap);
         // SAFETY: The device is bound, the fragment belongs to a valid packet, the entry is the producer's.
-        let address = unsafe { bindings::tx_map_frag(device, fragment, always, &raw mut (*entry).unmap) };
+        let address =
+            unsafe { bindings::tx_map_frag(device, fragment, always, &raw mut (*entry).unmap) };
         self.mapped(entry, address, length)
     }
 
@@ -328,7 +360,8 @@ impl Producer {
             self.next = self.next.wrapping_sub(1);
             self.free = self.free.wrapping_add(1);
             // SAFETY: The entry was made since the last commit.
-            self.shared.release(unsafe { &*self.shared.entry(self.next) });
+            self.shared
+                .release(unsafe { &*self.shared.entry(self.next) });
         }
     }
 }
@@ -353,7 +386,9 @@ impl Consumer {
     #[inline]
     pub fn free(&self) -> u32 {
         let produced = self.shared.produced.0.load(Acquire);
-        self.shared.size().wrapping_sub(Shared::distance(self.next, produced))
+        self.shared
+            .size()
+            .wrapping_sub(Shared::distance(self.next, produced))
     }
 
     /// The device has taken all descriptors before `head` (modulo 2^16).
@@ -482,7 +517,10 @@ mod tests {
         send(&mut producer, 5)?;
         producer.skip()?;
         rewind(&mut producer, &mut consumer)?;
-        assert_eq!((producer.next(), producer.free(SIZE), consumer.free()), (0, SIZE, SIZE));
+        assert_eq!(
+            (producer.next(), producer.free(SIZE), consumer.free()),
+            (0, SIZE, SIZE)
+        );
         assert_eq!(complete(&mut consumer, 1).err(), Some(EPROTO));
         let (_, mut other) = ring()?;
         assert_eq!(rewind(&mut producer, &mut other), Err(EINVAL));

@@ -66,7 +66,10 @@ impl CqTarget {
 impl Apply for CqTarget {
     fn apply(&self, microseconds: u16, packets: u16) {
         // A queue that is being stopped, or a reset, are no reason for a message.
-        let _ = self.set(Moderation { microseconds, frames: packets });
+        let _ = self.set(Moderation {
+            microseconds,
+            frames: packets,
+        });
     }
 }
 
@@ -126,16 +129,24 @@ impl Poll for PairPoll {
         if !good || self.rx.is_broken() {
             // The interrupt stays disarmed: nothing of this device is believed before it was reset.
             self.device.request_reset(ResetReason::PROTOCOL);
-            return Polled { work: received, arm: 0 };
+            return Polled {
+                work: received,
+                arm: 0,
+            };
         }
         let work = if starved { budget } else { received };
         if work < budget {
             let stats = &self.stats;
             stats.polls.add(1);
-            self.rx_sampler.sample(stats.rx.packets.get(), stats.rx.bytes.get());
-            self.tx_sampler.sample(stats.tx.packets.get(), stats.tx.bytes.get());
+            self.rx_sampler
+                .sample(stats.rx.packets.get(), stats.rx.bytes.get());
+            self.tx_sampler
+                .sample(stats.tx.packets.get(), stats.tx.bytes.get());
         }
-        Polled { work, arm: self.arm_value() }
+        Polled {
+            work,
+            arm: self.arm_value(),
+        }
     }
 
     #[inline(always)]
@@ -209,8 +220,17 @@ impl Pair {
             stats,
         };
         let (tx, done, tx_memory) = setup.allocate()?;
-        let setup = RxSetup { device, id: id.queue, log2: config.rx_log2, frame: config.frame, stats };
-        let target = |id| CqTarget { device: device.clone(), id };
+        let setup = RxSetup {
+            device,
+            id: id.queue,
+            log2: config.rx_log2,
+            frame: config.frame,
+            stats,
+        };
+        let target = |id| CqTarget {
+            device: device.clone(),
+            id,
+        };
         let (tx_adaptive, tx_sampler) = Adaptive::new(Direction::Transmit, target(id.tx_cq()))?;
         let (rx_adaptive, rx_sampler) = Adaptive::new(Direction::Receive, target(id.rx_cq()))?;
         let mut rx_memory = None;
@@ -383,13 +403,27 @@ impl Pair {
     pub(crate) fn moderate(&self, coalesce: &Coalesce) -> Result {
         let id = self.id;
         for (cq, adaptive, on, fixed) in [
-            (id.tx_cq(), &self.tx_adaptive, coalesce.adaptive_tx, coalesce.tx),
-            (id.rx_cq(), &self.rx_adaptive, coalesce.adaptive_rx, coalesce.rx),
+            (
+                id.tx_cq(),
+                &self.tx_adaptive,
+                coalesce.adaptive_tx,
+                coalesce.tx,
+            ),
+            (
+                id.rx_cq(),
+                &self.rx_adaptive,
+                coalesce.adaptive_rx,
+                coalesce.rx,
+            ),
         ] {
             adaptive.set_enabled(on);
             if !on {
                 adaptive.cancel();
-                CqTarget { device: self.device.clone(), id: cq }.set(fixed)?;
+                CqTarget {
+                    device: self.device.clone(),
+                    id: cq,
+                }
+                .set(fixed)?;
             }
         }
         Ok(())

@@ -114,7 +114,9 @@ impl RxRing {
     #[inline]
     pub(crate) fn ring_doorbell(&self) {
         let next = self.buffers.next() & 0xffff;
-        self.device.doorbells().ring(doorbell::encode(DoorbellKind::RX, self.id, next));
+        self.device
+            .doorbells()
+            .ring(doorbell::encode(DoorbellKind::RX, self.id, next));
     }
 
     #[inline(always)]
@@ -125,7 +127,8 @@ impl RxRing {
                 self.stats.rx.no_page.add(1);
                 return false;
             };
-            self.ring.write(index, &RxDescriptor { address, buffer }.to_words());
+            self.ring
+                .write(index, &RxDescriptor { address, buffer }.to_words());
         }
         true
     }
@@ -184,7 +187,14 @@ impl RxRing {
 
     /// One completion.
     #[inline(always)]
-    fn take(&mut self, context: Context<'_>, index: u32, last: u64, flags: u16, tally: &mut Tally) -> Result {
+    fn take(
+        &mut self,
+        context: Context<'_>,
+        index: u32,
+        last: u64,
+        flags: u16,
+        tally: &mut Tally,
+    ) -> Result {
         let (length, id) = (last as u16, (last >> 16) as u16);
         let end = flags & completion_flags::END != 0;
         if let (Partial::None, true) = (&self.partial, end) {
@@ -199,7 +209,14 @@ impl RxRing {
 
     /// One completion of a frame that spans buffers.
     #[cold]
-    fn take_part(&mut self, context: Context<'_>, index: u32, last: u64, flags: u16, tally: &mut Tally) -> Result {
+    fn take_part(
+        &mut self,
+        context: Context<'_>,
+        index: u32,
+        last: u64,
+        flags: u16,
+        tally: &mut Tally,
+    ) -> Result {
         let (length, id) = (last as u16, (last >> 16) as u16);
         let end = flags & completion_flags::END != 0;
         let partial = match core::mem::replace(&mut self.partial, Partial::None) {
@@ -264,14 +281,26 @@ impl RxRing {
         let tag = if flags & completion_flags::VLAN == 0 {
             0
         } else {
-            let tpid = if flags & completion_flags::VLAN_STAG != 0 { 0x88a8 } else { 0x8100 };
+            let tpid = if flags & completion_flags::VLAN_STAG != 0 {
+                0x88a8
+            } else {
+                0x8100
+            };
             (first >> 48) as u32 | tpid << 16
         };
         let verified = flags & completion_flags::L4_OK != 0;
         tally.packets += 1;
         tally.bytes += u64::from(frame.len());
         tally.csum_ok += u32::from(verified);
-        frame.receive(context, Metadata { hash: first as u32, hash_kind, tag, verified });
+        frame.receive(
+            context,
+            Metadata {
+                hash: first as u32,
+                hash_kind,
+                tag,
+                verified,
+            },
+        );
         Ok(())
     }
 

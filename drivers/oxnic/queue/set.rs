@@ -40,7 +40,10 @@ impl QueueSet {
         config: PairConfig,
         stats: &[Arc<PairStats>],
     ) -> Result<Self> {
-        let mut set = Self { pairs: KVec::with_capacity(count.into(), GFP_KERNEL)?, started: false };
+        let mut set = Self {
+            pairs: KVec::with_capacity(count.into(), GFP_KERNEL)?,
+            started: false,
+        };
         for (index, stats) in stats.iter().enumerate().take(count.into()) {
             let index = index as u16;
             let id = PairId {

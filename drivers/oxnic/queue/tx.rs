@@ -107,7 +107,10 @@ impl TxSetup<'_> {
             device: self.device.clone(),
             stats: self.stats.clone(),
             id: self.id.into(),
-            limits: TxLimits { fragments: self.limits.fragments.min(room - 1), ..self.limits },
+            limits: TxLimits {
+                fragments: self.limits.fragments.min(room - 1),
+                ..self.limits
+            },
             room,
             reported: 0,
             last: (0, [0; 2]),
@@ -168,7 +171,10 @@ impl TxRing {
         let mut word = 0;
         if let Some((start, offset)) = skb.checksum() {
             // features_check() leaves only what fits; the stack has no way around it.
-            if start > 2 * u32::from(u8::MAX) || (start | u32::from(offset)) & 1 != 0 || offset > 2 * u16::from(u8::MAX) {
+            if start > 2 * u32::from(u8::MAX)
+                || (start | u32::from(offset)) & 1 != 0
+                || offset > 2 * u16::from(u8::MAX)
+            {
                 return Err(Fault::Form);
             }
             word |= flag(tx_flags::CSUM)
@@ -188,18 +194,33 @@ impl TxRing {
     /// The descriptor before a packet that is to be segmented.
     #[cold]
     fn put_context(&mut self, skb: &SkBuff, segmentation: Segmentation) -> Result<(), Fault> {
-        let (l3, l4, headers) = (skb.network_offset(), skb.transport_offset(), skb.segment_headers());
-        if (l3 | l4) & 1 != 0 || l4 > 2 * u32::from(u8::MAX) || headers > LENGTH_MAX || headers > skb.len() {
+        let (l3, l4, headers) = (
+            skb.network_offset(),
+            skb.transport_offset(),
+            skb.segment_headers(),
+        );
+        if (l3 | l4) & 1 != 0
+            || l4 > 2 * u32::from(u8::MAX)
+            || headers > LENGTH_MAX
+            || headers > skb.len()
+        {
             return Err(Fault::Form);
         }
-        let mut flags = tx_flags::CONTEXT | if segmentation.udp { tx_flags::USO } else { tx_flags::TSO };
+        let mut flags = tx_flags::CONTEXT
+            | if segmentation.udp {
+                tx_flags::USO
+            } else {
+                tx_flags::TSO
+            };
         if segmentation.fixed_id {
             flags |= tx_flags::FIXED_ID;
         }
         let index = self.producer.next();
         self.producer.skip().map_err(|_| Fault::Memory)?;
-        let places = u64::from(segmentation.size) << 32 | u64::from(l3 / 2) << 48 | u64::from(l4 / 2) << 56;
-        self.ring.write(index, &[places, u64::from(headers) | flag(flags)]);
+        let places =
+            u64::from(segmentation.size) << 32 | u64::from(l3 / 2) << 48 | u64::from(l4 / 2) << 56;
+        self.ring
+            .write(index, &[places, u64::from(headers) | flag(flags)]);
         Ok(())
     }
 
@@ -295,7 +316,9 @@ impl TxRing {
     fn ring_doorbell(&mut self) {
         let next = self.producer.next();
         self.rung = next;
-        self.device.doorbells().ring(doorbell::encode(DoorbellKind::TX, self.id, next & 0xffff));
+        self.device
+            .doorbells()
+            .ring(doorbell::encode(DoorbellKind::TX, self.id, next & 0xffff));
     }
 
     #[cold]
@@ -395,7 +418,12 @@ impl TxDone {
             return false;
         };
         let (consumer, room) = (&self.consumer, self.room);
-        if self.queue.completed(completed.packets, completed.bytes, || consumer.free() >= room) {
+        if self
+            .queue
+            .completed(completed.packets, completed.bytes, || {
+                consumer.free() >= room
+            })
+        {
             self.stats.tx.wakes.add(1);
         }
         true
