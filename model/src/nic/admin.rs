@@ -104,7 +104,7 @@ impl AdminQueue {
         mut completion: Completion,
     ) -> Result<(), DmaFault> {
         let entry = self.completed & ((1 << self.log2) - 1);
-        if self.completed >> self.log2 & 1 == 0 {
+        if (self.completed >> self.log2) & 1 == 0 {
             completion.flags ^= completion_flags::GENERATION;
         }
         let address = self

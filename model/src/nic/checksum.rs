@@ -118,7 +118,7 @@ mod tests {
     fn naive(data: &[u8]) -> [u8; 2] {
         let mut sum = 0u32;
         for pair in data.chunks(2) {
-            sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            sum += (u32::from(pair[0]) << 8) | u32::from(*pair.get(1).unwrap_or(&0));
             sum = (sum & 0xffff) + (sum >> 16);
         }
         (!(sum as u16)).to_be_bytes()

@@ -70,7 +70,7 @@ impl Cq {
         now: u64,
     ) -> Result<(), DmaFault> {
         let entry = usize::from(self.producer & ((self.size() - 1) as u16));
-        let first_pass = u64::from(self.producer >> self.log2 & 1 == 0);
+        let first_pass = u64::from((self.producer >> self.log2) & 1 == 0);
         if let Some(last) = words.last_mut() {
             *last ^= (first_pass * u64::from(completion_flags::GENERATION)) << 48;
         }

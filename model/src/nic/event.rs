@@ -148,7 +148,7 @@ impl EventRing {
         notice: Notice,
         sequence: u64,
     ) -> Result<(), DmaFault> {
-        let pass = self.producer >> self.log2 & 1;
+        let pass = (self.producer >> self.log2) & 1;
         let entry = self.producer & ((1 << self.log2) - 1);
         let words = Event {
             kind: notice.kind,

@@ -95,7 +95,7 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
         *word = chunk
             .iter()
             .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+            .fold(0, |word, byte| (word << 8) | u64::from(*byte));
     }
     words
 }
@@ -272,7 +272,7 @@ impl Nic {
         View {
             function: match function.vf_index() {
                 None => 1,
-                Some(vf) => 2 | u32::from(vf) << 16,
+                Some(vf) => 2 | (u32::from(vf) << 16),
             },
             doorbell_pages: if function.is_pf() { PF_PAGES } else { VF_PAGES },
             vectors: state.vector_count(),

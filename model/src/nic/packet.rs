@@ -233,7 +233,7 @@ fn ipv6(data: &[u8], start: usize, lengths: Lengths) -> Option<Network> {
         end,
         source: start + 8..start + 24,
         destination: start + 24..start + 40,
-        tos: header[0] << 4 | header[1] >> 4,
+        tos: (header[0] << 4) | (header[1] >> 4),
         protocol: header[6],
         fragment: false,
         routed: false,

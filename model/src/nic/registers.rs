@@ -139,7 +139,7 @@ fn halves(value: u64) -> [u32; 2] {
 /// Puts a word into the low (`high` = 0) or high half of a register.
 fn set_half(register: &mut u64, high: u32, value: u32) {
     let shift = 32 * high;
-    *register = *register & !(0xffff_ffff << shift) | u64::from(value) << shift;
+    *register = *register & !(0xffff_ffff << shift) | (u64::from(value) << shift);
 }
 
 /// The beat at a time; never all ones.
@@ -185,7 +185,7 @@ impl Registers {
             device::DRIVER_ABI_MIN => driver.abi_min,
             device::DRIVER_ABI_MAX => driver.abi_max,
             device::DEPTH_MAX => {
-                u32::from(limits::ADMIN_LOG2_MAX) | u32::from(limits::EVENT_LOG2_MAX) << 8
+                u32::from(limits::ADMIN_LOG2_MAX) | (u32::from(limits::EVENT_LOG2_MAX) << 8)
             }
             0x40 | 0x44 => halves(driver.driver_caps)[half],
             0x48 | 0x4c => halves(driver.admin_sq)[half],
@@ -309,13 +309,13 @@ impl Registers {
 
     /// Rejects the handshake.
     pub fn reject(&mut self, reason: Reason, detail: u16) {
-        self.reason = u32::from(reason.0) | u32::from(detail) << 16;
+        self.reason = u32::from(reason.0) | (u32::from(detail) << 16);
         self.status |= status::REJECTED;
     }
 
     /// Stops the function until it is reset.
     pub fn halt(&mut self, view: &View, reason: Reason, detail: u16) {
-        self.reason = u32::from(reason.0) | u32::from(detail) << 16;
+        self.reason = u32::from(reason.0) | (u32::from(detail) << 16);
         self.status = self.status & status::RESET_REQUESTED | status::HALTED;
         self.stopped_beat = Some(beat(view));
         self.note_error(view, 3, reason);

@@ -22,14 +22,14 @@ impl Toeplitz {
         let window = |at: usize| {
             (0..32).fold(0u32, |bits, i| {
                 let bit = at + i;
-                bits << 1 | u32::from(key[bit / 8] >> (7 - bit % 8) & 1)
+                (bits << 1) | u32::from((key[bit / 8] >> (7 - bit % 8)) & 1)
             })
         };
         let mut table = Box::new([[0; 16]; 2 * INPUT_MAX]);
         for (place, row) in table.iter_mut().enumerate() {
             for (value, entry) in row.iter_mut().enumerate() {
                 *entry = (0..4)
-                    .filter(|bit| value >> (3 - bit) & 1 != 0)
+                    .filter(|bit| (value >> (3 - bit)) & 1 != 0)
                     .fold(0, |hash, bit| hash ^ window(place * 4 + bit));
             }
         }

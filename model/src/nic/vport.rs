@@ -127,7 +127,7 @@ impl Vport {
         match tag {
             Some(tag) if self.has(vport_flags::VLAN_FILTER) && tag.tpid == CTAG => {
                 let vid = usize::from(tag.vid());
-                vid == 0 || self.vlans[vid / 64] >> (vid % 64) & 1 != 0
+                vid == 0 || (self.vlans[vid / 64] >> (vid % 64)) & 1 != 0
             }
             _ => true,
         }

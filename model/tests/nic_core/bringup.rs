@@ -17,7 +17,8 @@ fn blocks(dut: &mut Device, function: Function) -> Vec<(u32, BlockHeader)> {
     let mut found = Vec::new();
     let mut at = 0;
     loop {
-        let words = u64::from(dut.read(function, at)) | u64::from(dut.read(function, at + 4)) << 32;
+        let words =
+            u64::from(dut.read(function, at)) | (u64::from(dut.read(function, at + 4)) << 32);
         let header = BlockHeader::from_words(&[words]);
         found.push((at, header));
         if header.next == 0 {
@@ -55,7 +56,7 @@ fn block_list_begins_with_the_device_and_ends() {
     assert_eq!(dut.read(PF, device::MAGIC), regs::MAGIC);
     assert_eq!(dut.read(PF, device::ABI_VERSION), 1 << 16);
     assert_eq!(dut.read(PF, device::FUNCTION), 1);
-    assert_eq!(dut.read(Function::Vf(3), device::FUNCTION), 2 | 3 << 16);
+    assert_eq!(dut.read(Function::Vf(3), device::FUNCTION), 2 | (3 << 16));
     assert_eq!(
         (
             dut.read(PF, device::PORTS),
@@ -142,7 +143,7 @@ fn each_fault_of_the_handshake_is_rejected_and_a_right_try_accepted() {
     let driver = Driver::new(&mut dut, PF);
     let faults: [(u32, u32, Reason); 11] = [
         (device::DRIVER_ABI_MIN, 2 << 16, Reason::VERSION),
-        (device::DRIVER_ABI_MIN, 1 << 16 | 1, Reason::VERSION),
+        (device::DRIVER_ABI_MIN, (1 << 16) | 1, Reason::VERSION),
         (device::DRIVER_ABI_MAX, 2 << 16, Reason::VERSION),
         (device::DRIVER_ABI_MAX, 0xffff, Reason::VERSION),
         (device::ADMIN_SQ, driver.sq as u32 + 2048, Reason::ALIGNMENT),
@@ -152,9 +153,9 @@ fn each_fault_of_the_handshake_is_rejected_and_a_right_try_accepted() {
             driver.events as u32 + 64,
             Reason::ALIGNMENT,
         ),
-        (device::DEPTH, 3 | 6 << 8, Reason::DEPTH),
-        (device::DEPTH, 5 | 11 << 8, Reason::DEPTH),
-        (device::DEPTH, 5 | 6 << 8 | 1 << 16, Reason::DEPTH),
+        (device::DEPTH, 3 | (6 << 8), Reason::DEPTH),
+        (device::DEPTH, 5 | (11 << 8), Reason::DEPTH),
+        (device::DEPTH, 5 | (6 << 8) | (1 << 16), Reason::DEPTH),
         (device::ADMIN_CQ + 4, 0x7777, Reason::DMA),
     ];
     for (register, value, expected) in faults {
@@ -180,7 +181,7 @@ fn each_fault_of_the_handshake_is_rejected_and_a_right_try_accepted() {
 fn deepest_and_shallowest_control_rings_work() {
     for log2 in [4, 10] {
         let mut dut = Device::new(1, 0);
-        assert_eq!(dut.read(PF, device::DEPTH_MAX), 10 | 10 << 8);
+        assert_eq!(dut.read(PF, device::DEPTH_MAX), 10 | (10 << 8));
         let mut driver = Driver::with_depth(&mut dut, PF, log2, log2);
         driver.set_ok(&mut dut, Opcode::NOP, 0, [0; 5]);
     }
@@ -218,7 +219,7 @@ fn reset_clears_what_the_driver_wrote_and_counts() {
     let mut dut = Device::new(1, 0);
     let _ = Driver::new(&mut dut, PF);
     let generation = dut.read(PF, device::GENERATION);
-    let value = control::RESET | u32::from(ResetReason::TX_TIMEOUT.0) << control::REASON_SHIFT;
+    let value = control::RESET | (u32::from(ResetReason::TX_TIMEOUT.0) << control::REASON_SHIFT);
     dut.write(PF, device::CONTROL, value);
     assert_eq!(dut.read(PF, device::GENERATION), generation + 1);
     dut.nic.function_reset(&mut dut.host, PF);
@@ -278,7 +279,7 @@ fn a_full_ring_of_commands_is_answered_through_three_passes() {
     let mut driver = Driver::with_depth(&mut dut, PF, 4, 4);
     for pass in 0..7u16 {
         for i in 0..16 {
-            let id = pass << 8 | i;
+            let id = (pass << 8) | i;
             let nop = Submission {
                 opcode: Opcode::NOP,
                 id,
@@ -291,7 +292,7 @@ fn a_full_ring_of_commands_is_answered_through_three_passes() {
             let completion = driver.completion(&mut dut).unwrap();
             assert_eq!(
                 (completion.id, completion.status),
-                (pass << 8 | i, Status::OK)
+                ((pass << 8) | i, Status::OK)
             );
         }
         assert_eq!(driver.completion(&mut dut), None);

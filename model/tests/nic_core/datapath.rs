@@ -263,7 +263,7 @@ fn transmit_descriptors_that_break_the_rules_stop_their_queue_only() {
     };
     let end = data(tx_flags::END);
     let bad: Vec<(QueueError, Vec<[u64; 2]>)> = vec![
-        (QueueError::DESCRIPTOR, vec![data(1 << 6 | tx_flags::END)]),
+        (QueueError::DESCRIPTOR, vec![data((1 << 6) | tx_flags::END)]),
         (
             QueueError::DESCRIPTOR,
             vec![data(tx_flags::TSO | tx_flags::END)],
@@ -314,7 +314,7 @@ fn transmit_descriptors_that_break_the_rules_stop_their_queue_only() {
         (QueueError::DESCRIPTOR, vec![context(1 << 15, 0), end]),
         (
             QueueError::DESCRIPTOR,
-            vec![[0, u64::from(tx_flags::CONTEXT) << 16 | 1 << 32], end],
+            vec![[0, (u64::from(tx_flags::CONTEXT) << 16) | (1 << 32)], end],
         ),
         (
             QueueError::DMA,

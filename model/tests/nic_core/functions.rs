@@ -317,7 +317,7 @@ fn a_transparent_vlan_is_invisible_to_the_vf() {
     vfs[0].tx.send(&mut dut, &out);
     assert_eq!(
         dut.host.take_wire(),
-        [(0, tagged(&out, 0x8100, 5 << 13 | 100))]
+        [(0, tagged(&out, 0x8100, (5 << 13) | 100))]
     );
     let across = frame(macs[1], macs[0], 80);
     vfs[0].tx.send(&mut dut, &across);
@@ -327,7 +327,7 @@ fn a_transparent_vlan_is_invisible_to_the_vf() {
     assert!(vfs[2].rx.take(&mut dut).is_empty());
     assert_eq!(dut.host.take_wire().len(), 1);
     let into = frame(macs[0], PEER, 90);
-    dut.receive(0, &tagged(&into, 0x8100, 3 << 13 | 100));
+    dut.receive(0, &tagged(&into, 0x8100, (3 << 13) | 100));
     dut.receive(0, &tagged(&into, 0x8100, 101));
     dut.receive(0, &into);
     assert_eq!(vfs[0].rx.one(&mut dut).bytes, into);

@@ -224,13 +224,13 @@ fn hashes_are_those_of_the_verification_suite() {
 #[test]
 fn toeplitz_is_what_its_definition_says_bit_by_bit() {
     let toeplitz = Toeplitz::new(&KEY);
-    let bit = |i: usize| KEY[i / 8] >> (7 - i % 8) & 1;
+    let bit = |i: usize| (KEY[i / 8] >> (7 - i % 8)) & 1;
     for length in [1, 8, 12, 32, 36] {
         let input: Vec<u8> = (0..length).map(|i| (i * 73 + 5) as u8).collect();
         let mut expected = 0u32;
         for i in 0..length * 8 {
-            if input[i / 8] >> (7 - i % 8) & 1 != 0 {
-                expected ^= (0..32).fold(0, |word, j| word << 1 | u32::from(bit(i + j)));
+            if (input[i / 8] >> (7 - i % 8)) & 1 != 0 {
+                expected ^= (0..32).fold(0, |word, j| (word << 1) | u32::from(bit(i + j)));
             }
         }
         assert_eq!(toeplitz.hash(&input), expected, "{length} bytes");

@@ -17,7 +17,7 @@ fn word() -> impl Strategy<Value = u64> {
         (0u64..0x4000).prop_map(|page| BASE + page * 4096),
         (0u64..1 << 26).prop_map(|offset| BASE + offset),
         any::<u16>().prop_map(u64::from),
-        (any::<u16>(), any::<u16>()).prop_map(|(a, b)| u64::from(a) | u64::from(b) << 48),
+        (any::<u16>(), any::<u16>()).prop_map(|(a, b)| u64::from(a) | (u64::from(b) << 48)),
         Just(u64::MAX),
     ]
 }
@@ -81,7 +81,7 @@ fn apply(dut: &mut Device, drivers: &mut [Driver; 2], rings: [u64; 2], step: Ste
         Step::Command(vf, opcode, words) => {
             let driver = &mut drivers[usize::from(vf)];
             driver.id = driver.id.wrapping_add(1);
-            let first = u64::from(opcode) | u64::from(driver.id) << 16 | words[0] << 32;
+            let first = u64::from(opcode) | (u64::from(driver.id) << 16) | (words[0] << 32);
             let mut all = [first, words[1], words[2] & 0xffff_ffff, 0, 0, 0, 0, 0];
             all[3..].copy_from_slice(&[words[3], words[4], words[5], words[6], 0]);
             driver.submit(dut, &all);
@@ -90,7 +90,7 @@ fn apply(dut: &mut Device, drivers: &mut [Driver; 2], rings: [u64; 2], step: Ste
         }
         Step::Descriptor(tx, at, mut words) => {
             if tx && at & 3 == 0 {
-                words[1] = words[1] & !(0xffff << 16) | u64::from(tx_flags::END) << 16;
+                words[1] = words[1] & !(0xffff << 16) | (u64::from(tx_flags::END) << 16);
             }
             let at = rings[usize::from(tx)] + u64::from(at % 64) * 16;
             dut.host.put_words(at, &words);
@@ -179,7 +179,7 @@ proptest! {
         for (opcode, words) in commands {
             let driver = &mut vfs[0].driver;
             driver.id = driver.id.wrapping_add(1);
-            let first = u64::from(opcode) | u64::from(driver.id) << 16 | (words[0] & 0xffff) << 48;
+            let first = u64::from(opcode) | (u64::from(driver.id) << 16) | ((words[0] & 0xffff) << 48);
             let all = [first, own, words[2] & 0xffff, words[3], words[4], words[5], words[6], 0];
             driver.submit(&mut dut, &all);
             dut.settle();

@@ -171,7 +171,7 @@ proptest! {
         }
         let mut sum = 0u32;
         for pair in out[2 * start..].chunks(2) {
-            sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            sum += (u32::from(pair[0]) << 8) | u32::from(*pair.get(1).unwrap_or(&0));
         }
         while sum >> 16 != 0 {
             sum = (sum & 0xffff) + (sum >> 16);
@@ -488,7 +488,7 @@ fn fragments_and_sctp_are_recognised() {
     made.bytes[header.start + 10..header.start + 12].fill(0);
     let mut sum: u32 = made.bytes[header.clone()]
         .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
+        .map(|pair| (u32::from(pair[0]) << 8) | u32::from(pair[1]))
         .sum();
     sum = (sum & 0xffff) + (sum >> 16);
     made.bytes[header.start + 10..header.start + 12].copy_from_slice(&(!sum as u16).to_be_bytes());
@@ -519,7 +519,7 @@ fn crc32c(data: &[u8]) -> u32 {
     !data.iter().fold(!0u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             if crc & 1 != 0 {
-                crc >> 1 ^ 0x82f6_3b78
+                (crc >> 1) ^ 0x82f6_3b78
             } else {
                 crc >> 1
             }

@@ -234,7 +234,7 @@ pub fn partial(made: &Made, field: usize) -> Vec<u8> {
     let length = (bytes.len() - made.l4) as u32;
     let mut sum = protocol + length;
     for pair in bytes[addresses].chunks(2) {
-        sum += u32::from(pair[0]) << 8 | u32::from(pair[1]);
+        sum += (u32::from(pair[0]) << 8) | u32::from(pair[1]);
     }
     while sum >> 16 != 0 {
         sum = (sum & 0xffff) + (sum >> 16);

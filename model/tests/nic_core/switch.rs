@@ -177,7 +177,7 @@ fn set_up(models: &mut [Model]) -> (Device, Vec<Port>) {
             .map(|mac| {
                 mac.iter()
                     .rev()
-                    .fold(0, |word, byte| word << 8 | u64::from(*byte))
+                    .fold(0, |word, byte| (word << 8) | u64::from(*byte))
             })
             .collect();
         driver.request_ok(&mut dut, Opcode::MAC_LIST, 0, 0, &list);

@@ -436,7 +436,7 @@ fn capability_list() -> Answer {
         chunk
             .iter()
             .rev()
-            .fold(0, |word, id| word << 16 | u64::from(*id))
+            .fold(0, |word, id| (word << 16) | u64::from(*id))
     };
     Answer::buffer(&ids.chunks(4).map(word).collect::<Vec<_>>())
 }

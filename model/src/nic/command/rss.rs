@@ -41,7 +41,7 @@ impl Nic {
         )?;
         ensure(config.input != hash_input::ALL, field(in_buffer(6)))?;
         let with_ports =
-            |n: usize| hash_types::ALL & !(hash_types::IPV4 | hash_types::IPV6) & 1 << n != 0;
+            |n: usize| hash_types::ALL & !(hash_types::IPV4 | hash_types::IPV6) & (1 << n) != 0;
         for (n, omit) in config.omit.iter().enumerate() {
             let ports = hash_fields::SOURCE_PORT | hash_fields::DESTINATION_PORT;
             let allowed = if with_ports(n) {

@@ -227,7 +227,7 @@ impl Nic {
         }
         if has(vf_fields::VLAN) {
             vf.vlan_proto = config.vlan_proto;
-            let tci = u16::from(config.qos) << 13 | config.vlan;
+            let tci = (u16::from(config.qos) << 13) | config.vlan;
             vf.tag = (config.vlan != 0).then_some(Tag {
                 tpid: config.vlan_proto,
                 tci,

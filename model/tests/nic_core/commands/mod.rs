@@ -28,7 +28,7 @@ fn capabilities_are_listed_and_told() {
     let mut dut = Device::new(2, 100);
     let mut driver = Driver::new(&mut dut, PF);
     let list = driver.submission(Opcode::CAP_LIST);
-    assert_eq!(driver.query::<1>(&mut dut, list).unwrap(), [1 | 6 << 16]);
+    assert_eq!(driver.query::<1>(&mut dut, list).unwrap(), [1 | (6 << 16)]);
     let get = |driver: &mut Driver, id| Submission {
         parameters: CapGet { id }.to_words(),
         ..driver.submission(Opcode::CAP_GET)

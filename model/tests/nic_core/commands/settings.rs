@@ -94,7 +94,7 @@ fn vport_settings_are_checked_and_a_failure_changes_nothing() {
 fn address_lists_hold_as_many_as_published() {
     let mut dut = Device::new(1, 0);
     let mut driver = Driver::new(&mut dut, PF);
-    let list = |count: u64| (1..=count).map(|i| i << 8 | 2).collect::<Vec<u64>>();
+    let list = |count: u64| (1..=count).map(|i| (i << 8) | 2).collect::<Vec<u64>>();
     driver.request_ok(&mut dut, Opcode::MAC_LIST, 0, 0, &list(128));
     let submission = driver.submission(Opcode::MAC_LIST);
     let completion = driver.run(&mut dut, submission, &list(129));

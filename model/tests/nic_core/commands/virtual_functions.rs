@@ -247,7 +247,7 @@ fn a_vf_cannot_do_what_its_pf_does() {
             Opcode::VF_STATS,
         ];
         let offset = if pf_only.contains(&opcode) { 0 } else { 6 };
-        let change = |words: &mut [u64; 8]| words[0] = words[0] & !(0xffff << 48) | 2 << 48;
+        let change = |words: &mut [u64; 8]| words[0] = words[0] & !(0xffff << 48) | (2 << 48);
         let completion = run(&mut dut, &mut vf, command, change);
         let denied = (Status::EPERM, Qualifier::PRIVILEGE, offset);
         assert_eq!(why(&completion), denied, "{}", opcode.text());

@@ -76,11 +76,11 @@ impl Driver {
             .host
             .write(self.events, &vec![0; 64 << self.event_log2]);
         device.write(f, device::DRIVER_ABI_MIN, 1 << 16);
-        device.write(f, device::DRIVER_ABI_MAX, 1 << 16 | 7);
+        device.write(f, device::DRIVER_ABI_MAX, (1 << 16) | 7);
         device.write64(f, device::ADMIN_SQ, self.sq);
         device.write64(f, device::ADMIN_CQ, self.cq);
         device.write64(f, device::EVENT_RING, self.events);
-        let depth = u32::from(self.log2) | u32::from(self.event_log2) << 8;
+        let depth = u32::from(self.log2) | (u32::from(self.event_log2) << 8);
         device.write(f, device::DEPTH, depth);
     }
 
@@ -104,7 +104,7 @@ impl Driver {
         let entry = self.completed & ((1 << self.log2) - 1);
         let words = device.host.words::<4>(self.cq + u64::from(entry) * 32);
         let completion = Completion::from_words(&words);
-        let pass = self.completed >> self.log2 & 1 == 0;
+        let pass = (self.completed >> self.log2) & 1 == 0;
         if (completion.flags & completion_flags::GENERATION != 0) != pass {
             return None;
         }
@@ -230,7 +230,7 @@ impl Driver {
         let entry = self.event_index & ((1 << self.event_log2) - 1);
         let words = device.host.words::<8>(self.events + u64::from(entry) * 64);
         let event = Event::from_words(&words);
-        let pass = self.event_index >> self.event_log2 & 1 == 0;
+        let pass = (self.event_index >> self.event_log2) & 1 == 0;
         ((event.flags & completion_flags::GENERATION != 0) == pass).then_some(event)
     }
 

@@ -130,7 +130,7 @@ impl Rx {
                 .host
                 .words::<4>(self.completions + u64::from(entry) * 32);
             let completion = RxCompletion::from_words(&words);
-            let pass = self.seen >> self.log2 & 1 == 0;
+            let pass = (self.seen >> self.log2) & 1 == 0;
             if (completion.flags & completion_flags::GENERATION != 0) != pass {
                 break;
             }
@@ -174,7 +174,7 @@ impl Rx {
             .host
             .words::<4>(self.completions + u64::from(entry) * 32);
         let flags = RxCompletion::from_words(&words).flags;
-        (flags & completion_flags::GENERATION != 0) == (self.seen >> self.log2 & 1 == 0)
+        (flags & completion_flags::GENERATION != 0) == ((self.seen >> self.log2) & 1 == 0)
     }
 
     /// The one frame that is there.

@@ -172,7 +172,7 @@ impl Tx {
             .host
             .words::<2>(self.completions + u64::from(entry) * 16);
         let flags = TxCompletion::from_words(&words).flags;
-        (flags & completion_flags::GENERATION != 0) == (self.seen >> self.log2 & 1 == 0)
+        (flags & completion_flags::GENERATION != 0) == ((self.seen >> self.log2) & 1 == 0)
     }
 
     /// Consumes completions.
@@ -184,7 +184,7 @@ impl Tx {
                 .host
                 .words::<2>(self.completions + u64::from(entry) * 16);
             let completion = TxCompletion::from_words(&words);
-            let pass = self.seen >> self.log2 & 1 == 0;
+            let pass = (self.seen >> self.log2) & 1 == 0;
             if (completion.flags & completion_flags::GENERATION != 0) != pass {
                 return usize::from(self.seen.wrapping_sub(before));
             }
