@@ -23,7 +23,7 @@ pub(crate) struct Interface {
 
 impl Interface {
     /// Takes over a registered device.
-    pub(crate) fn new(vport: u16, registration: Registration<NetPort>) -> Result<Arc<dyn Port>> {
+    pub(crate) fn create(vport: u16, registration: Registration<NetPort>) -> Result<Arc<dyn Port>> {
         let this = Arc::pin_init(
             pin_init!(Self { vport, registration <- new_mutex!(Some(registration)) }),
             GFP_KERNEL,

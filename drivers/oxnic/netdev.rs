@@ -735,7 +735,7 @@ pub(crate) fn create(
         .set_queues(config.pairs, config.pairs)?;
     let data = NetPort::new(device, share, config, steering, offer.initial)?;
     let registration = netdev.register(data)?;
-    crate::interface::Interface::new(vport, registration)
+    crate::interface::Interface::create(vport, registration)
 }
 
 /// The part of the function's queues and vectors that a vport gets.

@@ -508,6 +508,11 @@ struct Private<T: Operations> {
     data: T,
 }
 
+/// The private area of a device.
+///
+/// # Safety
+///
+/// `raw` is valid, and was made by [`Unregistered<T>`].
 #[inline(always)]
 unsafe fn private<T: Operations>(raw: *mut bindings::net_device) -> *mut Private<T> {
     // SAFETY: The caller has a valid device, the private area is at its end.
@@ -862,11 +867,10 @@ impl<T: Operations> VTable<T> {
         _dev: *mut bindings::net_device,
         features: bindings::netdev_features_t,
     ) -> bindings::netdev_features_t {
-        // SAFETY: The skb is valid while this runs; `ManuallyDrop` leaves it to its owner.
-        let skb = SkBuffRef(
-            core::mem::ManuallyDrop::new(unsafe { SkBuff::from_raw(skb) }),
-            PhantomData,
-        );
+        // SAFETY: The skb is valid while this runs.
+        let skb = unsafe { SkBuff::from_raw(skb) };
+        // It stays its owner's.
+        let skb = SkBuffRef(core::mem::ManuallyDrop::new(skb), PhantomData);
         T::features_check(&skb, features)
     }
 

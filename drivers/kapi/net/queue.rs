@@ -39,7 +39,6 @@ impl<Q> TxSlots<Q> {
     ///
     /// The lock of transmit queue `index` is held for the lifetime of the result.
     #[inline(always)]
-    #[expect(clippy::mut_from_ref)] // the queue's lock makes it exclusive
     pub(super) unsafe fn get(&self, index: usize) -> Option<&mut Q> {
         // SAFETY: The slot owns what it points to, and the lock makes access exclusive.
         unsafe { self.slots.get(index)?.get().as_mut() }

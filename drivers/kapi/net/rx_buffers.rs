@@ -16,9 +16,9 @@ use kernel::prelude::*;
 use oxnic_bindings as bindings;
 
 /// Room before the frame in a buffer, for headers that the stack puts in front.
-const HEADROOM: u32 = bindings::RX_HEADROOM as u32;
+const HEADROOM: u32 = bindings::RX_HEADROOM;
 /// Room after it, for the packet's shared info.
-const TAILROOM: u32 = bindings::RX_TAILROOM as u32;
+const TAILROOM: u32 = bindings::RX_TAILROOM;
 /// A page of the pool.
 const PAGE: u32 = bindings::PAGE_SIZE as u32;
 
@@ -203,11 +203,11 @@ impl Buffers {
             let spare = core::mem::replace(&mut self.spare, core::ptr::null_mut());
             return Some((spare, self.spare_address));
         }
-        let parts = self.layout.parts();
+        let (pool, parts) = (self.pool.0.as_ptr(), self.layout.parts());
         let mut address = 0;
         // SAFETY: The pool is valid; we are in its NAPI context, or alone.
-        let page: *mut u8 =
-            unsafe { bindings::rx_page(self.pool.0.as_ptr(), parts as isize, &mut address) }.cast();
+        let page = unsafe { bindings::rx_page(pool, parts as isize, &mut address) };
+        let page = page.cast::<u8>();
         if page.is_null() {
             return None;
         }
@@ -407,7 +407,7 @@ unsafe impl Send for Frame {}
 impl Frame {
     /// Bytes so far.
     #[inline(always)]
-    pub fn len(&self) -> u32 {
+    pub fn length(&self) -> u32 {
         // SAFETY: The packet is ours.
         unsafe { self.0.as_ref().len }
     }

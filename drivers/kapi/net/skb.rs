@@ -109,7 +109,7 @@ impl SkBuff {
 
     /// Length in bytes.
     #[inline(always)]
-    pub fn len(&self) -> u32 {
+    pub fn length(&self) -> u32 {
         self.fields().len
     }
 

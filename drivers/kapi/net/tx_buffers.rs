@@ -360,8 +360,8 @@ impl Producer {
             self.next = self.next.wrapping_sub(1);
             self.free = self.free.wrapping_add(1);
             // SAFETY: The entry was made since the last commit.
-            self.shared
-                .release(unsafe { &*self.shared.entry(self.next) });
+            let entry = unsafe { &*self.shared.entry(self.next) };
+            self.shared.release(entry);
         }
     }
 }

@@ -290,7 +290,7 @@ impl RxRing {
         };
         let verified = flags & completion_flags::L4_OK != 0;
         tally.packets += 1;
-        tally.bytes += u64::from(frame.len());
+        tally.bytes += u64::from(frame.length());
         tally.csum_ok += u32::from(verified);
         frame.receive(
             context,

@@ -137,7 +137,7 @@ impl TxRing {
         if self.producer.free(self.room) < self.room {
             return self.overflow(skb);
         }
-        let length = skb.len();
+        let length = skb.length();
         if length < self.limits.frame_min && skb.pad_to(self.limits.frame_min).is_err() {
             return self.drop_packet(skb, Fault::Memory);
         }
@@ -202,7 +202,7 @@ impl TxRing {
         if (l3 | l4) & 1 != 0
             || l4 > 2 * u32::from(u8::MAX)
             || headers > LENGTH_MAX
-            || headers > skb.len()
+            || headers > skb.length()
         {
             return Err(Fault::Form);
         }
@@ -263,7 +263,7 @@ impl TxRing {
     /// Writes the last descriptor of a packet, hands the packet over to the ring, and tells the device if it is time.
     #[inline(always)]
     fn finish(&mut self, skb: SkBuff, segmentation: Option<Segmentation>, address: u64, word: u64) {
-        let length = skb.len();
+        let length = skb.length();
         let stats = &self.stats.tx;
         match segmentation {
             None => {
