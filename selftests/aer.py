@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """PCI errors: correctable ones are counted, non-fatal and fatal ones are recovered from, with traffic running."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import os

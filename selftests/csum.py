@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Checksum offload: what is sent has right checksums on the wire, and wrong ones are told from right ones on receive."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1 PCAP=1
 
 import os

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """devlink: the instance, its ports and its information."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=2
 
 import json

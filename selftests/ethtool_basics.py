@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """ethtool's everyday commands on PF and VF."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import os

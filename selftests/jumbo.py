@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Long frames: MTU up to the device's limit, frames that span receive buffers, and what is too long."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 from lib import PF, Injector, Stream, VfEnd, Wire, at_least, case, defer, equal, fails, main, ping, setup, sh, tcp, udp_echo

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Link: carrier, speed and duplex, as the wire and the operator change them."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=2
 
 import time

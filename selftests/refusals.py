@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the driver promises to refuse is refused, with a text that says why, and changes nothing."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 from lib import PF, VfEnd, Wire, case, defer, equal, fails, main, ping, setup, sh, true

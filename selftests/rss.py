@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Receive side scaling: each flow goes to the queue that key, table and Microsoft's definition of the hash say."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1 CPUS=4
 
 import ipaddress

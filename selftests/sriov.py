@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """VFs come and go: any number up to 128, in time, with traffic running, and they are real functions."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1 MEM=4G
 
 import os

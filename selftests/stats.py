@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Statistics: all the places where a packet is counted agree with each other and with the far end of the wire."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import time

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The card is pulled out under traffic: everything goes without a hang, and comes back when it is plugged in again."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import os

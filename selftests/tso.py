@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Segmentation by the device: what the far end receives are well-formed segments, as if the stack had cut them."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import socket

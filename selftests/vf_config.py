@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`ip link set dev <pf> vf N ...`: every setting reads back, has its effect on traffic, and a wrong one is refused."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import time

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """802.1Q: tags are inserted on transmit, taken out on receive, and VLANs that nobody has are not received."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import socket

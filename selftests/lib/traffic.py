@@ -116,6 +116,14 @@ class Stream:
         until(both, f"traffic in both directions between {self.near} and {self.far}", seconds, pause=0.2)
         return time.monotonic() - start
 
+    def flows(self, seconds=10.0):
+        """True if packets arrive at both ends."""
+        try:
+            self.resumes(20, seconds)
+        except Failure:
+            return False
+        return True
+
     def stop(self):
         for child in self.children:
             child.kill()
