@@ -11,7 +11,7 @@ The kernel log is the judge: a splat fails this file. Seconds of each lie: OXNIC
 import os
 import time
 
-from lib import PF, Control, Stream, Wire, at_least, case, defer, equal, main, note, ping, setup, sh, until
+from lib import PF, Control, Stream, Wire, at_least, case, defer, equal, ip, main, note, ping, setup, sh, until
 
 SECONDS = float(os.environ.get("OXNIC_CHAOS_SECONDS", "1.5"))
 BY_ITSELF = "by itself"
@@ -56,7 +56,7 @@ def revive():
         PF().unbind()
     PF().bind("oxnic")
     wire.near = PF().link()
-    wire.near.address(f"{wire.near4}/24", f"{wire.near6}/64")
+    ip(["address", "replace", f"{wire.near4}/24", "dev", wire.near.name])
     wire.near.up()
     until(works, "the PF reaches the wire after unbind and bind", 30)
     return "after binding anew"

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 
-from lib import PF, Control, Stream, VfEnd, Wire, at_least, case, defer, equal, main, note, ping, setup, sh, skip, true, until
+from lib import PF, Control, Stream, VfEnd, Wire, at_least, case, defer, equal, ip, main, note, ping, setup, sh, skip, true, until
 
 SO_SNDBUFFORCE = 32
 wire = control = None
@@ -215,7 +215,7 @@ def given_up_and_unloaded():
     stream.stop()
     sh(["insmod", os.environ["OXNIC_MODULE"]])
     wire.near = PF().link()
-    wire.near.address(f"{wire.near4}/24")
+    ip(["address", "replace", f"{wire.near4}/24", "dev", wire.near.name])
     wire.near.up()
     ping(wire.far4)
 

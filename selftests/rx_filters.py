@@ -104,7 +104,7 @@ def beyond_the_list():
         sh(["bridge", "-batch", "-"], data=data.replace("fdb add", "fdb append"), check=False)
         for n in (0, count // 2, count - 1):
             check(wire.near, ((f"address {n} of {count}", address(n), True),))
-        sh(["bridge", "-batch", "-force", "-"], data="".join(f"fdb del {address(n)} dev {wire.near.name} self\n" for n in range(count)), check=False)
+        sh(["bridge", "-force", "-batch", "-"], data="".join(f"fdb del {address(n)} dev {wire.near.name} self\n" for n in range(count)), check=False)
         check(wire.near, (("an address that was removed", address(0), False), ("its own address", wire.near.mac, True)))
 
 

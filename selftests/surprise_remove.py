@@ -7,7 +7,7 @@
 
 import os
 
-from lib import PF, Control, Link, Stream, VfEnd, Watch, Wire, case, defer, equal, main, ping, setup, sh, until
+from lib import PF, Control, Link, Stream, VfEnd, Watch, Wire, case, defer, equal, ip, main, ping, setup, sh, until
 
 wire = control = None
 
@@ -31,14 +31,19 @@ def back():
     until(lambda: PF().exists() and PF().driver == "oxnic" and PF().netdevs(), "the function with its netdev", 60)
 
 
+def again():
+    """The new netdev takes the place of the old one, for this case and those after it."""
+    wire.near = PF().link()
+    ip(["address", "replace", f"{wire.near4}/24", "dev", wire.near.name])
+    wire.near.up()
+
+
 def pull_and_plug():
     control.do("remove")
     until(gone, "the function is gone from the bus", 60)
     equal([name for name in os.listdir("/sys/class/net") if name == wire.near.name], [], "netdev of a function that is gone")
     back()
-    wire.near = PF().link()
-    wire.near.address(f"{wire.near4}/24")
-    wire.near.up()
+    again()
     until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, "the PF reaches the wire again", 30)
 
 
@@ -92,9 +97,7 @@ def unloaded_while_gone():
     sh("rmmod oxnic")
     sh(["insmod", os.environ["OXNIC_MODULE"]])
     back()
-    wire.near = PF().link()
-    wire.near.address(f"{wire.near4}/24")
-    wire.near.up()
+    again()
     ping(wire.far4)
 
 

@@ -7,7 +7,7 @@
 
 import os
 
-from lib import PF, Stream, VfEnd, Watch, Wire, case, defer, equal, main, ping, setup, sh, until
+from lib import PF, Stream, VfEnd, Watch, Wire, case, defer, equal, ip, main, ping, setup, sh, until
 
 wire = None
 
@@ -31,7 +31,7 @@ def again():
     """The PF's netdev, addressed and up."""
     restore()
     wire.near = PF().link()
-    wire.near.address(f"{wire.near4}/24", f"{wire.near6}/64")
+    ip(["address", "replace", f"{wire.near4}/24", "dev", wire.near.name])
     wire.near.up()
     ping(wire.far4)
 

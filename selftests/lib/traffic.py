@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import subprocess
+import tempfile
 import time
 
 from .case import Failure, defer, until
@@ -83,23 +84,32 @@ class Stream:
 
     def __init__(self, near, far, near_address, far_address, rate="20M", tcp_too=False):
         self.near, self.far = near, far
-        self.children = []
+        self.children, self.outputs = [], []
         defer(self.stop)
         for port, link, address in ((5301, far, far_address), (5302, near, near_address)):
             self._start(link, ["iperf3", "-s", "-B", address, "-p", port])
-            _wait_listening(link.ns, port)
+            self._listens(link, port)
         udp = ["-u", "-b", rate, "-l", "1000", "-t", "3600"]
         self._start(near, ["iperf3", "-c", far_address, "-p", "5301", *udp])
         self._start(far, ["iperf3", "-c", near_address, "-p", "5302", *udp])
         if tcp_too:
             self._start(far, ["iperf3", "-s", "-B", far_address, "-p", "5303"])
-            _wait_listening(far.ns, 5303)
+            self._listens(far, 5303)
             self._start(near, ["iperf3", "-c", far_address, "-p", "5303", "-t", "3600", "--bidir"])
         self.resumes()
 
     def _start(self, link, argv):
         argv = _in(link.ns, [str(word) for word in argv])
-        self.children.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        output = tempfile.TemporaryFile("w+")
+        self.outputs.append(output)
+        self.children.append(subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT))
+
+    def _listens(self, link, port):
+        try:
+            _wait_listening(link.ns, port)
+        except Failure as failure:
+            self.outputs[-1].seek(0)
+            raise Failure(f"{failure}: {self.outputs[-1].read()[-500:]!r}") from None
 
     def received(self):
         """Packets that the two links have received: (near, far)."""
@@ -129,4 +139,6 @@ class Stream:
             child.kill()
         for child in self.children:
             child.wait()
-        self.children = []
+        for output in self.outputs:
+            output.close()
+        self.children, self.outputs = [], []
