@@ -85,7 +85,7 @@ class Judge:
         self.tally.add(cases)
 
     def _explain(self, file, netif, case):
-        name = case.name.split(".")[-1] if not case.name.endswith(".(file)") else "(file)"
+        name = case.name.partition(".")[2]
         if case.verdict not in ("skip", "xfail") or netif == "none":
             return
         # The test's own expected failures are upstream's statement about the environment; only skips need ours.

@@ -4,13 +4,19 @@
 import os
 
 from .case import defer
+from .command import ip
 from .function import PF
 from .link import Link
 from .namespace import Namespace
 
 
 def _peer(port):
-    return os.environ[f"PEER{port + 1}" if port else "PEER"]
+    """The stock NIC, under a name of its own: while it is away, a new netdev could take the kernel's name for it."""
+    name = f"peer{port}"
+    if not os.path.exists(f"/sys/class/net/{name}"):
+        ip(["link", "set", "dev", os.environ[f"PEER{port + 1}" if port else "PEER"], "down"])
+        ip(["link", "set", "dev", os.environ[f"PEER{port + 1}" if port else "PEER"], "name", name])
+    return name
 
 
 class Wire:
@@ -23,8 +29,9 @@ class Wire:
     def __init__(self, port=0, near=None, addresses=True):
         self.port = port
         self.ns = Namespace(f"far{port}")
-        self.ns.take(_peer(port))
-        self.far = Link(_peer(port), self.ns)
+        name = _peer(port)
+        self.ns.take(name)
+        self.far = Link(name, self.ns)
         self.near = near or PF().link(port)
         self.far.ethtool("-K", "gro off rxvlan off", check=False)
         self.far.ethtool("-K", "rx-vlan-filter off", check=False)
