@@ -84,6 +84,10 @@ impl Port for Interface {
         self.with(|port, rtnl| port.prepare_reset(rtnl));
     }
 
+    fn release_memory(&self) {
+        self.with(|port, _| port.release_memory());
+    }
+
     fn complete_reset(&self) -> Result {
         self.with(|port, rtnl| port.complete_reset(rtnl))
             .unwrap_or(Ok(()))

@@ -446,7 +446,7 @@ impl Operations for NetPort {
             }
         }
         queues.release(netdev);
-        if state.resetting && !self.device.is_gone() {
+        if state.resetting && !self.device.is_silent() {
             // Without room for it, it would have to be leaked; there is, as it was made in prepare_reset().
             let _ = state.defunct.push(queues, GFP_KERNEL);
         }
@@ -779,6 +779,11 @@ impl NetPort {
                 queues.stop(netdev, slots);
             }
         }
+    }
+
+    /// The device cannot use memory any more: what was kept for it goes.
+    pub(crate) fn release_memory(&self) {
+        self.state.lock().defunct.clear();
     }
 
     /// The function was reset: everything is set again.

@@ -36,6 +36,9 @@ pub(crate) trait Port: Send + Sync {
     /// this is called until [`Self::complete_reset`] is.
     fn prepare_reset(&self);
 
+    /// The function cannot use memory any more, and may never be reset: what is kept for it can be freed.
+    fn release_memory(&self);
+
     /// The function was reset and takes commands again: make the queues anew, set everything as it was, attach the
     /// interface. Where this fails the reset is tried again, with [`Self::prepare_reset`] first.
     fn complete_reset(&self) -> Result;

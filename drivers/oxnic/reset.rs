@@ -65,6 +65,8 @@ pub(crate) struct Recovery {
     requested: Atomic<u32>,
     /// Resets since probe.
     count: Atomic<u32>,
+    /// Bus mastering is off for good, or until somebody resets the function.
+    silent: Atomic<bool>,
 }
 
 impl Recovery {
@@ -79,6 +81,7 @@ impl Recovery {
             state <- new_mutex!(state),
             requested: Atomic::new(0),
             count: Atomic::new(0),
+            silent: Atomic::new(false),
         })
     }
 
@@ -153,6 +156,19 @@ impl Device {
         dev_err!(self.binding(), "the device is gone\n");
         state.phase = Phase::Gone;
         self.quiesce(Cause::Gone);
+        self.release_memory();
+    }
+
+    /// Whether the function cannot use memory: it is gone, or was given up.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.is_gone() || self.recovery.silent.load(Relaxed)
+    }
+
+    /// Lets the interfaces free what they keep for a device that may still use it.
+    fn release_memory(&self) {
+        for port in self.ports().iter().flatten() {
+            port.release_memory();
+        }
     }
 
     /// The first half of a reset: no command is accepted, the interfaces are detached, their queues stopped.
@@ -183,6 +199,7 @@ impl Device {
                     );
                     self.presence.set_gone();
                     self.quiesce(Cause::Gone);
+                    self.release_memory();
                     return Phase::Gone;
                 }
                 Err(error) => {
@@ -237,6 +254,8 @@ impl Device {
             "given up; a reset through sysfs or reloading the driver may help\n"
         );
         self.enabled.clear_master();
+        self.recovery.silent.store(true, Relaxed);
+        self.release_memory();
         Phase::Failed
     }
 
@@ -294,6 +313,7 @@ impl Device {
         }
         // Forbidden where the function had been given up.
         self.enabled.set_master();
+        self.recovery.silent.store(false, Relaxed);
         state.phase = self.recover(reason);
         if state.phase == Phase::Running {
             self.watch_health();
