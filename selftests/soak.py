@@ -11,7 +11,7 @@ The project asks for 100: selftests/run --pattern soak --env OXNIC_SOAK_ROUNDS=1
 import os
 import time
 
-from lib import PF, Control, VfEnd, Watch, Wire, at_most, case, defer, equal, kmemleak, main, note, ping, setup, sh, tcp, until
+from lib import PF, Control, VfEnd, Watch, Wire, at_most, case, defer, equal, ip, kmemleak, main, note, ping, setup, sh, tcp, until
 
 ROUNDS = int(os.environ.get("OXNIC_SOAK_ROUNDS") or 3)
 wire = None
@@ -33,7 +33,7 @@ def one_round(number):
     """Load, VFs, traffic on PF and VFs, resets of all kinds, VFs away under traffic, rmmod."""
     insmod()
     near = PF().link()
-    near.address(f"{wire.near4}/24")
+    ip(["address", "replace", f"{wire.near4}/24", "dev", near.name])
     near.up()
     ping(wire.far4)
     count = (1, 4, 16)[number % 3]
