@@ -60,7 +60,10 @@ impl kernel::fmt::Display for Reject {
         f.write_str(match self {
             Self::NoContext => "there is no such hashing context",
             Self::ContextLimit(limit) => {
-                return f.write_fmt(fmt!("the device has hashing contexts 0 to {} only", limit.saturating_sub(1)))
+                return f.write_fmt(fmt!(
+                    "the device has hashing contexts 0 to {} only",
+                    limit.saturating_sub(1)
+                ))
             }
             Self::Type => "the device does not hash this type of frame by itself",
             Self::Ports => "frames of this type have no ports to be hashed",
@@ -112,7 +115,10 @@ impl Context {
 
     /// The highest queue that a table of so many entries names.
     pub(crate) fn highest_queue(&self, entries: u16) -> u16 {
-        (0..entries.into()).map(|entry| self.queue(entry)).max().unwrap_or(0)
+        (0..entries.into())
+            .map(|entry| self.queue(entry))
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -180,7 +186,9 @@ impl Hashing {
         context.spread(self.channels.min(self.usual_channels), self.entries);
         oxnic_kapi::net::ethtool::fill_hash_key(&mut context.key);
         for (index, fields) in context.fields.iter_mut().enumerate() {
-            if (hash_types::IPV4 | hash_types::IPV6) >> index & 1 != 0 || self.types >> index & 1 == 0 {
+            if (hash_types::IPV4 | hash_types::IPV6) >> index & 1 != 0
+                || self.types >> index & 1 == 0
+            {
                 *fields = ADDRESSES;
             }
         }
@@ -192,7 +200,10 @@ impl Hashing {
         if !self.offered {
             return 0;
         }
-        let wanted = channels.max(1).checked_mul(ENTRIES_PER_CHANNEL).and_then(u16::checked_next_power_of_two);
+        let wanted = channels
+            .max(1)
+            .checked_mul(ENTRIES_PER_CHANNEL)
+            .and_then(u16::checked_next_power_of_two);
         wanted.unwrap_or(self.entries_max).min(self.entries_max)
     }
 
@@ -209,7 +220,10 @@ impl Hashing {
     /// A context, if it is there.
     pub(crate) fn context(&self, id: u32) -> Result<&Context, Reject> {
         let place = self.contexts.get(id as usize);
-        place.and_then(Option::as_deref).filter(|_| self.offered).ok_or(Reject::NoContext)
+        place
+            .and_then(Option::as_deref)
+            .filter(|_| self.offered)
+            .ok_or(Reject::NoContext)
     }
 
     /// Whether this type of frame has fields of its own.
@@ -246,7 +260,12 @@ impl Hashing {
             key: context.key,
             ..RssConfig::ZERO
         };
-        for (index, queue) in config.table.iter_mut().take(self.entries.into()).enumerate() {
+        for (index, queue) in config
+            .table
+            .iter_mut()
+            .take(self.entries.into())
+            .enumerate()
+        {
             *queue = self.first_queue + context.queue(index);
         }
         if context.input != 0 && !self.symmetric {
@@ -259,8 +278,15 @@ impl Hashing {
     /// Says which fields are hashed: by leaving out, where the device can do that, else by types alone.
     fn select(&self, fields: &[u8; TYPES], config: &mut RssConfig) -> Result<(), Reject> {
         for (index, &fields) in fields.iter().enumerate() {
-            let (bit, by_address) = (1 << index, (hash_types::IPV4 | hash_types::IPV6) >> index & 1 != 0);
-            let all = if by_address { ADDRESSES } else { hash_fields::ALL };
+            let (bit, by_address) = (
+                1 << index,
+                (hash_types::IPV4 | hash_types::IPV6) >> index & 1 != 0,
+            );
+            let all = if by_address {
+                ADDRESSES
+            } else {
+                hash_fields::ALL
+            };
             if fields & !all != 0 {
                 return Err(Reject::Ports);
             }
@@ -290,9 +316,18 @@ impl Hashing {
     }
 
     /// Puts a context in place; tells the device if it is `live`. Nothing changes where that fails.
-    pub(crate) fn put(&mut self, port: &NetPort, id: u32, context: KBox<Context>, live: bool) -> Result<(), Reject> {
+    pub(crate) fn put(
+        &mut self,
+        port: &NetPort,
+        id: u32,
+        context: KBox<Context>,
+        live: bool,
+    ) -> Result<(), Reject> {
         let limit = self.contexts.len() as u16;
-        let id = u16::try_from(id).ok().filter(|&id| id < limit).ok_or(Reject::ContextLimit(limit))?;
+        let id = u16::try_from(id)
+            .ok()
+            .filter(|&id| id < limit)
+            .ok_or(Reject::ContextLimit(limit))?;
         let config = self.config(id, &context)?;
         if live {
             cmd::rss::set(&port.device, port.share.vport, &config).map_err(Reject::Device)?;
@@ -323,7 +358,8 @@ impl Hashing {
         for (id, context) in self.contexts.iter().enumerate() {
             if let Some(context) = context {
                 let config = self.config(id as u16, context)?;
-                cmd::rss::set(&port.device, port.share.vport, &config).map_err(|error| port.failed(error))?;
+                cmd::rss::set(&port.device, port.share.vport, &config)
+                    .map_err(|error| port.failed(error))?;
             }
         }
         Ok(())

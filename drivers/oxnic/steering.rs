@@ -53,7 +53,9 @@ impl kernel::fmt::Display for Reject {
         match self {
             Self::Rule(text) => f.write_str(text),
             Self::Field(name) => f.write_fmt(fmt!("the device cannot match the {}", name)),
-            Self::Mask(name) => f.write_fmt(fmt!("the device can match the {} as a whole only", name)),
+            Self::Mask(name) => {
+                f.write_fmt(fmt!("the device can match the {} as a whole only", name))
+            }
             Self::Queue(queue) => f.write_fmt(fmt!("queue {} is not used", queue)),
             Self::Location(location) => f.write_fmt(fmt!("place {} is beyond the last", location)),
             Self::Full => f.write_str("all places are taken"),
@@ -83,8 +85,15 @@ impl Steering {
     pub(crate) fn new(device: &Arc<Device>, first_queue: u16) -> Self {
         let caps = cmd::caps::steering(device).unwrap_or(SteeringCaps::ZERO);
         // Flags of C's interface are above that.
-        let caps = SteeringCaps { rules: caps.rules.min(1 << 20), ..caps };
-        Self { caps, first_queue, rules: RBTree::new() }
+        let caps = SteeringCaps {
+            rules: caps.rules.min(1 << 20),
+            ..caps
+        };
+        Self {
+            caps,
+            first_queue,
+            rules: RBTree::new(),
+        }
     }
 
     /// Number of places.
@@ -103,10 +112,17 @@ impl Steering {
     }
 
     /// Inserts a rule or replaces one; tells the device if it is `live`. Gives the place. Nothing changes where it fails.
-    pub(crate) fn insert(&mut self, port: &NetPort, rule: Rule, queues: Queues<'_>, live: bool) -> Result<u32, Reject> {
+    pub(crate) fn insert(
+        &mut self,
+        port: &NetPort,
+        rule: Rule,
+        queues: Queues<'_>,
+        live: bool,
+    ) -> Result<u32, Reject> {
         let location = self.place(rule.location())?;
         let told = self.lower(&rule, location, &queues)?;
-        let node = RBTreeNode::new(location, rule.at(location), GFP_KERNEL).map_err(|_| Reject::Memory)?;
+        let node =
+            RBTreeNode::new(location, rule.at(location), GFP_KERNEL).map_err(|_| Reject::Memory)?;
         if live {
             cmd::steering::set(&port.device, port.share.vport, &told).map_err(Reject::Device)?;
         }
@@ -150,9 +166,12 @@ impl Steering {
         for (&location, rule) in self.rules.iter() {
             // What was inserted can be told, and nothing that it names can go away.
             let (action, matches) = (rule.action(), rule.matches());
-            let (Ok(action), Ok(matches)) = (action, matches) else { return Err(EINVAL) };
+            let (Ok(action), Ok(matches)) = (action, matches) else {
+                return Err(EINVAL);
+            };
             let told = self.tell(location, action, &matches);
-            cmd::steering::set(&port.device, port.share.vport, &told).map_err(|error| port.failed(error))?;
+            cmd::steering::set(&port.device, port.share.vport, &told)
+                .map_err(|error| port.failed(error))?;
         }
         Ok(())
     }
@@ -164,24 +183,37 @@ impl Steering {
             Location::At(location) => Err(Reject::Location(location)),
             Location::Any | Location::First => {
                 // The first number that is missing among those that are taken.
-                let free = self.locations().zip(0..).find(|(taken, number)| taken != number).map(|(_, number)| number);
+                let free = self
+                    .locations()
+                    .zip(0..)
+                    .find(|(taken, number)| taken != number)
+                    .map(|(_, number)| number);
                 let free = free.unwrap_or(self.locations().count() as u32);
-                Some(free).filter(|&free| free < capacity).ok_or(Reject::Full)
+                Some(free)
+                    .filter(|&free| free < capacity)
+                    .ok_or(Reject::Full)
             }
-            Location::Last => {
-                (0..capacity).rev().find(|location| self.rules.get(location).is_none()).ok_or(Reject::Full)
-            }
+            Location::Last => (0..capacity)
+                .rev()
+                .find(|location| self.rules.get(location).is_none())
+                .ok_or(Reject::Full),
         }
     }
 
     /// Checks a rule against what the device can do, and says it in the device's words.
-    fn lower(&self, rule: &Rule, location: u32, queues: &Queues<'_>) -> Result<SteeringRule, Reject> {
+    fn lower(
+        &self,
+        rule: &Rule,
+        location: u32,
+        queues: &Queues<'_>,
+    ) -> Result<SteeringRule, Reject> {
         let action = rule.action().map_err(Reject::Rule)?;
         let highest = match action {
             Action::Drop => None,
             Action::Queue(queue) => Some(queue),
             Action::Context { context, add } => {
-                let highest = (queues.highest_of)(context).ok_or(Reject::Rule("there is no such hashing context"))?;
+                let highest = (queues.highest_of)(context)
+                    .ok_or(Reject::Rule("there is no such hashing context"))?;
                 Some(add.saturating_add(highest.into()))
             }
         };
@@ -201,18 +233,40 @@ impl Steering {
         let four = matches.ether_type.is_some_and(|kind| kind.value == [8, 0]);
         let address = |field: &Option<Masked<[u8; 16]>>| {
             let bytes = if four { 4 } else { 16 };
-            field.as_ref().map(|field| field.mask[..bytes].iter().all(|&byte| byte == 0xff))
+            field
+                .as_ref()
+                .map(|field| field.mask[..bytes].iter().all(|&byte| byte == 0xff))
         };
         let fields = [
             (keys::ETHER_TYPE, "Ethernet type", of(&matches.ether_type)),
-            (keys::DESTINATION_MAC, "destination address of the frame", of(&matches.destination_mac)),
-            (keys::SOURCE_MAC, "source address of the frame", of(&matches.source_mac)),
+            (
+                keys::DESTINATION_MAC,
+                "destination address of the frame",
+                of(&matches.destination_mac),
+            ),
+            (
+                keys::SOURCE_MAC,
+                "source address of the frame",
+                of(&matches.source_mac),
+            ),
             (keys::VLAN, "VLAN tag", of(&matches.vlan)),
-            (keys::PROTOCOL, "IP protocol", matches.protocol.map(|_| true)),
+            (
+                keys::PROTOCOL,
+                "IP protocol",
+                matches.protocol.map(|_| true),
+            ),
             (keys::SOURCE, "source address", address(&matches.source)),
-            (keys::DESTINATION, "destination address", address(&matches.destination)),
+            (
+                keys::DESTINATION,
+                "destination address",
+                address(&matches.destination),
+            ),
             (keys::SOURCE_PORT, "source port", of(&matches.source_port)),
-            (keys::DESTINATION_PORT, "destination port", of(&matches.destination_port)),
+            (
+                keys::DESTINATION_PORT,
+                "destination port",
+                of(&matches.destination_port),
+            ),
             (keys::TOS, "type of service", of(&matches.tos)),
         ];
         for (key, name, matched) in fields {
@@ -228,7 +282,10 @@ impl Steering {
     }
 
     fn tell(&self, location: u32, action: Action, matches: &Match) -> SteeringRule {
-        let mut told = SteeringRule { location, ..SteeringRule::ZERO };
+        let mut told = SteeringRule {
+            location,
+            ..SteeringRule::ZERO
+        };
         match action {
             Action::Drop => told.action = SteeringAction::DROP,
             Action::Queue(queue) => {

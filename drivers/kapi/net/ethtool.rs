@@ -127,8 +127,14 @@ impl<T: netdev::Operations> VTable<T> {
         set_channels: optional!(T::HAS_SET_CHANNELS, channels::set_callback::<T>),
         get_coalesce: optional!(T::HAS_COALESCING, coalesce::get_callback::<T>),
         set_coalesce: optional!(T::HAS_SET_COALESCING, coalesce::set_callback::<T>),
-        get_per_queue_coalesce: optional!(T::HAS_QUEUE_COALESCING, coalesce::get_queue_callback::<T>),
-        set_per_queue_coalesce: optional!(T::HAS_SET_QUEUE_COALESCING, coalesce::set_queue_callback::<T>),
+        get_per_queue_coalesce: optional!(
+            T::HAS_QUEUE_COALESCING,
+            coalesce::get_queue_callback::<T>
+        ),
+        set_per_queue_coalesce: optional!(
+            T::HAS_SET_QUEUE_COALESCING,
+            coalesce::set_queue_callback::<T>
+        ),
         get_pauseparam: optional!(T::HAS_PAUSE, pause::get_callback::<T>),
         set_pauseparam: optional!(T::HAS_SET_PAUSE, pause::set_callback::<T>),
         get_pause_stats: optional!(T::HAS_PAUSE_STATS, pause::stats_callback::<T>),
@@ -171,7 +177,10 @@ mod tests {
 
     #[test]
     fn the_bit_fields_are_where_c_has_them() {
-        let ops = raw::ethtool_ops { _bitfield_1: bit_fields(0x5a), ..pin_init::zeroed() };
+        let ops = raw::ethtool_ops {
+            _bitfield_1: bit_fields(0x5a),
+            ..pin_init::zeroed()
+        };
         assert_eq!(ops.supported_input_xfrm(), 0x5a);
         assert_eq!(ops.cap_link_lanes_supported(), 0);
         assert_eq!(ops.rxfh_per_ctx_fields(), 1);

@@ -55,7 +55,10 @@ impl Operations for NetPort {
         let size = self.check_tables(netdev, count)?;
         {
             let mut state = self.state.lock();
-            let config = Config { pairs: count, ..state.config };
+            let config = Config {
+                pairs: count,
+                ..state.config
+            };
             self.replace(netdev, &mut state, config, netdev.mtu())?;
             state.hashing.settle();
         }

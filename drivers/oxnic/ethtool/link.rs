@@ -37,7 +37,9 @@ fn mode(medium: Medium, speed: u32) -> Option<LinkMode> {
 /// The modes of all speeds that a port can be set to.
 fn modes(port: &PortInfo) -> LinkModes {
     let mut modes = LinkModes::new();
-    let offered = speeds::ALL.iter().filter(|(bit, _)| port.supported & bit != 0);
+    let offered = speeds::ALL
+        .iter()
+        .filter(|(bit, _)| port.supported & bit != 0);
     for mode in offered.filter_map(|&(_, speed)| mode(port.medium, speed)) {
         modes.insert(mode);
     }
@@ -88,7 +90,12 @@ impl Operations for NetPort {
 
     fn set_link_settings(&self, netdev: &Locked, settings: &LinkSettings) -> Result {
         let refuse = |error, text: &str| {
-            dev_info!(self.device.binding(), "{}: link settings refused: {}\n", netdev.name(), text);
+            dev_info!(
+                self.device.binding(),
+                "{}: link settings refused: {}\n",
+                netdev.name(),
+                text
+            );
             Err(error)
         };
         if self.device.is_vf() {
@@ -101,14 +108,25 @@ impl Operations for NetPort {
             return refuse(EOPNOTSUPP, "there is no half duplex");
         }
         // A link that is down shows no speed; then that of before is meant.
-        let Some(speed) = settings.speed else { return Ok(()) };
-        let port = cmd::port::query(&self.device, self.share.vport).map_err(|error| self.failed(error))?;
-        if !speeds::ALL.iter().any(|&(bit, known)| known == speed && port.supported & bit != 0) {
+        let Some(speed) = settings.speed else {
+            return Ok(());
+        };
+        let port =
+            cmd::port::query(&self.device, self.share.vport).map_err(|error| self.failed(error))?;
+        if !speeds::ALL
+            .iter()
+            .any(|&(bit, known)| known == speed && port.supported & bit != 0)
+        {
             return refuse(EINVAL, "the port does not have this speed");
         }
-        let config = PortConfig { fields: port_fields::SPEED, speed, ..PortConfig::ZERO };
+        let config = PortConfig {
+            fields: port_fields::SPEED,
+            speed,
+            ..PortConfig::ZERO
+        };
         let mut state = self.state.lock();
-        cmd::port::set(&self.device, self.share.vport, &config).map_err(|error| self.failed(error))?;
+        cmd::port::set(&self.device, self.share.vport, &config)
+            .map_err(|error| self.failed(error))?;
         state.speed = speed;
         Ok(())
     }

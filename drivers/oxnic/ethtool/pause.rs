@@ -27,6 +27,9 @@ impl Operations for NetPort {
             return Some(PauseStats::default());
         }
         let stats = cmd::stats::port(&self.device, self.share.vport).ok()?;
-        Some(PauseStats { tx: stats.tx_pause, rx: stats.rx_pause })
+        Some(PauseStats {
+            tx: stats.tx_pause,
+            rx: stats.rx_pause,
+        })
     }
 }

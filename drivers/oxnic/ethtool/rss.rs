@@ -66,9 +66,14 @@ fn rejected(extack: Option<&mut Extack>, reject: Reject) -> Error {
 
 impl NetPort {
     /// Changes a context that is there.
-    fn change_context(&self, id: u32, change: impl FnOnce(&mut Context) -> Result<(), Reject>) -> Result<(), Reject> {
+    fn change_context(
+        &self,
+        id: u32,
+        change: impl FnOnce(&mut Context) -> Result<(), Reject>,
+    ) -> Result<(), Reject> {
         let mut state = self.state.lock();
-        let mut context = KBox::new(*state.hashing.context(id)?, GFP_KERNEL).map_err(|_| Reject::Memory)?;
+        let mut context =
+            KBox::new(*state.hashing.context(id)?, GFP_KERNEL).map_err(|_| Reject::Memory)?;
         change(&mut context)?;
         let live = state.is_live();
         state.hashing.put(self, id, context, live)
@@ -112,7 +117,13 @@ impl Operations for NetPort {
         Ok(())
     }
 
-    fn set_hashing(&self, _netdev: &Locked, context: u32, change: &Change<'_>, extack: Option<&mut Extack>) -> Result {
+    fn set_hashing(
+        &self,
+        _netdev: &Locked,
+        context: u32,
+        change: &Change<'_>,
+        extack: Option<&mut Extack>,
+    ) -> Result {
         let result = self.change_context(context, |context| {
             context.change(change);
             Ok(())
@@ -126,7 +137,9 @@ impl Operations for NetPort {
         if !state.hashing.has_type(index) {
             return Err(EOPNOTSUPP);
         }
-        Ok(bits_to_fields(state.hashing.context(context)?.fields[index]))
+        Ok(bits_to_fields(
+            state.hashing.context(context)?.fields[index],
+        ))
     }
 
     fn set_hash_fields(
@@ -159,12 +172,23 @@ impl Operations for NetPort {
         let mut new = state.hashing.default_context()?;
         new.change(change);
         let live = state.is_live();
-        state.hashing.put(self, context, new, live).map_err(|reject| rejected(extack, reject))
+        state
+            .hashing
+            .put(self, context, new, live)
+            .map_err(|reject| rejected(extack, reject))
     }
 
-    fn remove_context(&self, _netdev: &Locked, context: u32, extack: Option<&mut Extack>) -> Result {
+    fn remove_context(
+        &self,
+        _netdev: &Locked,
+        context: u32,
+        extack: Option<&mut Extack>,
+    ) -> Result {
         let mut state = self.state.lock();
         let reached = !state.resetting;
-        state.hashing.remove(self, context, reached).map_err(|reject| rejected(extack, reject))
+        state
+            .hashing
+            .remove(self, context, reached)
+            .map_err(|reject| rejected(extack, reject))
     }
 }

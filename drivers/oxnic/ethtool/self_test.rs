@@ -82,14 +82,21 @@ impl NetPort {
         registers.write_self_test(block::DMA_ADDRESS + 4, (words.address() >> 32) as u32)?;
         registers.write_self_test(block::DMA_LENGTH, 8 * DMA_WORDS as u32)?;
         let mut wrong = 0;
-        for (test, expected) in [(FILL, 0x5a5a_5a5a_5a5a_5a5a), (INVERT, !0x5a5a_5a5a_5a5a_5a5a)] {
+        for (test, expected) in [
+            (FILL, 0x5a5a_5a5a_5a5a_5a5a),
+            (INVERT, !0x5a5a_5a5a_5a5a_5a5a),
+        ] {
             if !self.run_dma(test)? {
                 wrong += 1;
             }
             dma::rmb();
-            wrong += (0..DMA_WORDS).filter(|&index| words.read(index) != expected).count() as u64;
+            wrong += (0..DMA_WORDS)
+                .filter(|&index| words.read(index) != expected)
+                .count() as u64;
         }
-        wrong += (DMA_WORDS..words.len()).filter(|&index| words.read(index) != GUARD).count() as u64;
+        wrong += (DMA_WORDS..words.len())
+            .filter(|&index| words.read(index) != GUARD)
+            .count() as u64;
         Ok(wrong)
     }
 
@@ -99,8 +106,15 @@ impl NetPort {
         let mut missing = 0;
         for vector in share.first_vector..share.first_vector + share.pairs {
             let raised = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-            let irq = Irq::request(self.device.vector_set(), vector, fmt!("oxnic-self-test"), Raised(raised.clone()))?;
-            self.device.registers.write_self_test(block::INTERRUPT, vector.into())?;
+            let irq = Irq::request(
+                self.device.vector_set(),
+                vector,
+                fmt!("oxnic-self-test"),
+                Raised(raised.clone()),
+            )?;
+            self.device
+                .registers
+                .write_self_test(block::INTERRUPT, vector.into())?;
             if !raised.wait_timeout_ms(INTERRUPT_MS) {
                 missing += 1;
             }
@@ -118,7 +132,12 @@ impl NetPort {
         self.stop(netdev);
         let result = self.test_vectors();
         self.open(netdev).inspect_err(|error| {
-            dev_err!(self.device.binding(), "{}: cannot be opened again: {:?}\n", netdev.name(), error);
+            dev_err!(
+                self.device.binding(),
+                "{}: cannot be opened again: {:?}\n",
+                netdev.name(),
+                error
+            );
             netdev.close();
         })?;
         result
@@ -127,8 +146,12 @@ impl NetPort {
 
 #[vtable]
 impl Operations for NetPort {
-    const TESTS: &'static [&'static str] =
-        &["Link (online)", "Registers (online)", "DMA (online)", "Vectors (offline)"];
+    const TESTS: &'static [&'static str] = &[
+        "Link (online)",
+        "Registers (online)",
+        "DMA (online)",
+        "Vectors (offline)",
+    ];
 
     fn self_test(&self, netdev: &Rtnl, offline: bool, results: &mut [u64]) -> bool {
         // The link of an interface that is down says nothing.
@@ -141,7 +164,13 @@ impl Operations for NetPort {
             *result = match outcome {
                 Ok(wrong) => *wrong,
                 Err(error) => {
-                    dev_warn!(self.device.binding(), "{}: test '{}': {:?}\n", netdev.name(), name, error);
+                    dev_warn!(
+                        self.device.binding(),
+                        "{}: test '{}': {:?}\n",
+                        netdev.name(),
+                        name,
+                        error
+                    );
                     1
                 }
             };

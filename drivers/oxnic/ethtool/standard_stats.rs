@@ -9,7 +9,9 @@ use crate::cmd;
 use crate::netdev::NetPort;
 use kernel::prelude::*;
 use oxnic_abi::stats::{PortStats, VportStats};
-use oxnic_kapi::net::ethtool::standard_stats::{ControlStats, MacStats, Operations, PhyStats, Ranges, RmonStats};
+use oxnic_kapi::net::ethtool::standard_stats::{
+    ControlStats, MacStats, Operations, PhyStats, Ranges, RmonStats,
+};
 use oxnic_kapi::net::netdev::Locked;
 
 /// Bytes of the frame check sequence, which the standards count.
@@ -96,18 +98,29 @@ impl Operations for NetPort {
             return Some(without_collisions(of_vport(&stats)));
         }
         let stats = of_port(&self.port_stats()?);
-        let half = cmd::port::query(&self.device, self.share.vport).is_ok_and(|port| port.duplex == 0);
-        Some(if half { stats } else { without_collisions(stats) })
+        let half =
+            cmd::port::query(&self.device, self.share.vport).is_ok_and(|port| port.duplex == 0);
+        Some(if half {
+            stats
+        } else {
+            without_collisions(stats)
+        })
     }
 
     fn phy_stats(&self, _netdev: &Locked) -> Option<PhyStats> {
         let stats = self.port_stats()?;
-        Some(PhyStats { symbol_errors: Some(stats.rx_symbol_errors) })
+        Some(PhyStats {
+            symbol_errors: Some(stats.rx_symbol_errors),
+        })
     }
 
     fn control_stats(&self, _netdev: &Locked) -> Option<ControlStats> {
         let stats = self.port_stats()?;
-        Some(ControlStats { tx: Some(stats.tx_control), rx: Some(stats.rx_control), unsupported: None })
+        Some(ControlStats {
+            tx: Some(stats.tx_control),
+            rx: Some(stats.rx_control),
+            unsupported: None,
+        })
     }
 
     fn rmon_stats(&self, _netdev: &Locked) -> Option<RmonStats> {

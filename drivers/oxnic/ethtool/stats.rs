@@ -62,7 +62,8 @@ impl Operations for NetPort {
     fn statistics(&self, _netdev: &Locked, sink: &mut Sink<'_>) {
         let stats = if sink.wants_values() {
             // While the device is being reset it cannot be asked, but what it has written last is still there.
-            cmd::stats::vport(&self.device, self.share.vport).unwrap_or_else(|_| self.device_stats.snapshot())
+            cmd::stats::vport(&self.device, self.share.vport)
+                .unwrap_or_else(|_| self.device_stats.snapshot())
         } else {
             VportStats::ZERO
         };

@@ -35,11 +35,29 @@ impl Operations for NetPort {
             return Err(EOPNOTSUPP);
         }
         let live = state.is_live();
-        let State { steering, hashing, config, .. } = &mut *state;
-        let highest_of = |id| hashing.context(id).ok().map(|context| context.highest_queue(hashing.entries()));
-        let queues = Queues { channels: config.pairs, highest_of: &highest_of };
+        let State {
+            steering,
+            hashing,
+            config,
+            ..
+        } = &mut *state;
+        let highest_of = |id| {
+            hashing
+                .context(id)
+                .ok()
+                .map(|context| context.highest_queue(hashing.entries()))
+        };
+        let queues = Queues {
+            channels: config.pairs,
+            highest_of: &highest_of,
+        };
         steering.insert(self, rule, queues, live).map_err(|reject| {
-            dev_info!(self.device.binding(), "{}: steering rule refused: {}\n", netdev.name(), reject);
+            dev_info!(
+                self.device.binding(),
+                "{}: steering rule refused: {}\n",
+                netdev.name(),
+                reject
+            );
             reject.into()
         })
     }

@@ -12,9 +12,11 @@ pub mod parameters {
     use oxnic_bindings as bindings;
 
     /// A longest delay in microseconds, for each direction.
-    pub const USECS: u32 = bindings::ETHTOOL_COALESCE_RX_USECS | bindings::ETHTOOL_COALESCE_TX_USECS;
+    pub const USECS: u32 =
+        bindings::ETHTOOL_COALESCE_RX_USECS | bindings::ETHTOOL_COALESCE_TX_USECS;
     /// A number of frames that ends the delay, for each direction.
-    pub const MAX_FRAMES: u32 = bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES | bindings::ETHTOOL_COALESCE_TX_MAX_FRAMES;
+    pub const MAX_FRAMES: u32 =
+        bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES | bindings::ETHTOOL_COALESCE_TX_MAX_FRAMES;
     /// Receive coalescing that adapts to the traffic.
     pub const ADAPTIVE_RX: u32 = bindings::ETHTOOL_COALESCE_USE_ADAPTIVE_RX;
     /// Transmit coalescing that adapts to the traffic.
@@ -84,7 +86,12 @@ pub trait Operations: Sized {
     /// # Errors
     ///
     /// Everything is as it was.
-    fn set_coalescing(&self, device: &Locked, new: Coalescing, extack: Option<&mut Extack>) -> Result {
+    fn set_coalescing(
+        &self,
+        device: &Locked,
+        new: Coalescing,
+        extack: Option<&mut Extack>,
+    ) -> Result {
         let _ = (device, new, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
@@ -151,7 +158,10 @@ pub(super) unsafe extern "C" fn get_queue_callback<T: netdev::Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let ((data, device), out) = unsafe { (locked::<T>(dev), &mut *out) };
-    errno(data.queue_coalescing(device, queue).map(|now| now.store(out)))
+    errno(
+        data.queue_coalescing(device, queue)
+            .map(|now| now.store(out)),
+    )
 }
 
 /// # Safety
@@ -174,12 +184,23 @@ mod tests {
 
     #[test]
     fn what_is_stored_loads_as_the_same() {
-        let rx = Direction { usecs: 1, frames: 2, adaptive: true };
-        let tx = Direction { usecs: 3, frames: 4, adaptive: false };
+        let rx = Direction {
+            usecs: 1,
+            frames: 2,
+            adaptive: true,
+        };
+        let tx = Direction {
+            usecs: 3,
+            frames: 4,
+            adaptive: false,
+        };
         let mut raw: raw::ethtool_coalesce = pin_init::zeroed();
         Coalescing { rx, tx }.store(&mut raw);
         assert_eq!((raw.rx_coalesce_usecs, raw.tx_max_coalesced_frames), (1, 4));
-        assert_eq!((raw.use_adaptive_rx_coalesce, raw.use_adaptive_tx_coalesce), (1, 0));
+        assert_eq!(
+            (raw.use_adaptive_rx_coalesce, raw.use_adaptive_tx_coalesce),
+            (1, 0)
+        );
         assert_eq!(Coalescing::load(&raw), Coalescing { rx, tx });
     }
 }

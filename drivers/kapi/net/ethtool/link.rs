@@ -33,10 +33,15 @@ impl Port {
     }
 
     fn from_raw(raw: u8) -> Self {
-        [Self::DirectAttach, Self::Fibre, Self::TwistedPair, Self::None]
-            .into_iter()
-            .find(|port| port.as_raw() == raw)
-            .unwrap_or(Self::Other)
+        [
+            Self::DirectAttach,
+            Self::Fibre,
+            Self::TwistedPair,
+            Self::None,
+        ]
+        .into_iter()
+        .find(|port| port.as_raw() == raw)
+        .unwrap_or(Self::Other)
     }
 }
 
@@ -114,7 +119,9 @@ impl LinkModes {
     /// Whether it has one.
     pub fn contains(&self, mode: LinkMode) -> bool {
         let (word, bit) = (mode.0 / usize::BITS, mode.0 % usize::BITS);
-        self.0.get(word as usize).is_some_and(|word| word >> bit & 1 != 0)
+        self.0
+            .get(word as usize)
+            .is_some_and(|word| word >> bit & 1 != 0)
     }
 }
 
@@ -203,7 +210,10 @@ pub(super) unsafe extern "C" fn settings_callback<T: netdev::Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let ((data, device), out) = unsafe { (locked::<T>(dev), &mut *out) };
-    errno(data.link_settings(device).map(|settings| store(&settings, out)))
+    errno(
+        data.link_settings(device)
+            .map(|settings| store(&settings, out)),
+    )
 }
 
 /// # Safety
@@ -242,8 +252,14 @@ mod tests {
         let mut supported = LinkModes::new();
         supported.insert(LinkMode::CR_25000);
         supported.insert(LinkMode::SR4_400000);
-        assert!(supported.contains(LinkMode::SR4_400000) && !supported.contains(LinkMode::CR_10000));
-        for (speed, full_duplex) in [(Some(25_000), Some(true)), (None, None), (Some(1_000), Some(false))] {
+        assert!(
+            supported.contains(LinkMode::SR4_400000) && !supported.contains(LinkMode::CR_10000)
+        );
+        for (speed, full_duplex) in [
+            (Some(25_000), Some(true)),
+            (None, None),
+            (Some(1_000), Some(false)),
+        ] {
             let settings = LinkSettings {
                 speed,
                 full_duplex,

@@ -76,7 +76,11 @@ pub(super) unsafe extern "C" fn set_callback<T: netdev::Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let ((data, device), param) = unsafe { (locked::<T>(dev), &*param) };
-    let pause = Pause { autoneg: param.autoneg != 0, rx: param.rx_pause != 0, tx: param.tx_pause != 0 };
+    let pause = Pause {
+        autoneg: param.autoneg != 0,
+        rx: param.rx_pause != 0,
+        tx: param.tx_pause != 0,
+    };
     errno(data.set_pause(device, pause))
 }
 

@@ -67,5 +67,12 @@ pub(super) unsafe extern "C" fn set_callback<T: netdev::Operations>(
     let ((data, device), ring) = unsafe { (rtnl::<T>(dev), &*ring) };
     // SAFETY: As above.
     let extack = unsafe { Extack::from_raw(extack) };
-    errno(data.set_rings(device, Rings { rx: ring.rx_pending, tx: ring.tx_pending }, extack))
+    errno(data.set_rings(
+        device,
+        Rings {
+            rx: ring.rx_pending,
+            tx: ring.tx_pending,
+        },
+        extack,
+    ))
 }

@@ -34,7 +34,9 @@ impl Transform {
     }
 
     fn from_raw(raw: u8) -> Option<Self> {
-        [Self::None, Self::SymmetricXor, Self::SymmetricOrXor].into_iter().find(|this| this.as_raw() == raw)
+        [Self::None, Self::SymmetricXor, Self::SymmetricOrXor]
+            .into_iter()
+            .find(|this| this.as_raw() == raw)
     }
 
     /// The set of some transformations, for [`Operations::TRANSFORMS`].
@@ -183,7 +185,13 @@ pub trait Operations: Sized {
     /// # Errors
     ///
     /// It is as it was.
-    fn set_hashing(&self, device: &Locked, context: u32, change: &Change<'_>, extack: Option<&mut Extack>) -> Result {
+    fn set_hashing(
+        &self,
+        device: &Locked,
+        context: u32,
+        change: &Change<'_>,
+        extack: Option<&mut Extack>,
+    ) -> Result {
         let _ = (device, context, change, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
@@ -267,7 +275,9 @@ impl Rtnl {
             return Err(EINVAL);
         }
         // SAFETY: The device is registered, its instance lock is held.
-        kernel::error::to_result(unsafe { raw::ethtool_rxfh_ctxs_can_resize(self.as_raw().cast(), size) })
+        kernel::error::to_result(unsafe {
+            raw::ethtool_rxfh_ctxs_can_resize(self.as_raw().cast(), size)
+        })
     }
 
     /// The tables of the contexts that users have made have `size` entries from now on: repeated, or cut off. Was
@@ -289,7 +299,11 @@ unsafe fn change<'a>(
 ) -> Result<Change<'a>> {
     let function = u32::from(param.hfunc);
     if function != raw::ETH_RSS_HASH_NO_CHANGE && function != bindings::ETH_RSS_HASH_TOP {
-        return Err(refuse(extack, EOPNOTSUPP, fmt!("only the hash function toeplitz is supported")));
+        return Err(refuse(
+            extack,
+            EOPNOTSUPP,
+            fmt!("only the hash function toeplitz is supported"),
+        ));
     }
     let transform = if u32::from(param.input_xfrm) == raw::RXH_XFRM_NO_CHANGE {
         None
@@ -299,11 +313,17 @@ unsafe fn change<'a>(
     // SAFETY: By the contract of this function.
     let (table, key) = unsafe {
         (
-            NonNull::new(param.indir).map(|at| core::slice::from_raw_parts(at.as_ptr(), param.indir_size as usize)),
-            NonNull::new(param.key).map(|at| core::slice::from_raw_parts(at.as_ptr(), param.key_size as usize)),
+            NonNull::new(param.indir)
+                .map(|at| core::slice::from_raw_parts(at.as_ptr(), param.indir_size as usize)),
+            NonNull::new(param.key)
+                .map(|at| core::slice::from_raw_parts(at.as_ptr(), param.key_size as usize)),
         )
     };
-    Ok(Change { table, key, transform })
+    Ok(Change {
+        table,
+        key,
+        transform,
+    })
 }
 
 /// # Safety
@@ -317,7 +337,9 @@ pub(super) unsafe extern "C" fn ring_count_callback(dev: *mut raw::net_device) -
 /// # Safety
 ///
 /// The core calls this with the instance lock held.
-pub(super) unsafe extern "C" fn key_size_callback<T: netdev::Operations>(dev: *mut raw::net_device) -> u32 {
+pub(super) unsafe extern "C" fn key_size_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+) -> u32 {
     // SAFETY: By the contract of this function.
     let (data, device) = unsafe { locked::<T>(dev) };
     data.key_size(device)
@@ -326,7 +348,9 @@ pub(super) unsafe extern "C" fn key_size_callback<T: netdev::Operations>(dev: *m
 /// # Safety
 ///
 /// The core calls this with the instance lock held.
-pub(super) unsafe extern "C" fn table_size_callback<T: netdev::Operations>(dev: *mut raw::net_device) -> u32 {
+pub(super) unsafe extern "C" fn table_size_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+) -> u32 {
     // SAFETY: By the contract of this function.
     let (data, device) = unsafe { locked::<T>(dev) };
     data.table_size(device)
@@ -343,15 +367,23 @@ pub(super) unsafe extern "C" fn get_callback<T: netdev::Operations>(
     // SAFETY: By the contract of this function.
     let ((data, device), param) = unsafe { (locked::<T>(dev), &mut *param) };
     // The sizes in `param` are not always filled in; those that the driver told always are what was allocated.
-    let (entries, bytes) = (data.table_size(device) as usize, data.key_size(device) as usize);
+    let (entries, bytes) = (
+        data.table_size(device) as usize,
+        data.key_size(device) as usize,
+    );
     // SAFETY: As above.
     let (table, key) = unsafe {
         (
-            NonNull::new(param.indir).map(|at| core::slice::from_raw_parts_mut(at.as_ptr(), entries)),
+            NonNull::new(param.indir)
+                .map(|at| core::slice::from_raw_parts_mut(at.as_ptr(), entries)),
             NonNull::new(param.key).map(|at| core::slice::from_raw_parts_mut(at.as_ptr(), bytes)),
         )
     };
-    let mut view = View { table, key, transform: Transform::None };
+    let mut view = View {
+        table,
+        key,
+        transform: Transform::None,
+    };
     let result = data.hashing(device, 0, &mut view);
     param.input_xfrm = view.transform.as_raw();
     param.hfunc = bindings::ETH_RSS_HASH_TOP as u8;
@@ -389,7 +421,8 @@ pub(super) unsafe extern "C" fn create_callback<T: netdev::Operations>(
         unsafe { (locked::<T>(dev), &*param, Extack::from_raw(extack)) };
     // SAFETY: The core has filled in the sizes of what it gives.
     let change = unsafe { change(param, extack.as_deref_mut()) };
-    let result = change.and_then(|change| data.create_context(device, param.rss_context, &change, extack));
+    let result =
+        change.and_then(|change| data.create_context(device, param.rss_context, &change, extack));
     if let Err(error) = result {
         return error.to_errno();
     }
@@ -403,7 +436,11 @@ pub(super) unsafe extern "C" fn create_callback<T: netdev::Operations>(
             core::slice::from_raw_parts_mut(bindings::ethtool_rxfh_context_key(context), sizes.1),
         )
     };
-    let mut view = View { table: Some(table), key: Some(key), transform: Transform::None };
+    let mut view = View {
+        table: Some(table),
+        key: Some(key),
+        transform: Transform::None,
+    };
     let result = data.hashing(device, param.rss_context, &mut view);
     shown.input_xfrm = view.transform.as_raw();
     shown.hfunc = bindings::ETH_RSS_HASH_TOP as u8;
@@ -466,9 +503,15 @@ pub(super) unsafe extern "C" fn set_fields_callback<T: netdev::Operations>(
     extack: *mut raw::netlink_ext_ack,
 ) -> c_int {
     // SAFETY: By the contract of this function.
-    let ((data, device), asked, extack) = unsafe { (locked::<T>(dev), &*fields, Extack::from_raw(extack)) };
+    let ((data, device), asked, extack) =
+        unsafe { (locked::<T>(dev), &*fields, Extack::from_raw(extack)) };
     let Some(flow) = Flow::from_raw(asked.flow_type) else {
-        return refuse(extack, EOPNOTSUPP, fmt!("frames of this type are not hashed by themselves")).to_errno();
+        return refuse(
+            extack,
+            EOPNOTSUPP,
+            fmt!("frames of this type are not hashed by themselves"),
+        )
+        .to_errno();
     };
     match Fields::from_raw(asked.data) {
         Ok(fields) => errno(data.set_hash_fields(device, asked.rss_context, flow, fields, extack)),
@@ -496,15 +539,24 @@ mod tests {
 
     #[test]
     fn a_field_that_cannot_be_hashed_is_named() {
-        assert_eq!(Fields::from_raw(raw::RXH_VLAN | raw::RXH_IP_SRC), Err("the VLAN cannot be hashed"));
-        assert_eq!(Fields::from_raw(raw::RXH_IP6_FL), Err("the flow label cannot be hashed"));
+        assert_eq!(
+            Fields::from_raw(raw::RXH_VLAN | raw::RXH_IP_SRC),
+            Err("the VLAN cannot be hashed")
+        );
+        assert_eq!(
+            Fields::from_raw(raw::RXH_IP6_FL),
+            Err("the flow label cannot be hashed")
+        );
         assert!(Fields::from_raw(1 << 20).is_err());
     }
 
     #[test]
     fn no_change_is_no_transformation() {
         assert_eq!(Transform::from_raw(0), Some(Transform::None));
-        assert_eq!(Transform::from_raw(raw::RXH_XFRM_SYM_OR_XOR as u8), Some(Transform::SymmetricOrXor));
+        assert_eq!(
+            Transform::from_raw(raw::RXH_XFRM_SYM_OR_XOR as u8),
+            Some(Transform::SymmetricOrXor)
+        );
         assert_eq!(Transform::from_raw(3), None);
         assert_eq!(Transform::from_raw(raw::RXH_XFRM_NO_CHANGE as u8), None);
     }

@@ -164,7 +164,10 @@ macro_rules! callback {
         /// # Safety
         ///
         /// The core calls this with the instance lock held; `out` is the caller's, with every counter marked as not reported.
-        pub(super) unsafe extern "C" fn $name<T: netdev::Operations>(dev: *mut raw::net_device, out: *mut raw::$raw) {
+        pub(super) unsafe extern "C" fn $name<T: netdev::Operations>(
+            dev: *mut raw::net_device,
+            out: *mut raw::$raw,
+        ) {
             // SAFETY: By the contract of this function.
             let ((data, device), out) = unsafe { (locked::<T>(dev), &mut *out) };
             if let Some(stats) = data.$operation(device) {
@@ -189,7 +192,9 @@ pub(super) unsafe extern "C" fn rmon_callback<T: netdev::Operations>(
 ) {
     // SAFETY: By the contract of this function.
     let ((data, device), out) = unsafe { (locked::<T>(dev), &mut *out) };
-    let Some(stats) = data.rmon_stats(device) else { return };
+    let Some(stats) = data.rmon_stats(device) else {
+        return;
+    };
     // SAFETY: Both members of the union are the same, for C's `struct_group()`.
     let counters = unsafe { &mut out.__bindgen_anon_1.__bindgen_anon_1 };
     if let Some(value) = stats.undersize {
@@ -212,15 +217,27 @@ mod tests {
     #[test]
     fn what_is_not_told_stays_marked_as_not_reported() {
         let mut out: raw::ethtool_eth_mac_stats = pin_init::zeroed();
-        MacStats { tx_frames: Some(5), fcs_errors: Some(0), ..Default::default() }.store(&mut out);
+        MacStats {
+            tx_frames: Some(5),
+            fcs_errors: Some(0),
+            ..Default::default()
+        }
+        .store(&mut out);
         // SAFETY: Both members of the union are the same.
         let counters = unsafe { &mut out.__bindgen_anon_1.__bindgen_anon_1 };
         assert_eq!(counters.FramesTransmittedOK, 5);
         counters.FramesReceivedOK = u64::MAX;
-        MacStats { tx_octets: Some(9), ..Default::default() }.store(&mut out);
+        MacStats {
+            tx_octets: Some(9),
+            ..Default::default()
+        }
+        .store(&mut out);
         // SAFETY: As above.
         let counters = unsafe { &out.__bindgen_anon_1.__bindgen_anon_1 };
-        assert_eq!((counters.FramesReceivedOK, counters.OctetsTransmittedOK), (u64::MAX, 9));
+        assert_eq!(
+            (counters.FramesReceivedOK, counters.OctetsTransmittedOK),
+            (u64::MAX, 9)
+        );
     }
 
     #[test]

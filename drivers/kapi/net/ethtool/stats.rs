@@ -70,7 +70,10 @@ fn count<T: netdev::Operations>(data: &T, device: &Locked) -> usize {
 /// # Safety
 ///
 /// The core calls this with the instance lock held.
-pub(super) unsafe extern "C" fn count_callback<T: netdev::Operations>(dev: *mut raw::net_device, set: c_int) -> c_int {
+pub(super) unsafe extern "C" fn count_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    set: c_int,
+) -> c_int {
     // SAFETY: By the contract of this function.
     let (data, device) = unsafe { locked::<T>(dev) };
     match set as u32 {

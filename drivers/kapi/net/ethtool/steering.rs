@@ -34,9 +34,14 @@ impl<const N: usize> Masked<[u8; N]> {
 
     /// At an offset of the bytes of a flow specification and its mask.
     fn at(spec: &Spec, offset: usize) -> Option<Self> {
-        let mut this = Self { value: [0; N], mask: [0; N] };
-        this.value.copy_from_slice(spec.value.get(offset..offset + N)?);
-        this.mask.copy_from_slice(spec.mask.get(offset..offset + N)?);
+        let mut this = Self {
+            value: [0; N],
+            mask: [0; N],
+        };
+        this.value
+            .copy_from_slice(spec.value.get(offset..offset + N)?);
+        this.mask
+            .copy_from_slice(spec.mask.get(offset..offset + N)?);
         Self::new(this.value, this.mask)
     }
 
@@ -49,7 +54,10 @@ impl<const N: usize> Masked<[u8; N]> {
 impl Masked<[u8; 4]> {
     /// An IPv4 address where IPv6 addresses can be, too.
     fn widen(self) -> Masked<[u8; 16]> {
-        let mut wide = Masked { value: [0; 16], mask: [0; 16] };
+        let mut wide = Masked {
+            value: [0; 16],
+            mask: [0; 16],
+        };
         wide.value[..4].copy_from_slice(&self.value);
         wide.mask[..4].copy_from_slice(&self.mask);
         wide
@@ -161,9 +169,13 @@ impl Rule {
         if cookie == raw::RX_CLS_FLOW_WAKE as u64 {
             return Err("frames cannot wake the machine");
         }
-        let queue = u32::try_from(cookie).map_err(|_| "frames cannot be steered to a VF's queues")?;
+        let queue =
+            u32::try_from(cookie).map_err(|_| "frames cannot be steered to a VF's queues")?;
         if self.flow.flow_type & raw::FLOW_RSS != 0 {
-            return Ok(Action::Context { context: self.context, add: queue });
+            return Ok(Action::Context {
+                context: self.context,
+                add: queue,
+            });
         }
         Ok(Action::Queue(queue))
     }
@@ -171,7 +183,12 @@ impl Rule {
     /// What it matches; or what of it cannot be matched.
     pub fn matches(&self) -> Result<Match, &'static str> {
         // SAFETY: All members of the unions are bytes.
-        let spec = unsafe { Spec { value: self.flow.h_u.hdata, mask: self.flow.m_u.hdata } };
+        let spec = unsafe {
+            Spec {
+                value: self.flow.h_u.hdata,
+                mask: self.flow.m_u.hdata,
+            }
+        };
         let mut out = Match::default();
         let kind = self.flow.flow_type & !(raw::FLOW_EXT | raw::FLOW_MAC_EXT | raw::FLOW_RSS);
         const TCP: u8 = raw::IPPROTO_TCP as u8;
@@ -215,7 +232,12 @@ impl Rule {
 
     /// The fields of `ip4` and `ip6` specifications behind the addresses: four bytes of the next header, type of service, and
     /// at `protocol` the protocol.
-    fn user(spec: &Spec, address: usize, protocol: usize, out: &mut Match) -> Result<(), &'static str> {
+    fn user(
+        spec: &Spec,
+        address: usize,
+        protocol: usize,
+        out: &mut Match,
+    ) -> Result<(), &'static str> {
         out.source_port = Masked::at(spec, 2 * address);
         out.destination_port = Masked::at(spec, 2 * address + 2);
         out.tos = Masked::at(spec, 2 * address + 4);
@@ -225,7 +247,9 @@ impl Rule {
             Some(_) => return Err("the IP protocol can only be matched as a whole"),
         };
         let with_ports = [raw::IPPROTO_TCP, raw::IPPROTO_UDP, raw::IPPROTO_SCTP];
-        let has_ports = out.protocol.is_some_and(|protocol| with_ports.contains(&protocol.into()));
+        let has_ports = out
+            .protocol
+            .is_some_and(|protocol| with_ports.contains(&protocol.into()));
         if !has_ports && (out.source_port.is_some() || out.destination_port.is_some()) {
             return Err("bytes behind the IP header can only be matched where they are ports");
         }
@@ -363,8 +387,12 @@ pub(super) unsafe extern "C" fn set_callback<T: netdev::Operations>(
         raw::ETHTOOL_SRXCLSRLINS => {
             // SAFETY: Both members of the union are the same plain number.
             let context = unsafe { info.__bindgen_anon_1.rss_context };
-            let rule = Rule { flow: info.fs, context };
-            data.insert_rule(device, rule).map(|location| info.fs.location = location)
+            let rule = Rule {
+                flow: info.fs,
+                context,
+            };
+            data.insert_rule(device, rule)
+                .map(|location| info.fs.location = location)
         }
         raw::ETHTOOL_SRXCLSRLDEL => data.remove_rule(device, info.fs.location),
         _ => Err(EOPNOTSUPP),
@@ -378,7 +406,13 @@ mod tests {
     use super::*;
 
     fn rule(flow_type: u32) -> Rule {
-        Rule { flow: raw::ethtool_rx_flow_spec { flow_type, ..pin_init::zeroed() }, context: 0 }
+        Rule {
+            flow: raw::ethtool_rx_flow_spec {
+                flow_type,
+                ..pin_init::zeroed()
+            },
+            context: 0,
+        }
     }
 
     #[test]
@@ -412,7 +446,14 @@ mod tests {
         let found = rule.matches().unwrap();
         let destination = found.destination.unwrap();
         assert!(destination.is_exact());
-        assert_eq!((destination.value[0], destination.value[3], destination.value[15]), (0x20, 0xb8, 1));
+        assert_eq!(
+            (
+                destination.value[0],
+                destination.value[3],
+                destination.value[15]
+            ),
+            (0x20, 0xb8, 1)
+        );
         assert_eq!(found.source_port, Masked::new([0, 53], [0xff; 2]));
         assert_eq!(found.tos, Masked::new([0xb8], [0xfc]));
         assert_eq!(found.protocol, Some(17));
@@ -451,7 +492,10 @@ mod tests {
         rule.flow.m_ext.h_dest = [0xff; 6];
         let found = rule.matches().unwrap();
         assert_eq!(found.vlan, Masked::new([0x0f, 0xff], [0x0f, 0xff]));
-        assert_eq!(found.destination_mac, Masked::new([2, 0, 0, 0, 0, 1], [0xff; 6]));
+        assert_eq!(
+            found.destination_mac,
+            Masked::new([2, 0, 0, 0, 0, 1], [0xff; 6])
+        );
         rule.flow.m_ext.data[0] = 1;
         assert!(rule.matches().is_err());
     }
@@ -477,7 +521,13 @@ mod tests {
     fn special_places_are_told_from_numbers() {
         let rule = rule(raw::TCP_V4_FLOW);
         assert_eq!(rule.location(), super::Location::At(0));
-        assert_eq!(rule.at(raw::RX_CLS_LOC_LAST).location(), super::Location::Last);
-        assert_eq!(rule.at(raw::RX_CLS_LOC_ANY).location(), super::Location::Any);
+        assert_eq!(
+            rule.at(raw::RX_CLS_LOC_LAST).location(),
+            super::Location::Last
+        );
+        assert_eq!(
+            rule.at(raw::RX_CLS_LOC_ANY).location(),
+            super::Location::Any
+        );
     }
 }
