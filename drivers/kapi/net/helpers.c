@@ -181,6 +181,11 @@ static inline dma_addr_t tx_map(struct device *dev, phys_addr_t address, unsigne
 {
 	dma_addr_t mapped = dma_map_phys(dev, address, length, DMA_TO_DEVICE, 0);
 
+	/* By this function, since it also tells DMA debugging that the result was looked at. */
+	if (unlikely(dma_mapping_error(dev, mapped))) {
+		*unmap = 0;
+		return DMA_MAPPING_ERROR;
+	}
 	*unmap = always || dma_dev_need_sync(dev) ? length : 0;
 	return mapped;
 }
