@@ -11,16 +11,13 @@ use crate::command::CommandError;
 use crate::netdev::NetPort;
 use kernel::prelude::*;
 use oxnic_abi::caps::{features, NicCaps};
-use oxnic_abi::rss::{hash_fields, hash_types, RssConfig, KEY_MAX, TABLE_MAX};
+use oxnic_abi::rss::{hash_types, RssConfig, KEY_MAX, TABLE_MAX};
+use oxnic_abi::select::{self, Unselectable, ADDRESSES, TYPES};
 use oxnic_kapi::net::netdev::Locked;
 
 /// Entries of the table for each channel, as far as the device has so many: with fewer, the share of a channel differs much
 /// from that of another.
 const ENTRIES_PER_CHANNEL: u16 = 8;
-/// Kinds of frame that are told apart.
-pub(crate) const TYPES: usize = hash_types::ALL.count_ones() as usize;
-/// Fields that a frame without ports has.
-const ADDRESSES: u8 = hash_fields::SOURCE | hash_fields::DESTINATION;
 
 /// Why hashing cannot be as asked.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +52,15 @@ impl From<Reject> for Error {
     }
 }
 
+impl From<Unselectable> for Reject {
+    fn from(why: Unselectable) -> Self {
+        match why {
+            Unselectable::Ports => Self::Ports,
+            Unselectable::Single => Self::Fields,
+        }
+    }
+}
+
 impl kernel::fmt::Display for Reject {
     fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
         f.write_str(match self {
@@ -84,7 +90,7 @@ pub(crate) struct Context {
     length: u16,
     /// Key.
     pub(crate) key: [u8; KEY_MAX],
-    /// Fields that are hashed, by the bit of the type in [`hash_types`]; see [`hash_fields`].
+    /// Fields that are hashed, by the bit of the type in [`hash_types`]; see [`oxnic_abi::select`].
     pub(crate) fields: [u8; TYPES],
     /// See [`oxnic_abi::rss::hash_input`].
     pub(crate) input: u16,
@@ -176,7 +182,7 @@ impl Hashing {
                 table: [0; TABLE_MAX],
                 length: self.entries,
                 key: [0; KEY_MAX],
-                fields: [hash_fields::ALL; TYPES],
+                fields: [ADDRESSES; TYPES],
                 input: 0,
             },
             GFP_KERNEL,
@@ -185,12 +191,13 @@ impl Hashing {
         // being taken away.
         context.spread(self.channels.min(self.usual_channels), self.entries);
         oxnic_kapi::net::ethtool::fill_hash_key(&mut context.key);
-        for (index, fields) in context.fields.iter_mut().enumerate() {
-            if (hash_types::IPV4 | hash_types::IPV6) >> index & 1 != 0
-                || self.types >> index & 1 == 0
-            {
-                *fields = ADDRESSES;
-            }
+        for (index, fields) in context
+            .fields
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _)| self.has_type(*index))
+        {
+            *fields = select::all_of(index);
         }
         Ok(context)
     }
@@ -254,7 +261,6 @@ impl Hashing {
     fn config(&self, id: u16, context: &Context) -> Result<RssConfig, Reject> {
         let mut config = RssConfig {
             context: id,
-            types: self.types,
             entries: self.entries,
             input: context.input,
             key: context.key,
@@ -271,48 +277,10 @@ impl Hashing {
         if context.input != 0 && !self.symmetric {
             return Err(Reject::Transform);
         }
-        self.select(&context.fields, &mut config)?;
+        let selection = select::select(&context.fields, self.types, self.single_fields)?;
+        config.types = selection.types;
+        config.omit = selection.omit;
         Ok(config)
-    }
-
-    /// Says which fields are hashed: by leaving out, where the device can do that, else by types alone.
-    fn select(&self, fields: &[u8; TYPES], config: &mut RssConfig) -> Result<(), Reject> {
-        for (index, &fields) in fields.iter().enumerate() {
-            let (bit, by_address) = (
-                1 << index,
-                (hash_types::IPV4 | hash_types::IPV6) >> index & 1 != 0,
-            );
-            let all = if by_address {
-                ADDRESSES
-            } else {
-                hash_fields::ALL
-            };
-            if fields & !all != 0 {
-                return Err(Reject::Ports);
-            }
-            if !self.has_type(index) {
-                // Frames of this type are hashed as their IP version is.
-                continue;
-            }
-            match fields {
-                fields if self.single_fields => config.omit[index] = all & !fields,
-                fields if fields == all => {}
-                0 if by_address => config.types &= !bit,
-                // Then it is hashed as its IP version is, which has to be by addresses.
-                ADDRESSES if config.types & Self::version_of(index) != 0 => config.types &= !bit,
-                _ => return Err(Reject::Fields),
-            }
-        }
-        Ok(())
-    }
-
-    /// The type of a frame's IP version: types of IPv4 have even bits.
-    const fn version_of(index: usize) -> u16 {
-        if index % 2 == 0 {
-            hash_types::IPV4
-        } else {
-            hash_types::IPV6
-        }
     }
 
     /// Puts a context in place; tells the device if it is `live`. Nothing changes where that fails.

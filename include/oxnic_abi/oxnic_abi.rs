@@ -20,6 +20,7 @@ pub mod queue;
 pub mod regs;
 pub mod ring;
 pub mod rss;
+pub mod select;
 pub mod stats;
 pub mod steering;
 pub mod vf;
