@@ -72,7 +72,7 @@ class Link:
     def address(self, *addresses):
         """Add addresses with prefix lengths; IPv6 without duplicate address detection."""
         for address in addresses:
-            ip(["address", "add", address, "dev", self.name] + (["nodad"] if ":" in address else []), ns=self.ns)
+            ip(["address", "replace", address, "dev", self.name] + (["nodad"] if ":" in address else []), ns=self.ns)
             defer(ip, ["address", "del", address, "dev", self.name], ns=self.ns, check=False)
 
     def features(self):
