@@ -12,6 +12,15 @@ from .link import Link
 DEVICES = "/sys/bus/pci/devices"
 
 
+def write_once(path, text):
+    """One write system call: a buffered file would try a failed write again when it is closed. OSError when refused."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, str(text).encode())
+    finally:
+        os.close(fd)
+
+
 class PciFunction:
     """A function by its address, such as 10000:01:00.0."""
 
@@ -31,8 +40,7 @@ class PciFunction:
 
     def write(self, name, value):
         """Write a file of the function; OSError when the kernel refuses."""
-        with open(f"{self.path}/{name}", "w") as file:
-            file.write(str(value))
+        write_once(f"{self.path}/{name}", value)
 
     @property
     def driver(self):
@@ -51,12 +59,10 @@ class PciFunction:
         return Link(names[port])
 
     def unbind(self):
-        with open(f"{self.path}/driver/unbind", "w") as file:
-            file.write(self.address)
+        write_once(f"{self.path}/driver/unbind", self.address)
 
     def bind(self, driver):
-        with open(f"/sys/bus/pci/drivers/{driver}/bind", "w") as file:
-            file.write(self.address)
+        write_once(f"/sys/bus/pci/drivers/{driver}/bind", self.address)
 
     def vectors(self):
         """Number of MSI-X vectors in the function's table, as configuration space says."""

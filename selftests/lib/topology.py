@@ -3,11 +3,12 @@
 
 import os
 
-from .case import defer
+from .case import defer, until
 from .command import ip
 from .function import PF
 from .link import Link
 from .namespace import Namespace
+from .traffic import ping
 
 
 def _peer(port):
@@ -47,6 +48,9 @@ class Wire:
             defer(link.ip, "down", check=False)
         for link in (self.far, self.near):
             link.wait_carrier()
+        if addresses:
+            # A stock NIC may lose what comes right after its carrier.
+            until(lambda: ping(self.far4, ns=self.near.ns, count=1, check=False, seconds=1) == 1, f"{self.near} and {self.far} reach each other")
 
     def addresses(self, version):
         """(near, far) of an IP version."""
