@@ -733,6 +733,9 @@ pub(crate) fn create(
         .set_devlink_port(port)
         .set_affinity_auto()
         .set_queues(config.pairs, config.pairs)?;
+    if device.is_vf() {
+        netdev.without_pause();
+    }
     let data = NetPort::new(device, share, config, steering, offer.initial)?;
     let registration = netdev.register(data)?;
     crate::interface::Interface::create(vport, registration)

@@ -161,6 +161,14 @@ impl<T: netdev::Operations> VTable<T> {
         set_phys_id: optional!(T::HAS_IDENTIFY, identify::callback::<T>),
         ..pin_init::zeroed()
     };
+
+    /// For a device that is no end of a wire, and so has no PAUSE frames to send, take or count.
+    pub(super) const WITHOUT_PAUSE: raw::ethtool_ops = raw::ethtool_ops {
+        get_pauseparam: None,
+        set_pauseparam: None,
+        get_pause_stats: None,
+        ..Self::OPERATIONS
+    };
 }
 
 /// Fills a receive hash key with the machine's random one.

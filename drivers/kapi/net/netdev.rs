@@ -612,6 +612,12 @@ impl<T: Operations> Unregistered<T> {
         self
     }
 
+    /// It is no end of a wire: ethtool shows no flow control.
+    pub fn without_pause(&mut self) -> &mut Self {
+        self.fields().ethtool_ops = &ethtool::VTable::<T>::WITHOUT_PAUSE;
+        self
+    }
+
     /// Number of this port within its function.
     pub fn set_port(&mut self, port: u16) -> &mut Self {
         self.fields().dev_port = port;

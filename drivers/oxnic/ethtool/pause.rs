@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! `ethtool -a`, `-A`: there is no flow control on the wire, and PAUSE frames are data like others. They are counted.
+//! A VF, being no end of a wire, has none of this.
 
 use crate::cmd;
 use crate::netdev::NetPort;
@@ -22,10 +23,6 @@ impl Operations for NetPort {
     }
 
     fn pause_stats(&self, _netdev: &Locked) -> Option<PauseStats> {
-        if self.device.is_vf() {
-            // A VF's end of the eswitch is no wire: it has no MAC control sublayer that could send or take them.
-            return Some(PauseStats::default());
-        }
         let stats = cmd::stats::port(&self.device, self.share.vport).ok()?;
         Some(PauseStats {
             tx: stats.tx_pause,
