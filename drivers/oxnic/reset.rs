@@ -314,6 +314,8 @@ impl Device {
         // Forbidden where the function had been given up.
         self.enabled.set_master();
         self.recovery.silent.store(false, Relaxed);
+        // Somebody looked after the function: it starts anew.
+        state.history = [0; STORM_RESETS];
         state.phase = self.recover(reason);
         if state.phase == Phase::Running {
             self.watch_health();

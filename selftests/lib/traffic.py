@@ -86,6 +86,13 @@ class Stream:
         self.near, self.far = near, far
         self.children, self.outputs = [], []
         defer(self.stop)
+        try:
+            self._begin(near, far, near_address, far_address, rate, tcp_too)
+        except BaseException:
+            self.stop()  # its ports are free for the next
+            raise
+
+    def _begin(self, near, far, near_address, far_address, rate, tcp_too):
         for port, link, address in ((5301, far, far_address), (5302, near, near_address)):
             self._start(link, ["iperf3", "-s", "-B", address, "-p", port])
             self._listens(link, port)
