@@ -33,7 +33,7 @@ pub struct Selection {
 
 /// Fields that frames of a type have.
 pub const fn all_of(index: usize) -> u8 {
-    if (hash_types::IPV4 | hash_types::IPV6) >> index & 1 != 0 {
+    if ((hash_types::IPV4 | hash_types::IPV6) >> index) & 1 != 0 {
         ADDRESSES
     } else {
         hash_fields::ALL
@@ -87,9 +87,9 @@ mod tests {
     fn hashed(selection: &Selection, index: usize) -> u8 {
         let of = |index: usize| all_of(index) & !selection.omit[index];
         let version = version_of(index).trailing_zeros() as usize;
-        if selection.types >> index & 1 != 0 {
+        if (selection.types >> index) & 1 != 0 {
             of(index)
-        } else if selection.types >> version & 1 != 0 {
+        } else if (selection.types >> version) & 1 != 0 {
             of(version)
         } else {
             0
@@ -102,7 +102,7 @@ mod tests {
         (0..4 * 16 * 16).map(move |n: u32| {
             let mut fields = usual;
             fields[0] = (n & 3) as u8;
-            fields[2] = (n >> 2 & 15) as u8;
+            fields[2] = ((n >> 2) & 15) as u8;
             fields[4] = (n >> 6) as u8;
             fields
         })
