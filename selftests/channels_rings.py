@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Channels and rings change under traffic, and what cannot be had leaves everything as it was."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1 CPUS=4
 
 import re

@@ -5,7 +5,7 @@
 The kernel log is the judge: a splat fails this file. Seconds of each lie: OXNIC_CHAOS_SECONDS.
 """
 
-# sets: quick
+# sets: long
 # vm: PORTS=1
 
 import os
@@ -43,8 +43,10 @@ def revive():
     """After the lies end, the function works, if need be after a user's reset or a new binding."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
-        if PF().driver == "oxnic" and PF().netdevs() and works():
-            return BY_ITSELF
+        if PF().driver == "oxnic" and PF().netdevs():
+            wire.near.ip("up", check=False)  # to open it may be what the lies made fail
+            if works():
+                return BY_ITSELF
         time.sleep(0.5)
     try:
         reset_by_user()
@@ -63,6 +65,7 @@ def revive():
 
 def reset_by_user():
     PF().write("reset", 1)
+    wire.near.ip("up", check=False)
     until(works, "the PF reaches the wire", 15)
 
 

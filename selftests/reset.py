@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Resets under traffic: by the user, by the device, after a halt, after a transmit time-out; traffic resumes each time."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import os

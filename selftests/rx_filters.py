@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Receive filters: own address, further unicast addresses, multicast, all multicast, promiscuous; for PF and VF."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 from lib import PF, Capture, Control, Injector, Link, VfEnd, Wire, case, defer, equal, fails, ip, main, ping, setup, sh

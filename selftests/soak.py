@@ -5,7 +5,7 @@
 The project asks for 100: selftests/run --pattern soak --env OXNIC_SOAK_ROUNDS=100. Without that there are 3.
 """
 
-# sets: quick debug
+# sets: long
 # vm: PORTS=1 MEM=4G
 
 import os
