@@ -56,7 +56,8 @@ def tag_on_the_wire():
         wire.near.feature(tx_vlan_offload=offload)
         capture = Capture(wire.far)
         ping("198.51.100.2", count=5)
-        found = capture.expect("tagged frames", lambda p: p.source == wire.near.mac and p.tags, 5, 3)
+        # IPv4 only: neighbour discovery has a priority of its own, which this map does not name.
+        found = capture.expect("tagged frames", lambda p: p.source == wire.near.mac and p.tags and p.kind == 0x0800, 5, 3)
         equal({tuple(p.tags) for p in found}, {((VLAN, 5 << 13 | 100),)}, f"tags with the offload {'on' if offload else 'off'}")
 
 
