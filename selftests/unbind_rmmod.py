@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """unbind and rmmod under full traffic: no hang, no leak, and everything works after binding again."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import os
