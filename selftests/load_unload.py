@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The driver comes and goes: insmod, rmmod, bind, unbind, several times, and leaves nothing behind."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=2
 
 import os
