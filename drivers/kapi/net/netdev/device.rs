@@ -63,7 +63,7 @@ impl Device {
         unsafe { (&raw const (*self.as_raw()).mtu).read_volatile() }
     }
 
-    /// The features in force, see [`super::features`].
+    /// The features in force, see [`crate::net::features`].
     #[inline]
     pub fn features(&self) -> u64 {
         // SAFETY: As in `mtu()`.
@@ -278,7 +278,7 @@ impl Rtnl {
         };
     }
 
-    /// The MTU is this from now on. For the operation [`Operations::change_mtu`].
+    /// The MTU is this from now on. For the operation [`change_mtu`](super::Operations::change_mtu).
     pub fn set_mtu(&self, mtu: u32) {
         // SAFETY: The device is valid, both locks are held; readers take the field as a whole.
         unsafe { (&raw mut (*self.as_raw()).mtu).write_volatile(mtu) };

@@ -19,7 +19,7 @@ pub enum Transmit {
     Taken,
 }
 
-/// The operations of a device's driver. The data that they work on is `Self`, owned by the [`Registration`].
+/// The operations of a device's driver. The data that they work on is `Self`, owned by the [`Registration`](super::Registration).
 ///
 /// Where nothing else is said, RTNL and the instance lock are held, and the operation may sleep.
 #[vtable]

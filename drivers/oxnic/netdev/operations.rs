@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The operations of the networking core on a vport.
+
+use super::NetPort;
+use crate::features;
+use crate::queue::tx::TxRing;
+use crate::vf;
+use kernel::prelude::*;
+use oxnic_abi::regs::ResetReason;
+use oxnic_abi::vf::VfLink;
+use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig};
+use oxnic_kapi::net::features as net_features;
+use oxnic_kapi::net::netdev::{self, Address, AddressList, Operations, Rtnl, SkBuffRef, Transmit};
+use oxnic_kapi::net::skb::SkBuff;
+use oxnic_kapi::net::stats::LinkStats;
+use oxnic_kapi::net::vf::{Config as VfConfig, Link, Stats as VfStats};
+
+#[vtable]
+impl Operations for NetPort {
+    type TxQueue = TxRing;
+
+    fn open(&self, netdev: &Rtnl) -> Result {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if state.resetting {
+            return Err(EBUSY);
+        }
+        let mut queues = self.allocate(netdev, &state.config, netdev.mtu())?;
+        if let Err(error) = self.bring_up(netdev, state, &mut queues, netdev.mtu()) {
+            queues.release(netdev);
+            return Err(error);
+        }
+        state.queues = Some(queues);
+        netdev.start_queues();
+        Ok(())
+    }
+
+    fn stop(&self, netdev: &Rtnl) {
+        let mut state = self.state.lock();
+        netdev.disable_tx();
+        netdev.carrier_off();
+        let Some(mut queues) = state.queues.take() else {
+            return;
+        };
+        if queues.is_started() {
+            self.disable();
+            if let Ok(slots) = self.slots(netdev) {
+                queues.stop(netdev, slots);
+            }
+        }
+        queues.release(netdev);
+        if state.resetting && !self.device.is_silent() {
+            // Without room for it, it would have to be leaked; there is, as it was made in prepare_reset().
+            let _ = state.defunct.push(queues, GFP_KERNEL);
+        }
+    }
+
+    #[inline(always)]
+    fn start_xmit(queue: &mut TxRing, skb: SkBuff) -> Transmit {
+        queue.send(skb);
+        Transmit::Taken
+    }
+
+    fn stats(&self, _netdev: &netdev::Device) -> LinkStats {
+        self.link_stats()
+    }
+
+    fn set_rx_mode(
+        &self,
+        netdev: &Rtnl,
+        unicast: AddressList<'_>,
+        multicast: AddressList<'_>,
+    ) -> Result {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        state
+            .filter
+            .update(self.device.caps(), netdev, &unicast, &multicast)?;
+        if !state.is_live() {
+            return Ok(());
+        }
+        state.filter.apply(self)?;
+        self.set_flags(
+            state,
+            vport_flags::PROMISCUOUS | vport_flags::ALL_MULTICAST | vport_flags::VLAN_FILTER,
+            0,
+        )
+    }
+
+    fn set_mac_address(&self, _netdev: &Rtnl, address: &Address) -> Result {
+        self.configure(&VportConfig {
+            fields: vport_fields::MAC,
+            mac: *address,
+            ..VportConfig::ZERO
+        })
+    }
+
+    fn change_mtu(&self, netdev: &Rtnl, mtu: u32) -> Result {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let config = state.config;
+        if state.queues.is_some() {
+            self.replace(netdev, state, config, mtu)?;
+        }
+        netdev.set_mtu(mtu);
+        Ok(())
+    }
+
+    fn fix_features(&self, _netdev: &netdev::Device, features: u64) -> u64 {
+        features::fix(features)
+    }
+
+    fn set_features(&self, _netdev: &Rtnl, features: u64) -> Result {
+        let mut state = self.state.lock();
+        let flags = features::vport_flags(features);
+        let changed = (state.flags ^ flags) & features::VPORT_FLAGS;
+        if features & net_features::NTUPLE == 0 {
+            let reached = !state.resetting;
+            state.steering.clear(self, reached)?;
+        }
+        let before = state.flags;
+        state.flags ^= changed;
+        if changed != 0 && state.is_live() {
+            let result = self.set_flags(&state, changed, 0);
+            if result.is_err() {
+                state.flags = before;
+            }
+            return result;
+        }
+        Ok(())
+    }
+
+    fn features_check(skb: &SkBuffRef<'_>, features: u64) -> u64 {
+        features::check(skb, features)
+    }
+
+    fn tx_timeout(&self, netdev: &netdev::Device, queue: u32) {
+        dev_warn!(
+            self.device.binding(),
+            "{}: transmit queue {} makes no progress\n",
+            netdev.name(),
+            queue
+        );
+        self.device.request_reset(ResetReason::TX_TIMEOUT);
+    }
+
+    fn vlan_add(&self, _netdev: &Rtnl, protocol: u16, vid: u16) -> Result {
+        self.change_vlan(protocol, vid, true)
+    }
+
+    fn vlan_remove(&self, _netdev: &Rtnl, protocol: u16, vid: u16) -> Result {
+        self.change_vlan(protocol, vid, false)
+    }
+
+    fn set_vf_mac(&self, vf: u16, address: &Address) -> Result {
+        vf::set_mac(&self.device, vf, *address)
+    }
+
+    fn set_vf_vlan(&self, vf: u16, vlan: u16, qos: u8, protocol: u16) -> Result {
+        vf::set_vlan(&self.device, vf, vlan, qos, protocol)
+    }
+
+    fn set_vf_rate(&self, vf: u16, min: u32, max: u32) -> Result {
+        vf::set_rate(&self.device, vf, min, max)
+    }
+
+    fn set_vf_spoof_check(&self, vf: u16, on: bool) -> Result {
+        vf::set_spoof_check(&self.device, vf, on)
+    }
+
+    fn set_vf_trust(&self, vf: u16, on: bool) -> Result {
+        vf::set_trust(&self.device, vf, on)
+    }
+
+    fn set_vf_link(&self, vf: u16, link: Link) -> Result {
+        let link = match link {
+            Link::Auto => VfLink::AUTO,
+            Link::Enable => VfLink::ENABLE,
+            Link::Disable => VfLink::DISABLE,
+        };
+        vf::set_link(&self.device, vf, link)
+    }
+
+    fn vf_config(&self, vf: u16) -> Result<VfConfig> {
+        let info = self.device.vf_info(vf)?;
+        Ok(VfConfig {
+            mac: info.mac,
+            vlan: info.vlan,
+            qos: info.qos,
+            vlan_protocol: info.vlan_proto,
+            spoof_check: info.spoof_check != 0,
+            trusted: info.trust != 0,
+            link: match info.link {
+                VfLink::ENABLE => Link::Enable,
+                VfLink::DISABLE => Link::Disable,
+                _ => Link::Auto,
+            },
+            rate_min: info.rate_min,
+            rate_max: info.rate_max,
+        })
+    }
+
+    fn vf_stats(&self, vf: u16) -> Result<VfStats> {
+        let stats = self.device.vf_stats(vf)?;
+        Ok(VfStats {
+            rx_packets: stats.rx_unicast + stats.rx_multicast + stats.rx_broadcast,
+            rx_bytes: stats.rx_bytes,
+            tx_packets: stats.tx_unicast + stats.tx_multicast + stats.tx_broadcast,
+            tx_bytes: stats.tx_bytes,
+            broadcast: stats.rx_broadcast,
+            multicast: stats.rx_multicast,
+            rx_dropped: stats.rx_no_buffer
+                + stats.rx_too_long
+                + stats.rx_disabled
+                + stats.rx_vlan
+                + stats.rx_dma,
+            tx_dropped: stats.tx_spoofed
+                + stats.tx_vlan
+                + stats.tx_rate
+                + stats.tx_bad
+                + stats.tx_disabled
+                + stats.tx_too_long,
+        })
+    }
+}
+
+impl NetPort {
+    fn change_vlan(&self, protocol: u16, vid: u16, on: bool) -> Result {
+        let mut state = self.state.lock();
+        if protocol != features::CTAG {
+            return Ok(());
+        }
+        let running = state.is_live();
+        if !state.filter.set_vlan(vid, on) || !running {
+            return Ok(());
+        }
+        state.filter.apply_vlans(self).inspect_err(|_| {
+            state.filter.set_vlan(vid, !on);
+        })
+    }
+}

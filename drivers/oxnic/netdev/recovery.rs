@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a reset of the function, and its news, mean for an interface.
+
+use super::{show_link, NetPort};
+use kernel::prelude::*;
+use oxnic_kapi::net::netdev::Rtnl;
+
+impl NetPort {
+    /// Between the two halves of a reset: the queues are stopped, their memory stays.
+    pub(crate) fn prepare_reset(&self, netdev: &Rtnl) {
+        let mut state = self.state.lock();
+        if state.resetting {
+            return;
+        }
+        state.resetting = true;
+        let _ = state.defunct.reserve(1, GFP_KERNEL);
+        netdev.detach();
+        netdev.disable_tx();
+        if let Some(queues) = &mut state.queues {
+            if let Ok(slots) = self.slots(netdev) {
+                queues.stop(netdev, slots);
+            }
+        }
+    }
+
+    /// The device cannot use memory any more: what was kept for it goes.
+    pub(crate) fn release_memory(&self) {
+        self.state.lock().defunct.clear();
+    }
+
+    /// The function was reset: everything is set again.
+    pub(crate) fn complete_reset(&self, netdev: &Rtnl) -> Result {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        // The device has forgotten all rings.
+        state.defunct.clear();
+        if let Some(mut queues) = state.queues.take() {
+            let result = queues
+                .rewind(netdev)
+                .and_then(|()| self.bring_up(netdev, state, &mut queues, netdev.mtu()));
+            state.queues = Some(queues);
+            result?;
+        }
+        state.resetting = false;
+        netdev.restart_watchdog();
+        netdev.attach();
+        Ok(())
+    }
+
+    /// Shows a change of the link.
+    pub(crate) fn link_changed(&self, netdev: &Rtnl, up: bool, speed: u32) {
+        let state = self.state.lock();
+        if state.is_live() {
+            show_link(netdev, &self.device, up, speed);
+        }
+    }
+
+    /// Takes over what the PF has set of this vport.
+    pub(crate) fn refresh(&self, netdev: &Rtnl) {
+        let Ok(info) = self.query() else { return };
+        if info.mac != netdev.address() && info.mac != [0; 6] {
+            netdev.change_address(&info.mac);
+        }
+        self.link_changed(netdev, info.link == 1, info.speed);
+    }
+
+    /// Whether the interface has this queue id of the function.
+    pub(crate) fn has_queue(&self, queue: u16) -> bool {
+        let share = self.share;
+        (share.first_queue..share.first_queue + share.pairs).contains(&queue)
+    }
+}
