@@ -130,8 +130,20 @@ class Stream:
             now = self.received()
             return now[0] >= near + packets and now[1] >= far + packets
 
-        until(both, f"traffic in both directions between {self.near} and {self.far}", seconds, pause=0.2)
+        try:
+            until(both, f"traffic in both directions between {self.near} and {self.far}", seconds, pause=0.2)
+        except Failure as failure:
+            now = self.received()
+            raise Failure(f"{failure}; {self.near} received {now[0] - near}, {self.far} {now[1] - far}; {self.complaints()}") from None
         return time.monotonic() - start
+
+    def complaints(self):
+        """What the programs have said, and which of them have ended: the traffic may be missing because of them."""
+        words = []
+        for child, output in zip(self.children, self.outputs, strict=True):
+            output.seek(0)
+            words.append(f"{child.args[-1]}: status {child.poll()}, {output.read()[-200:]!r}")
+        return "; ".join(words)
 
     def flows(self, seconds=10.0):
         """True if packets arrive at both ends."""
