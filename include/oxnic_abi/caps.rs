@@ -22,6 +22,8 @@ open_enum! {
         RDMA = 5: "rdma",
         /// [`SteeringCaps`]: receive steering by n-tuple.
         STEERING = 6: "steering",
+        /// [`crate::clock::ClockCaps`]: the clock. There with [`features::TIMESTAMP`].
+        CLOCK = 7: "clock",
     }
 }
 
@@ -144,7 +146,7 @@ pub mod features {
     pub const LOOPBACK: u64 = 1 << 14;
     /// Reserved: doorbells in host memory.
     pub const SHADOW_DOORBELLS: u64 = 1 << 15;
-    /// Reserved: time stamps.
+    /// A clock, and time stamps of frames, see [`crate::clock`].
     pub const TIMESTAMP: u64 = 1 << 16;
     /// Symmetric hashing, both forms of [`crate::rss::hash_input`].
     pub const RSS_SYMMETRIC: u64 = 1 << 17;

@@ -165,6 +165,11 @@ open_enum! {
         /// `function` names the VF; answers [`crate::stats::VportStats`]. PF only.
         VF_STATS = 0x4c: "query VF statistics",
 
+        /// [`crate::clock::ClockConfig`]: the fields named in its mask. PF only.
+        CLOCK_SET = 0x50: "set clock",
+        /// Answers [`crate::clock::ClockInfo`].
+        CLOCK_QUERY = 0x51: "query clock",
+
         // 0x60 to 0x8f: flow objects. 0x90 to 0x9f: firmware. 0xa0 to 0xaf: health. 0xb0 to 0xdf: RDMA.
         // 0xe0 to 0xef: migration and debugging. 0xf000 and up: the vendor's own.
     }

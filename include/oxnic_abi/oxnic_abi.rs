@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod caps;
+pub mod clock;
 pub mod command;
 pub mod doorbell;
 pub mod event;

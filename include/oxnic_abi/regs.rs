@@ -42,6 +42,8 @@ crate::open_enum! {
         FIRMWARE = 4: "firmware",
         /// Reserved for RDMA.
         RDMA = 5: "rdma",
+        /// The clock. There with [`crate::caps::features::TIMESTAMP`].
+        CLOCK = 6: "clock",
     }
 }
 
@@ -55,6 +57,8 @@ pub const DEVICE_BLOCK_LENGTH: u16 = 0x80;
 pub const SELF_TEST_BLOCK_LENGTH: u16 = 0x30;
 /// Length in bytes of version 1 of the health block.
 pub const HEALTH_BLOCK_LENGTH: u16 = 0x28;
+/// Length in bytes of version 1 of the clock block.
+pub const CLOCK_BLOCK_LENGTH: u16 = 0x10;
 
 /// Offsets in the device block. R: read-only; W: written by the driver, reads back what was written.
 pub mod device {
@@ -224,4 +228,11 @@ pub mod health {
     pub const COUNT: u32 = 0x18;
     /// R. The reason of the last reset by the driver, see [`super::ResetReason`].
     pub const LAST_RESET: u32 = 0x1c;
+}
+
+/// Offsets in the clock block, relative to its start.
+pub mod clock {
+    /// R. Time in nanoseconds, 64 bits. One aligned 64-bit read shows one instant. Who can read 32 bits only reads the high
+    /// word, the low word, and the high word again, until both high words are the same.
+    pub const TIME: u32 = 0x08;
 }

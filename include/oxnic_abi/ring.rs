@@ -88,6 +88,9 @@ pub mod tx_flags {
     pub const CSUM: u16 = 1 << 4;
     /// Data, first: with VLAN, the tag's TPID is 0x88a8.
     pub const VLAN_STAG: u16 = 1 << 5;
+    /// Data, first: tell when the packet leaves. It is completed as with REPORT, whatever
+    /// [`crate::caps::NicCaps::tx_report_spacing`] says. Needs [`crate::caps::features::TIMESTAMP`].
+    pub const TIMESTAMP: u16 = 1 << 6;
     /// Context: cut the TCP payload into segments of `mss` bytes. IP total length or payload length, IPv4 identification and
     /// header checksum, TCP sequence number and flags, and TCP checksum of each segment are made by the device.
     pub const TSO: u16 = 1 << 8;
@@ -98,7 +101,7 @@ pub mod tx_flags {
     /// Context, with TSO: keep the IPv4 identification of all segments as it is.
     pub const FIXED_ID: u16 = 1 << 11;
     /// Every flag that a data descriptor may have.
-    pub const DATA_ALL: u16 = END | REPORT | VLAN | CSUM | VLAN_STAG;
+    pub const DATA_ALL: u16 = END | REPORT | VLAN | CSUM | VLAN_STAG | TIMESTAMP;
     /// Every flag that a context descriptor may have.
     pub const CONTEXT_ALL: u16 = CONTEXT | TSO | USO | DESTINATION | FIXED_ID;
 }
@@ -115,7 +118,8 @@ wire! {
     /// +------------------+------------------+------------------+-----------------+
     /// ```
     pub struct TxCompletion: 2 {
-        /// Time stamp of the reported packet in nanoseconds; 0 where none was taken.
+        /// With [`completion_flags::TIMESTAMP`]: when the reported packet left, in nanoseconds of the device's clock; of
+        /// segments, the last. 0 where it did not leave.
         0: timestamp: u64,
         /// Free-running consumer index of the transmit ring after the reported packet.
         8: head: u16,
@@ -123,7 +127,7 @@ wire! {
         10: errors: u16,
         /// Transmit queue.
         12: queue: u16,
-        /// See [`completion_flags`]: GENERATION.
+        /// See [`completion_flags`]: GENERATION, TIMESTAMP.
         14: flags: u16,
     }
 }
@@ -155,7 +159,7 @@ wire! {
     /// +------------------+------------------+------------------+-----------------+
     /// ```
     pub struct RxCompletion: 4 {
-        /// Time stamp in nanoseconds; 0 where none was taken.
+        /// With [`completion_flags::TIMESTAMP`]: when the frame arrived, in nanoseconds of the device's clock.
         0: timestamp: u64,
         /// Hash of the frame (Toeplitz, or 0 where `kind` says that none was made).
         8: hash: u32,
@@ -203,6 +207,8 @@ pub mod completion_flags {
     pub const TRUNCATED: u16 = 1 << 8;
     /// Receive: sent to more than one receiver by its address (multicast or broadcast).
     pub const MULTICAST: u16 = 1 << 9;
+    /// `timestamp` holds. Transmit: the reported packet had [`super::tx_flags::TIMESTAMP`].
+    pub const TIMESTAMP: u16 = 1 << 10;
 }
 
 /// Bits of [`RxCompletion::kind`].

@@ -6,7 +6,7 @@ extern crate std;
 
 use crate::wire::Wire;
 use crate::{
-    caps, command, doorbell, event, port, queue, regs, ring, rss, stats, steering, vf, vport,
+    caps, clock, command, doorbell, event, port, queue, regs, ring, rss, stats, steering, vf, vport,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -67,6 +67,9 @@ layouts! {
     vport_stats: stats::VportStats, 256;
     port_stats: stats::PortStats, 384;
     queue_stats: stats::QueueStats, 32;
+    clock_caps: clock::ClockCaps, 16;
+    clock_config: clock::ClockConfig, 40;
+    clock_info: clock::ClockInfo, 24;
 }
 
 proptest! {

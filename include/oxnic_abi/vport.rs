@@ -6,6 +6,7 @@
 //! VEB (IEEE 802.1Q, Edge Virtual Bridging): a frame goes to the vports that its destination address and VLAN name, to the
 //! wire where none does, and never back to where it came from.
 
+use crate::clock::StampFilter;
 use crate::{open_enum, wire};
 
 wire! {
@@ -29,6 +30,8 @@ wire! {
         25: link: u8,
         /// 1: the PF set the address, it cannot be changed by the function.
         26: mac_fixed: u8,
+        /// Which received frames are stamped.
+        27: stamps: StampFilter,
         /// VLAN that the PF laid on this function, which does not see it; 0 for none.
         28: transparent_vlan: u16,
         /// See [`crate::caps::privilege`].
@@ -50,6 +53,8 @@ wire! {
         14: frame_max: u16,
         /// Which of `flags` are meant; the others stay as they are.
         16: flags_mask: u32,
+        /// Which received frames are stamped, one of [`crate::clock::ClockCaps::filters`].
+        20: stamps: StampFilter,
     }
 }
 
@@ -61,8 +66,10 @@ pub mod vport_fields {
     pub const MAC: u32 = 1 << 1;
     /// `frame_max`.
     pub const FRAME_MAX: u32 = 1 << 2;
+    /// `stamps`.
+    pub const STAMPS: u32 = 1 << 3;
     /// All of them.
-    pub const ALL: u32 = FLAGS | MAC | FRAME_MAX;
+    pub const ALL: u32 = FLAGS | MAC | FRAME_MAX | STAMPS;
 }
 
 /// Bits of [`VportConfig::flags`].

@@ -53,7 +53,7 @@ impl Nic {
     fn runt(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
         let mut frame = std::mem::take(&mut self.scratch.frame);
         frame.copy_from(bytes);
-        let mut arrival = Arrival::new(&frame, wire_number(port), false);
+        let mut arrival = Arrival::new(&frame, wire_number(port), false, Some(self.now));
         for index in 0..self.vports.len() as u16 {
             let vport = self.vport(VportId(index));
             if vport.port == port && vport.has(vport_flags::RX_ALL) {
@@ -82,7 +82,8 @@ impl Nic {
                 .get(id.index())
                 .map_or(0, |vport| vport.eswitch_port),
         };
-        let mut arrival = Arrival::new(frame, source_port, group);
+        let at = (source == Source::Wire).then_some(self.now);
+        let mut arrival = Arrival::new(frame, source_port, group, at);
         let mut found = false;
         let mut wanted = false;
         for (at, id) in receivers.iter().enumerate() {
@@ -186,7 +187,7 @@ impl Nic {
             EswitchPort::Wire(port) => self.depart(host, port, frame.bytes()),
             EswitchPort::Vport(id) => {
                 let group = is_group(&frame.destination());
-                let mut arrival = Arrival::new(frame, source_port, group);
+                let mut arrival = Arrival::new(frame, source_port, group, None);
                 self.deliver(host, id, frame, &mut arrival);
             }
         }

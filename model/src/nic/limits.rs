@@ -3,7 +3,9 @@
 //!
 //! Constants only; nobody owns anything here. Drivers learn all of this from registers and capabilities.
 
+use super::clock::RATE_MAX;
 use oxnic_abi::caps::{CapabilityId, NicCaps, SteeringCaps, features};
+use oxnic_abi::clock::{ClockCaps, StampFilter};
 use oxnic_abi::{ring, rss, steering};
 
 /// Deepest admin ring, log2 of entries.
@@ -89,11 +91,19 @@ pub const FEATURES: u64 = features::TX_CSUM
     | features::STATS_DMA
     | features::RX_ALL
     | features::LOOPBACK
+    | features::TIMESTAMP
     | features::RSS_SYMMETRIC
     | features::RSS_FIELDS;
 
 /// The capabilities that a function has.
-pub const CAPABILITIES: [CapabilityId; 2] = [CapabilityId::NIC, CapabilityId::STEERING];
+pub const CAPABILITIES: [CapabilityId; 3] = [
+    CapabilityId::NIC,
+    CapabilityId::STEERING,
+    CapabilityId::CLOCK,
+];
+/// Receive filters that can be set, see [`ClockCaps::filters`].
+pub const STAMP_FILTERS: u8 =
+    1 << StampFilter::NONE.0 | 1 << StampFilter::EVERY.0 | 1 << StampFilter::PTP.0;
 
 /// How many there are of what differs between PF and VF.
 #[derive(Clone, Copy, Debug)]
@@ -185,5 +195,14 @@ impl Shares {
             keys: steering::keys::ALL,
             masks: steering::keys::ALL & !(steering::keys::ETHER_TYPE | steering::keys::PROTOCOL),
         }
+    }
+}
+
+/// The clock's capability, the same for all functions.
+pub fn clock_caps() -> ClockCaps {
+    ClockCaps {
+        rate_max: RATE_MAX,
+        resolution: 1,
+        filters: STAMP_FILTERS,
     }
 }

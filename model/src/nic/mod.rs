@@ -9,6 +9,7 @@ mod admin;
 mod bridge;
 pub mod chaos;
 pub mod checksum;
+pub mod clock;
 mod command;
 mod control;
 mod cq;
@@ -22,6 +23,7 @@ mod lifecycle;
 pub mod limits;
 pub mod packet;
 mod port;
+pub mod ptp;
 pub mod rate;
 mod receive;
 mod registers;
@@ -39,6 +41,7 @@ mod vport;
 
 use crate::host::{Function, Host, NicConfig, NicCore};
 use chaos::Chaos;
+use clock::Clock;
 use frame::Frame;
 use function::FunctionState;
 use ids::{EswitchPort, FunctionId, VportId, pf_number, vf_number, wire_number};
@@ -78,6 +81,7 @@ pub struct Nic {
     ports: Vec<WirePort>,
     vebs: Vec<Veb>,
     timers: Timers,
+    clock: Clock,
     tx_ready: VecDeque<(FunctionId, u16)>,
     admin_ready: VecDeque<FunctionId>,
     vectors_ready: Vec<(FunctionId, u16)>,
@@ -130,6 +134,7 @@ impl Nic {
             ports: Vec::new(),
             vebs: (0..ports).map(|_| Veb::default()).collect(),
             timers: Timers::default(),
+            clock: Clock::default(),
             tx_ready: VecDeque::new(),
             admin_ready: VecDeque::new(),
             vectors_ready: Vec::new(),
@@ -283,13 +288,17 @@ impl Nic {
             },
             now: self.now,
             started: self.started.unwrap_or(self.now),
+            clock: self.clock.time(self.now),
         }
     }
 
     /// Takes the time for the call that begins.
     fn begin(&mut self, host: &dyn Host) {
         self.now = host.now();
-        self.started.get_or_insert(self.now);
+        if self.started.is_none() {
+            self.started = Some(self.now);
+            self.clock = Clock::new(self.now);
+        }
     }
 
     fn act(&mut self, host: &mut dyn Host, function: FunctionId, action: Action) {

@@ -9,10 +9,12 @@ use super::event::Notice;
 use super::frame::{BROADCAST, Frame, STAG, Tag};
 use super::ids::VportId;
 use super::packet::{Checks, Packet, SCTP, TCP, UDP};
+use super::ptp;
 use super::rss::Hash;
 use super::transmit::queue_reason;
 use super::vport::Vport;
 use crate::host::Host;
+use oxnic_abi::clock::StampFilter;
 use oxnic_abi::event::{EventKind, QueueError};
 use oxnic_abi::ring::{RxCompletion, completion_flags, rx_kind};
 use oxnic_abi::steering::SteeringAction;
@@ -24,16 +26,19 @@ pub struct Arrival {
     group: bool,
     packet: Packet,
     checks: Option<Checks>,
+    /// When it came in, as the host's clock has it; taken when the first receiver wants to know if not known before.
+    at: Option<u64>,
 }
 
 impl Arrival {
-    /// Looks at a frame.
-    pub fn new(frame: &Frame, source_port: u16, group: bool) -> Self {
+    /// Looks at a frame, which came in at some time of the host if it came from the wire.
+    pub fn new(frame: &Frame, source_port: u16, group: bool, at: Option<u64>) -> Self {
         Self {
             source_port,
             group,
             packet: Packet::parse(frame),
             checks: None,
+            at,
         }
     }
 
@@ -139,6 +144,11 @@ impl Nic {
                 return;
             }
         };
+        let stamped = match vport.stamps {
+            StampFilter::NONE => false,
+            StampFilter::PTP => ptp::is_event(frame, &arrival.packet),
+            _ => true,
+        };
         let visible = frame.len();
         let tag = frame.tag().filter(|tag| {
             vport.has(if tag.tpid == STAG {
@@ -152,6 +162,12 @@ impl Nic {
         }
         let mut entry = completion(vport, frame, arrival, hash, tag);
         entry.queue = queue;
+        if stamped {
+            entry.timestamp = self
+                .clock
+                .stamp(*arrival.at.get_or_insert_with(|| host.now()));
+            entry.flags |= completion_flags::TIMESTAMP;
+        }
         if self.fill(host, id, queue, frame, entry) {
             self.count_delivered(id, &frame.destination(), visible, arrival, frame);
         }

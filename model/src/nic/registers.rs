@@ -4,12 +4,16 @@
 //! [`Registers`] belongs to its function and only stores; what a write sets in motion is told to the caller as an [`Action`].
 
 use super::limits;
-use oxnic_abi::regs::{self, BlockKind, Reason, device, health, self_test, status};
+use oxnic_abi::regs::{self, BlockKind, Reason, clock, device, health, self_test, status};
 
 /// Offset of the self-test block.
 pub const SELF_TEST: u32 = 0x100;
 /// Offset of the health block.
 pub const HEALTH: u32 = 0x200;
+/// Offset of the clock block.
+pub const CLOCK: u32 = 0x300;
+/// Second word of the clock's time.
+const CLOCK_HIGH: u32 = clock::TIME + 4;
 /// Nanoseconds between two beats.
 const BEAT: u64 = 100_000_000;
 
@@ -28,6 +32,8 @@ pub struct View {
     pub now: u64,
     /// The host's clock when the device started.
     pub started: u64,
+    /// What the device's clock shows.
+    pub clock: u64,
 }
 
 /// What a write sets in motion.
@@ -147,6 +153,15 @@ fn beat(view: &View) -> u32 {
     (view.now.saturating_sub(view.started) / BEAT % u64::from(u32::MAX)) as u32
 }
 
+fn read_clock(view: &View, offset: u32) -> u32 {
+    let half = (offset / 4 % 2) as usize;
+    match offset {
+        0x0 | 0x4 => header(BlockKind::CLOCK, regs::CLOCK_BLOCK_LENGTH, 0)[half],
+        clock::TIME | CLOCK_HIGH => halves(view.clock)[half],
+        _ => 0,
+    }
+}
+
 impl Registers {
     /// Whether the admin queue works.
     pub fn accepted(&self) -> bool {
@@ -163,7 +178,8 @@ impl Registers {
         match offset {
             0..SELF_TEST => self.read_device(view, offset),
             SELF_TEST..HEALTH => self.read_self_test(offset - SELF_TEST),
-            _ => self.read_health(offset - HEALTH),
+            HEALTH..CLOCK => self.read_health(offset - HEALTH),
+            _ => read_clock(view, offset - CLOCK),
         }
     }
 
@@ -215,7 +231,7 @@ impl Registers {
     fn read_health(&self, offset: u32) -> u32 {
         let half = (offset / 4 % 2) as usize;
         match offset {
-            0x0 | 0x4 => header(BlockKind::HEALTH, regs::HEALTH_BLOCK_LENGTH, 0)[half],
+            0x0 | 0x4 => header(BlockKind::HEALTH, regs::HEALTH_BLOCK_LENGTH, CLOCK)[half],
             health::SEVERITY => self.health.severity,
             health::SYNDROME => u32::from(self.health.syndrome),
             0x10 | 0x14 => halves(self.health.time)[half],

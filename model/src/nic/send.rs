@@ -49,6 +49,10 @@ pub(super) struct Sent {
     pub bytes: u64,
     /// It was dropped.
     pub refused: bool,
+    /// It is to be told when it leaves.
+    pub stamped: bool,
+    /// When the last frame left, with `stamped`; 0: none did.
+    pub stamp: u64,
 }
 
 impl Nic {
@@ -63,7 +67,10 @@ impl Nic {
         packet: &TxPacket,
         frame: &mut Frame,
     ) -> Result<Sent, QueueError> {
-        let mut sent = Sent::default();
+        let mut sent = Sent {
+            stamped: packet.is_stamped(),
+            ..Sent::default()
+        };
         let refusal = match self.admit(id, packet) {
             Err(refusal) => Some(refusal),
             Ok(()) => {
@@ -223,6 +230,7 @@ impl Nic {
         };
         let (port, number) = (vport.port, vport.eswitch_port);
         if vport.has(vport_flags::LOOPBACK) {
+            self.stamp(host, sent);
             self.direct(host, EswitchPort::Vport(id), number, frame);
             return Ok(());
         }
@@ -232,6 +240,7 @@ impl Nic {
         {
             return Err(Refusal::Bad);
         }
+        self.stamp(host, sent);
         match destination {
             Some(destination) => self.direct(host, destination, number, frame),
             None => {
@@ -239,6 +248,13 @@ impl Nic {
             }
         }
         Ok(())
+    }
+
+    /// A frame leaves now.
+    fn stamp(&self, host: &dyn Host, sent: &mut Sent) {
+        if sent.stamped {
+            sent.stamp = self.clock.stamp(host.now());
+        }
     }
 
     /// Whether a VF may send this frame: its source address, and its tag where the PF laid one on it.

@@ -14,7 +14,7 @@ use super::tx::{DESCRIPTOR, TxPacket, TxQueue};
 use crate::host::Host;
 use oxnic_abi::event::{EventKind, QueueError};
 use oxnic_abi::regs::Reason;
-use oxnic_abi::ring::TxCompletion;
+use oxnic_abi::ring::{TxCompletion, completion_flags};
 
 /// Descriptors that a turn looks at.
 const TURN_DESCRIPTORS: u16 = 128;
@@ -236,7 +236,7 @@ impl Nic {
         tx.stats.bytes += sent.bytes;
         tx.stats.drops += u64::from(sent.frames == 0);
         tx.errors = tx.errors.saturating_add(u16::from(sent.refused));
-        if !packet.report {
+        if !packet.report && !sent.stamped {
             return Ok(());
         }
         let Some(cq) = state
@@ -250,8 +250,12 @@ impl Nic {
             head: tx.consumer,
             errors: std::mem::take(&mut tx.errors),
             queue: id,
-            flags: 0,
-            timestamp: 0,
+            flags: if sent.stamped {
+                completion_flags::TIMESTAMP
+            } else {
+                0
+            },
+            timestamp: sent.stamp,
         };
         let mut words = entry.to_words();
         for _ in 0..self.chaos.transmit_entries(&mut words) {

@@ -168,6 +168,11 @@ impl TxPacket {
         Ok(false)
     }
 
+    /// Whether it is to be told when it leaves.
+    pub fn is_stamped(&self) -> bool {
+        self.first.flags & tx_flags::TIMESTAMP != 0
+    }
+
     /// Whether it is to be cut into segments.
     pub fn is_segmented(&self) -> bool {
         self.context.flags & (tx_flags::TSO | tx_flags::USO) != 0
@@ -193,7 +198,7 @@ fn context(words: &[u64; 2]) -> Result<TxContext, QueueError> {
 fn data(words: &[u64; 2], first: bool) -> Result<TxData, QueueError> {
     let data = TxData::from_words(words);
     let has = |flag| data.flags & flag != 0;
-    let only_first = tx_flags::VLAN | tx_flags::CSUM | tx_flags::VLAN_STAG;
+    let only_first = tx_flags::VLAN | tx_flags::CSUM | tx_flags::VLAN_STAG | tx_flags::TIMESTAMP;
     let wrong = data.flags & !tx_flags::DATA_ALL != 0
         || data.length == 0
         || has(tx_flags::REPORT) && !has(tx_flags::END)

@@ -10,6 +10,7 @@ use super::rate::Bucket;
 use super::rss::Context;
 use super::steering::Rules;
 use oxnic_abi::caps::privilege;
+use oxnic_abi::clock::StampFilter;
 use oxnic_abi::stats::VportStats;
 use oxnic_abi::vf::VfLink;
 use oxnic_abi::vport::vport_flags;
@@ -49,6 +50,8 @@ pub struct Vport {
     pub flags: u32,
     /// Longest frame.
     pub frame_max: u16,
+    /// Which received frames are stamped.
+    pub stamps: StampFilter,
     /// Further addresses.
     pub mac_list: BTreeSet<[u8; 6]>,
     /// VLANs that are received, with the filter on.
@@ -87,6 +90,7 @@ impl Vport {
             mac,
             flags: 0,
             frame_max: limits::FRAME_MAX,
+            stamps: StampFilter::NONE,
             mac_list: BTreeSet::new(),
             vlans: Box::new([0; 64]),
             contexts: Default::default(),
@@ -103,6 +107,7 @@ impl Vport {
         self.mac = self.permanent_mac;
         self.flags = 0;
         self.frame_max = limits::FRAME_MAX;
+        self.stamps = StampFilter::NONE;
         self.mac_list.clear();
         *self.vlans = [0; 64];
         self.contexts = Default::default();

@@ -51,7 +51,12 @@ fn block_list_begins_with_the_device_and_ends() {
         .collect();
     assert_eq!(
         kinds,
-        [BlockKind::DEVICE, BlockKind::SELF_TEST, BlockKind::HEALTH]
+        [
+            BlockKind::DEVICE,
+            BlockKind::SELF_TEST,
+            BlockKind::HEALTH,
+            BlockKind::CLOCK
+        ]
     );
     assert_eq!(dut.read(PF, device::MAGIC), regs::MAGIC);
     assert_eq!(dut.read(PF, device::ABI_VERSION), 1 << 16);

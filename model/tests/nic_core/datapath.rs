@@ -263,7 +263,7 @@ fn transmit_descriptors_that_break_the_rules_stop_their_queue_only() {
     };
     let end = data(tx_flags::END);
     let bad: Vec<(QueueError, Vec<[u64; 2]>)> = vec![
-        (QueueError::DESCRIPTOR, vec![data((1 << 6) | tx_flags::END)]),
+        (QueueError::DESCRIPTOR, vec![data((1 << 7) | tx_flags::END)]),
         (
             QueueError::DESCRIPTOR,
             vec![data(tx_flags::TSO | tx_flags::END)],
@@ -280,6 +280,10 @@ fn transmit_descriptors_that_break_the_rules_stop_their_queue_only() {
         (
             QueueError::DESCRIPTOR,
             vec![data(0), data(tx_flags::CSUM | tx_flags::END)],
+        ),
+        (
+            QueueError::DESCRIPTOR,
+            vec![data(0), data(tx_flags::TIMESTAMP | tx_flags::END)],
         ),
         (
             QueueError::DESCRIPTOR,

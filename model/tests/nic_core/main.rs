@@ -2,6 +2,7 @@
 //! Tests of the NIC core from the driver's side, without a kernel: one subject a file.
 
 mod bringup;
+mod clock;
 mod commands;
 mod datapath;
 mod functions;

@@ -3,6 +3,7 @@
 //!
 //! Each handler checks everything first and changes something only when nothing can fail any more.
 
+mod clock;
 mod port;
 mod queue;
 mod rss;
@@ -189,7 +190,7 @@ struct Shape {
 
 /// The shapes of commands, in letters: `p` PF only, `v` vport, `f` VF, `b` request in the
 /// buffer, `a` answer in the buffer, `x` parameters.
-const SHAPES: [(Opcode, &str); 32] = [
+const SHAPES: [(Opcode, &str); 34] = [
     (Opcode::NOP, "x"),
     (Opcode::CAP_LIST, "a"),
     (Opcode::CAP_GET, "ax"),
@@ -222,6 +223,8 @@ const SHAPES: [(Opcode, &str); 32] = [
     (Opcode::VF_SET, "pfb"),
     (Opcode::VF_QUERY, "pfa"),
     (Opcode::VF_STATS, "pfa"),
+    (Opcode::CLOCK_SET, "px"),
+    (Opcode::CLOCK_QUERY, "a"),
 ];
 
 fn shape(opcode: Opcode) -> Option<Shape> {
@@ -325,6 +328,8 @@ impl Nic {
             Opcode::VF_SET => self.vf_set(host, function, submission),
             Opcode::VF_QUERY => self.vf_query(submission),
             Opcode::VF_STATS => self.vf_stats(submission),
+            Opcode::CLOCK_SET => self.clock_set(submission),
+            Opcode::CLOCK_QUERY => self.clock_query(),
             _ => Err(Failure::new(Status::EOPNOTSUPP, Qualifier::OPCODE, 0)),
         }
     }
@@ -336,6 +341,7 @@ impl Nic {
             CapabilityId::NIC => Ok(Answer::buffer(
                 &shares.nic_caps(self.privileges(function)).to_words(),
             )),
+            CapabilityId::CLOCK => Ok(Answer::buffer(&limits::clock_caps().to_words())),
             CapabilityId::STEERING => Ok(Answer::buffer(&shares.steering_caps().to_words())),
             _ => Err(no_object(parameter(0))),
         }

@@ -73,6 +73,7 @@ impl Nic {
             port: vport.port,
             link: u8::from(link),
             mac_fixed: u8::from(vf.is_some_and(|vf| vf.mac_fixed && !vf.trust)),
+            stamps: vport.stamps,
             transparent_vlan: vf.and_then(|vf| vf.tag).map_or(0, |tag| tag.vid()),
             privileges: self.privileges(function),
         }
@@ -98,6 +99,13 @@ impl Nic {
             let allowed = limits::VPORT_FRAME_MIN..=limits::FRAME_MAX;
             ensure(allowed.contains(&config.frame_max), limit(parameter(14)))?;
         }
+        if has(vport_fields::STAMPS) {
+            let offered = u32::from(limits::STAMP_FILTERS).checked_shr(config.stamps.0.into());
+            ensure(
+                offered.is_some_and(|bits| bits & 1 != 0),
+                field(parameter(20)),
+            )?;
+        }
         let vport = self.vport_mut(id);
         if has(vport_fields::FLAGS) {
             vport.flags = vport.flags & !config.flags_mask | config.flags & config.flags_mask;
@@ -107,6 +115,9 @@ impl Nic {
         }
         if has(vport_fields::FRAME_MAX) {
             vport.frame_max = config.frame_max;
+        }
+        if has(vport_fields::STAMPS) {
+            vport.stamps = config.stamps;
         }
         self.forget_vebs();
         self.update_links(host);

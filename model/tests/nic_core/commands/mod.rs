@@ -7,6 +7,7 @@ mod virtual_functions;
 
 use crate::mock::{Device, Driver};
 use oxnic_abi::caps::{CapGet, CapabilityId, NicCaps, SteeringCaps};
+use oxnic_abi::clock::{ClockConfig, StampFilter, clock_fields};
 use oxnic_abi::command::{Completion, Opcode, Qualifier, Status, Submission};
 use oxnic_abi::port::{PortConfig, port_fields};
 use oxnic_abi::queue::{CqCreate, CqModerate, QueueId, RxCreate, TxCreate};
@@ -28,7 +29,10 @@ fn capabilities_are_listed_and_told() {
     let mut dut = Device::new(2, 100);
     let mut driver = Driver::new(&mut dut, PF);
     let list = driver.submission(Opcode::CAP_LIST);
-    assert_eq!(driver.query::<1>(&mut dut, list).unwrap(), [1 | (6 << 16)]);
+    assert_eq!(
+        driver.query::<1>(&mut dut, list).unwrap(),
+        [1 | (6 << 16) | (7 << 32)]
+    );
     let get = |driver: &mut Driver, id| Submission {
         parameters: CapGet { id }.to_words(),
         ..driver.submission(Opcode::CAP_GET)
@@ -154,6 +158,13 @@ fn good(dut: &mut Device, driver: &mut Driver) -> Vec<(Submission, Vec<u64>, usi
         mac: [2, 0, 0, 0, 0, 9],
         frame_max: 1514,
         flags_mask: vport_flags::ALL,
+        stamps: StampFilter::EVERY,
+    };
+    let clock = ClockConfig {
+        fields: clock_fields::TIME | clock_fields::RATE,
+        time: 77,
+        rate: (-5i64) as u64,
+        ..ClockConfig::ZERO
     };
     let config = VfConfig {
         fields: vf_fields::ALL & !vf_fields::PORT,
@@ -224,6 +235,8 @@ fn good(dut: &mut Device, driver: &mut Driver) -> Vec<(Submission, Vec<u64>, usi
         ),
         answers(Opcode::PORT_STATS, [0; 5], 48),
         plain(Opcode::PORT_IDENTIFY, [1, 0, 0, 0, 0]),
+        plain(Opcode::CLOCK_SET, clock.to_words()),
+        answers(Opcode::CLOCK_QUERY, [0; 5], 3),
         plain(Opcode::VF_ENABLE, VfRange { first: 0, count: 4 }.to_words()),
         answers(Opcode::ESWITCH_PORTS, [0; 5], 12),
         vf(Opcode::VF_SET, &config.to_words(), 0),

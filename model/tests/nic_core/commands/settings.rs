@@ -4,6 +4,7 @@
 
 use super::{PF, why};
 use crate::mock::{Device, Driver, Port, frame, tagged};
+use oxnic_abi::clock::StampFilter;
 use oxnic_abi::command::{Opcode, Qualifier, Status, Submission};
 use oxnic_abi::port::{PortConfig, PortInfo, port_fields};
 use oxnic_abi::rss::{RssConfig, RssId};
@@ -22,9 +23,26 @@ fn vport_settings_are_checked_and_a_failure_changes_nothing() {
         flags_mask: vport_flags::ALL,
         mac: [2, 9, 9, 9, 9, 9],
         frame_max: 9614,
+        stamps: StampFilter::PTP,
     };
     let bad = [
-        (VportConfig { fields: 8, ..good }, Qualifier::FIELD, 24),
+        (VportConfig { fields: 16, ..good }, Qualifier::FIELD, 24),
+        (
+            VportConfig {
+                stamps: StampFilter(3),
+                ..good
+            },
+            Qualifier::FIELD,
+            44,
+        ),
+        (
+            VportConfig {
+                stamps: StampFilter(255),
+                ..good
+            },
+            Qualifier::FIELD,
+            44,
+        ),
         (
             VportConfig {
                 flags_mask: 1 << 12,
@@ -78,8 +96,8 @@ fn vport_settings_are_checked_and_a_failure_changes_nothing() {
     driver.set_ok(&mut dut, Opcode::VPORT_SET, 0, good.to_words());
     let after = driver.info(&mut dut, 0);
     assert_eq!(
-        (after.mac, after.flags, after.frame_max),
-        (good.mac, vport_flags::ALL, 9614)
+        (after.mac, after.flags, after.frame_max, after.stamps),
+        (good.mac, vport_flags::ALL, 9614, StampFilter::PTP)
     );
     assert_eq!(after.permanent_mac, before.permanent_mac);
     let least = VportConfig {

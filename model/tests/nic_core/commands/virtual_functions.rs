@@ -245,6 +245,7 @@ fn a_vf_cannot_do_what_its_pf_does() {
             Opcode::VF_SET,
             Opcode::VF_QUERY,
             Opcode::VF_STATS,
+            Opcode::CLOCK_SET,
         ];
         let offset = if pf_only.contains(&opcode) { 0 } else { 6 };
         let change = |words: &mut [u64; 8]| words[0] = words[0] & !(0xffff << 48) | (2 << 48);

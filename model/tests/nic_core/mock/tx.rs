@@ -19,6 +19,8 @@ pub struct Tx {
     pub head: u16,
     pub seen: u16,
     pub errors: u64,
+    /// `head` and `timestamp` of completions of packets that asked for a stamp.
+    pub stamps: Vec<(u16, u64)>,
     buffers: u64,
     free: u64,
 }
@@ -66,6 +68,7 @@ impl Tx {
             head: 0,
             seen: 0,
             errors: 0,
+            stamps: Vec::new(),
             buffers,
             free: 0,
         }
@@ -193,6 +196,11 @@ impl Tx {
             assert!(ahead <= self.producer.wrapping_sub(self.head));
             self.head = completion.head;
             self.errors += u64::from(completion.errors);
+            if completion.flags & completion_flags::TIMESTAMP != 0 {
+                self.stamps.push((completion.head, completion.timestamp));
+            } else {
+                assert_eq!(completion.timestamp, 0);
+            }
             self.seen = self.seen.wrapping_add(1);
         }
     }
