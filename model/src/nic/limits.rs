@@ -103,7 +103,7 @@ pub const CAPABILITIES: [CapabilityId; 3] = [
 ];
 /// Receive filters that can be set, see [`ClockCaps::filters`].
 pub const STAMP_FILTERS: u8 =
-    1 << StampFilter::NONE.0 | 1 << StampFilter::EVERY.0 | 1 << StampFilter::PTP.0;
+    (1 << StampFilter::NONE.0) | (1 << StampFilter::EVERY.0) | (1 << StampFilter::PTP.0);
 
 /// How many there are of what differs between PF and VF.
 #[derive(Clone, Copy, Debug)]
