@@ -19,6 +19,7 @@
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
 #include <linux/pci.h>
+#include <linux/ptp_clock_kernel.h>
 #include <linux/rtnetlink.h>
 #include <linux/semaphore.h>
 #include <linux/skbuff.h>
@@ -80,6 +81,11 @@ void oxnic_c_dma_free_coherent(struct device *dev, size_t size, void *base, dma_
 u32 oxnic_c_readl(const void __iomem *address)
 {
 	return readl(address);
+}
+
+u64 oxnic_c_readq(const void __iomem *address)
+{
+	return readq(address);
 }
 
 void oxnic_c_writel(u32 value, void __iomem *address)
@@ -152,6 +158,18 @@ void oxnic_c_device_unlock(struct device *dev)
 struct pci_dev *oxnic_c_pci_physfn(struct pci_dev *dev)
 {
 	return pci_physfn(dev);
+}
+
+/* ptp.rs */
+
+void oxnic_c_ptp_read_system_prets(struct ptp_system_timestamp *sts)
+{
+	ptp_read_system_prets(sts);
+}
+
+void oxnic_c_ptp_read_system_postts(struct ptp_system_timestamp *sts)
+{
+	ptp_read_system_postts(sts);
 }
 
 #include "net/helpers.c"

@@ -14,5 +14,6 @@ pub mod queue;
 pub mod rx_buffers;
 pub mod skb;
 pub mod stats;
+pub mod timestamp;
 pub mod tx_buffers;
 pub mod vf;

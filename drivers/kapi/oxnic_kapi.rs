@@ -12,6 +12,7 @@ pub mod irq;
 pub mod mmio;
 pub mod net;
 pub mod pci;
+pub mod ptp;
 pub(crate) mod raw;
 pub mod sync;
 pub mod time;

@@ -34,6 +34,12 @@ pub fn now_ms() -> u64 {
     unsafe { oxnic_bindings::ktime_get_mono_fast_ns() / 1_000_000 }
 }
 
+/// Nanoseconds since 1970 by the system's clock.
+pub fn now_real_ns() -> u64 {
+    // SAFETY: Reads a clock.
+    unsafe { oxnic_bindings::ktime_get_real_fast_ns() }
+}
+
 #[cfg(CONFIG_KUNIT)]
 #[kunit_tests(oxnic_kapi_time)]
 mod tests {

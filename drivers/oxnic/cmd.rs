@@ -3,6 +3,7 @@
 //! The commands of the interface, one function each, with typed parameters and answers. They sleep until they are answered.
 
 pub(crate) mod caps;
+pub(crate) mod clock;
 pub(crate) mod port;
 pub(crate) mod queue;
 pub(crate) mod rss;

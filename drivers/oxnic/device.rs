@@ -7,6 +7,7 @@
 //! `ports`, which is held only to look at the list.
 
 use crate::{
+    clock,
     cmdq::CommandQueue,
     command::{Cause, CommandError, Reply, Request},
     devlink::Devlink,
@@ -68,6 +69,9 @@ pub(crate) struct Device {
     /// `None` before probe has come so far, and after remove.
     #[pin]
     pub(crate) devlink: Mutex<Option<Devlink>>,
+    /// `None` where there is no clock, before probe has come so far, and after remove.
+    #[pin]
+    pub(crate) clock: Mutex<Option<clock::Registered>>,
     #[pin]
     pub(crate) vfs: Mutex<Vfs>,
     #[pin]
@@ -132,6 +136,7 @@ impl Device {
                 irq <- new_mutex!(None),
                 ports <- new_mutex!([const { None }; PORTS_MAX as usize]),
                 devlink <- new_mutex!(None),
+                clock <- new_mutex!(None),
                 vfs <- new_mutex!(Vfs::new()),
                 recovery <- Recovery::new(),
                 pulse: Pulse::new(),

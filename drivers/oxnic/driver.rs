@@ -37,6 +37,7 @@ kernel::module_device_table!(
 fn start(device: &Arc<Device>) -> Result {
     device.request_irq()?;
     device.take_over(ResetReason::PROBE)?;
+    device.start_clock();
     let devlink = Devlink::new(device)?;
     for vport in 0..device.port_count() {
         let port = devlink.port(device, vport)?;
@@ -57,6 +58,7 @@ fn release(device: &Arc<Device>, reason: ResetReason) {
     }
     let devlink = device.devlink.lock().take();
     drop(devlink);
+    device.stop_clock();
     device.commands.stop(crate::command::Cause::Gone);
     if !device.is_gone() {
         if let Err(error) = handshake::reset(&device.registers, reason) {

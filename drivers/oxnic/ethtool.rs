@@ -15,3 +15,4 @@ mod self_test;
 mod standard_stats;
 mod stats;
 mod steering;
+mod timestamp;

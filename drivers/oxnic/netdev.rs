@@ -12,6 +12,7 @@ mod create;
 mod operations;
 mod recovery;
 mod statistics;
+pub(crate) mod timestamp;
 
 pub(crate) use create::create;
 
@@ -34,6 +35,7 @@ use oxnic_abi::port::{port_fields, PortConfig};
 use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig, VportInfo};
 use oxnic_kapi::net::netdev::{self, Locked, Rtnl};
 use oxnic_kapi::net::queue::TxSlots;
+use oxnic_kapi::net::timestamp::HwtstampConfig;
 
 /// Ethernet header.
 const HEADER: u32 = 14;
@@ -93,6 +95,8 @@ pub(crate) struct State {
     pub(crate) steering: Steering,
     /// Speed that the wire port was set to, in Mbit/s; 0: its fastest.
     pub(crate) speed: u32,
+    /// Which packets the device stamps.
+    pub(crate) stamping: HwtstampConfig,
     /// Commands cannot be run: between the two halves of a reset.
     pub(crate) resetting: bool,
 }
@@ -109,6 +113,8 @@ impl State {
 pub(crate) struct NetPort {
     pub(crate) device: Arc<Device>,
     pub(crate) share: Share,
+    /// Index of the PTP clock that stamps are of, if it can be read.
+    pub(crate) phc: Option<i32>,
     /// Counters of each queue pair.
     pub(crate) pair_stats: KVec<Arc<PairStats>>,
     pub(crate) device_stats: DeviceStats,
@@ -138,13 +144,16 @@ impl NetPort {
             hashing: Hashing::new(device.caps(), share.first_queue, config.pairs)?,
             steering,
             speed: 0,
+            stamping: HwtstampConfig::OFF,
             resetting: false,
         };
         let device_stats = DeviceStats::new(device)?;
         let device = device.clone();
+        let phc = device.clock_index();
         Ok(try_pin_init!(Self {
             device,
             share,
+            phc,
             pair_stats,
             device_stats,
             state <- new_mutex!(state),
@@ -269,6 +278,7 @@ impl NetPort {
             frame_max,
             ..VportConfig::ZERO
         })?;
+        self.apply_stamping(state)?;
         self.set_flags(state, vport_flags::ALL, vport_flags::ENABLED)?;
         self.device_stats.start(self);
         info = self.query()?;

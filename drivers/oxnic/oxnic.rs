@@ -12,6 +12,7 @@
 
 #![deny(unsafe_code)]
 
+mod clock;
 mod cmd;
 mod cmdq;
 mod command;

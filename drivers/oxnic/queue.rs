@@ -8,5 +8,6 @@
 pub(crate) mod pair;
 pub(crate) mod rx;
 pub(crate) mod set;
+pub(crate) mod stamps;
 pub(crate) mod stats;
 pub(crate) mod tx;

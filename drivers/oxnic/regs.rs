@@ -44,6 +44,7 @@ pub(crate) struct Registers {
     bar: mmio::Registers,
     health: Option<u32>,
     self_test: Option<u32>,
+    clock: Option<u32>,
     limits: Limits,
 }
 
@@ -92,6 +93,7 @@ impl Registers {
             bar,
             health: None,
             self_test: None,
+            clock: None,
             limits,
         };
         this.find_blocks(binding, first)?;
@@ -117,6 +119,9 @@ impl Registers {
                 }
                 BlockKind::SELF_TEST if header.length >= regs::SELF_TEST_BLOCK_LENGTH => {
                     self.self_test = Some(offset)
+                }
+                BlockKind::CLOCK if header.length >= regs::CLOCK_BLOCK_LENGTH => {
+                    self.clock = Some(offset)
                 }
                 _ => {}
             }
@@ -183,6 +188,18 @@ impl Registers {
     pub(crate) fn write_self_test(&self, register: u32, value: u32) -> Result {
         self.bar
             .write(self.self_test.ok_or(EOPNOTSUPP)? + register, value)
+    }
+}
+
+impl Registers {
+    /// The time of the device's clock, in nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP`: the device has none; `ENODEV`: it does not answer.
+    pub(crate) fn read_clock(&self) -> Result<u64> {
+        self.bar
+            .read64(self.clock.ok_or(EOPNOTSUPP)? + regs::clock::TIME)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod self_test;
 pub mod standard_stats;
 pub mod stats;
 pub mod steering;
+pub mod timestamp;
 
 use super::netdev::{self, Locked, Rtnl};
 use core::marker::PhantomData;
@@ -40,6 +41,7 @@ pub trait Operations:
     + standard_stats::Operations
     + stats::Operations
     + steering::Operations
+    + timestamp::Operations
 {
 }
 
@@ -56,6 +58,7 @@ impl<T> Operations for T where
         + standard_stats::Operations
         + stats::Operations
         + steering::Operations
+        + timestamp::Operations
 {
 }
 
@@ -120,7 +123,8 @@ impl<T: netdev::Operations> VTable<T> {
         get_link_ksettings: optional!(T::HAS_LINK_SETTINGS, link::settings_callback::<T>),
         set_link_ksettings: optional!(T::HAS_SET_LINK_SETTINGS, link::set_settings_callback::<T>),
         get_link_ext_stats: optional!(T::HAS_LINK_DOWN_EVENTS, link::stats_callback::<T>),
-        get_ts_info: Some(raw::ethtool_op_get_ts_info),
+        get_ts_info: optional!(T::HAS_TS_INFO, timestamp::info_callback::<T>),
+        get_ts_stats: optional!(T::HAS_TS_STATS, timestamp::stats_callback::<T>),
         get_ringparam: optional!(T::HAS_RINGS, rings::get_callback::<T>),
         set_ringparam: optional!(T::HAS_SET_RINGS, rings::set_callback::<T>),
         get_channels: optional!(T::HAS_CHANNELS, channels::get_callback::<T>),

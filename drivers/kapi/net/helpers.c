@@ -233,6 +233,11 @@ void oxnic_c_skb_tx_timestamp(struct sk_buff *skb)
 	skb_tx_timestamp(skb);
 }
 
+struct skb_shared_hwtstamps *oxnic_c_skb_hwtstamps(struct sk_buff *skb)
+{
+	return skb_hwtstamps(skb);
+}
+
 netdev_features_t oxnic_c_vlan_features_check(struct sk_buff *skb, netdev_features_t features)
 {
 	return vlan_features_check(skb, features);

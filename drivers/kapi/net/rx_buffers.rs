@@ -426,6 +426,17 @@ impl Frame {
         }
     }
 
+    /// The packet arrived at this time, in nanoseconds of the device's clock.
+    #[cold]
+    pub fn set_hw_timestamp(&mut self, time: u64) {
+        // SAFETY: The packet is ours.
+        unsafe {
+            (*bindings::skb_hwtstamps(self.0.as_ptr()))
+                .__bindgen_anon_1
+                .hwtstamp = time as i64
+        };
+    }
+
     /// Hands the packet up, through GRO. It has at least an Ethernet header.
     #[inline(always)]
     pub fn receive(self, context: Context<'_>, metadata: Metadata) {

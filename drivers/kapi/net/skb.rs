@@ -233,6 +233,26 @@ impl SkBuff {
         kernel::error::to_result(unsafe { bindings::skb_put_padto(self.as_raw(), length) })
     }
 
+    #[inline(always)]
+    fn shared_info_mut(&mut self) -> &mut bindings::skb_shared_info {
+        let fields = self.fields();
+        // SAFETY: As in `shared_info()`; the sender alone changes it between the stack and the device.
+        unsafe { &mut *fields.head.add(fields.end as usize).cast() }
+    }
+
+    /// Whether the sender asks when the packet leaves the device.
+    #[inline(always)]
+    pub fn wants_hw_timestamp(&self) -> bool {
+        const ASKED: u32 = bindings::SKBTX_HW_TSTAMP_NOBPF | bindings::SKBTX_BPF;
+        self.shared_info().tx_flags & ASKED as u8 != 0
+    }
+
+    /// The device will tell when the packet leaves, see [`super::tx_buffers::Consumer::timestamp`]: to be called before
+    /// [`Self::timestamp`].
+    pub fn begin_hw_timestamp(&mut self) {
+        self.shared_info_mut().tx_flags |= bindings::SKBTX_IN_PROGRESS as u8;
+    }
+
     /// Takes the software time stamp, if somebody asked for one. To be called right before the device sees the packet.
     #[inline(always)]
     pub fn timestamp(&self) {

@@ -391,6 +391,44 @@ impl Consumer {
             .wrapping_sub(Shared::distance(self.next, produced))
     }
 
+    /// The device says when the packet left whose last descriptor is the one before `head` (modulo 2^16), in nanoseconds of
+    /// its clock: its sender is told. To be called before [`Self::complete`] for this or a later head. Without a time, the
+    /// packet was dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`EPROTO`]: there is no such packet, or it did not ask, or was told already.
+    #[cold]
+    pub fn timestamp(&mut self, _context: Context<'_>, head: u16, time: Option<u64>) -> Result {
+        let produced = self.shared.produced.0.load(Acquire);
+        let count = Shared::distance(self.next, head.into());
+        if count == 0 || count > Shared::distance(self.next, produced) {
+            return Err(EPROTO);
+        }
+        // SAFETY: The entry is in `[consumed, produced)`.
+        let skb = unsafe { (*self.shared.entry(u32::from(head).wrapping_sub(1))).skb };
+        if skb.is_null() {
+            return Err(EPROTO);
+        }
+        // SAFETY: The entry owns the packet; see `skb_shinfo()`.
+        let flags = unsafe {
+            let info = (*skb).head.add((*skb).end as usize);
+            &mut (*info.cast::<bindings::skb_shared_info>()).tx_flags
+        };
+        let progress = bindings::SKBTX_IN_PROGRESS as u8;
+        if *flags & progress == 0 {
+            return Err(EPROTO);
+        }
+        if let Some(time) = time {
+            let mut stamps = bindings::skb_shared_hwtstamps::default();
+            stamps.__bindgen_anon_1.hwtstamp = time as i64;
+            // SAFETY: The packet is valid, and the stamps are copied.
+            unsafe { bindings::skb_tstamp_tx(skb, &mut stamps) };
+        }
+        *flags &= !progress;
+        Ok(())
+    }
+
     /// The device has taken all descriptors before `head` (modulo 2^16).
     ///
     /// # Errors
@@ -483,6 +521,26 @@ mod tests {
         let completed = complete(&mut consumer, 2)?;
         assert_eq!((completed.packets, completed.bytes), (1, 60));
         assert_eq!(complete(&mut consumer, 1).err(), Some(EPROTO));
+        Ok(())
+    }
+
+    #[test]
+    fn a_time_is_taken_once_and_for_packets_that_asked_only() -> Result {
+        let napi = Opaque::<bindings::napi_struct>::zeroed();
+        let context = || Context::for_test(&napi, 0);
+        let (mut producer, mut consumer) = ring()?;
+        send(&mut producer, 2)?;
+        producer.skip()?;
+        let mut skb = packet()?;
+        skb.begin_hw_timestamp();
+        producer.commit(skb);
+        for head in [0, 1, 2, 4, u16::MAX] {
+            assert_eq!(consumer.timestamp(context(), head, Some(7)), Err(EPROTO));
+        }
+        assert_eq!(consumer.timestamp(context(), 3, Some(7)), Ok(()));
+        assert_eq!(consumer.timestamp(context(), 3, Some(7)), Err(EPROTO));
+        assert_eq!(complete(&mut consumer, 3)?.packets, 2);
+        assert_eq!(consumer.timestamp(context(), 3, Some(7)), Err(EPROTO));
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::{
 use kernel::sync::Arc;
 use oxnic_abi::{
     caps::{CapGet, CapabilityId, NicCaps, SteeringCaps},
+    clock::ClockCaps,
     command::Opcode, //
 };
 
@@ -25,4 +26,9 @@ pub(crate) fn nic(device: &Arc<Device>) -> Result<NicCaps, CommandError> {
 /// What the function offers for steering; an error where there is none.
 pub(crate) fn steering(device: &Arc<Device>) -> Result<SteeringCaps, CommandError> {
     ask(device, get(CapabilityId::STEERING))
+}
+
+/// What can be done to the clock; an error where there is none.
+pub(crate) fn clock(device: &Arc<Device>) -> Result<ClockCaps, CommandError> {
+    ask(device, get(CapabilityId::CLOCK))
 }

@@ -10,10 +10,12 @@ use kernel::prelude::*;
 use oxnic_abi::regs::ResetReason;
 use oxnic_abi::vf::VfLink;
 use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig};
+use oxnic_kapi::extack::Extack;
 use oxnic_kapi::net::features as net_features;
 use oxnic_kapi::net::netdev::{self, Address, AddressList, Operations, Rtnl, SkBuffRef, Transmit};
 use oxnic_kapi::net::skb::SkBuff;
 use oxnic_kapi::net::stats::LinkStats;
+use oxnic_kapi::net::timestamp::HwtstampConfig;
 use oxnic_kapi::net::vf::{Config as VfConfig, Link, Stats as VfStats};
 
 #[vtable]
@@ -151,6 +153,19 @@ impl Operations for NetPort {
 
     fn vlan_remove(&self, _netdev: &Rtnl, protocol: u16, vid: u16) -> Result {
         self.change_vlan(protocol, vid, false)
+    }
+
+    fn hwtstamp_get(&self, _netdev: &netdev::Device) -> Result<HwtstampConfig> {
+        self.stamping()
+    }
+
+    fn hwtstamp_set(
+        &self,
+        _netdev: &netdev::Device,
+        config: HwtstampConfig,
+        extack: Option<&mut Extack>,
+    ) -> Result<HwtstampConfig> {
+        self.set_stamping(config, extack)
     }
 
     fn set_vf_mac(&self, vf: u16, address: &Address) -> Result {

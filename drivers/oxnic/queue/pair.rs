@@ -181,6 +181,7 @@ pub(crate) struct Pair {
     id: PairId,
     device: Arc<Device>,
     napi: Arc<Napi<PairPoll>>,
+    stats: Arc<PairStats>,
     tx_adaptive: Arc<Adaptive<CqTarget>>,
     rx_adaptive: Arc<Adaptive<CqTarget>>,
     tx_memory: TxMemory,
@@ -253,6 +254,7 @@ impl Pair {
             id,
             device: device.clone(),
             napi,
+            stats: stats.clone(),
             tx_adaptive,
             rx_adaptive,
             tx_memory,
@@ -354,6 +356,7 @@ impl Pair {
             self.napi.clear_irq(netdev);
             drop(irq);
         }
+        self.stats.stamps.settle();
         // Before another queue may get these ids.
         self.tx_adaptive.cancel();
         self.rx_adaptive.cancel();

@@ -255,7 +255,7 @@ impl RxRing {
     fn hand_up(
         &mut self,
         context: Context<'_>,
-        frame: Frame,
+        mut frame: Frame,
         index: u32,
         last: u64,
         flags: u16,
@@ -288,6 +288,9 @@ impl RxRing {
             };
             (first >> 48) as u32 | tpid << 16
         };
+        if flags & completion_flags::TIMESTAMP != 0 {
+            frame.set_hw_timestamp(self.cq.word(index, 0));
+        }
         let verified = flags & completion_flags::L4_OK != 0;
         tally.packets += 1;
         tally.bytes += u64::from(frame.length());

@@ -4,6 +4,7 @@
 //! made anew. Transmit counters are written under the transmit queue's lock, but for those named so, which are written in
 //! the NAPI poll, as are all receive counters. Anybody reads.
 
+use crate::queue::stamps::Stamps;
 use oxnic_kapi::net::stats::{Counter, RxQueueStats, TxQueueStats};
 
 /// Counters of a transmit queue.
@@ -110,6 +111,7 @@ impl RxStats {
 pub(crate) struct PairStats {
     pub(crate) tx: TxStats,
     pub(crate) rx: RxStats,
+    pub(crate) stamps: Stamps,
     /// Polls that ended with the interrupt armed.
     pub(crate) polls: Counter,
 }

@@ -145,6 +145,9 @@ impl TxRing {
             Ok(word) => word,
             Err(fault) => return self.drop_packet(skb, fault),
         };
+        if skb.wants_hw_timestamp() {
+            word |= self.ask_timestamp(&mut skb);
+        }
         let segmentation = skb.segmentation();
         if let Some(segmentation) = segmentation {
             if let Err(fault) = self.put_context(&skb, segmentation) {
@@ -189,6 +192,17 @@ impl TxRing {
             }
         }
         Ok(word)
+    }
+
+    /// Asks the device when the packet leaves, if the interface is set to.
+    #[cold]
+    fn ask_timestamp(&self, skb: &mut SkBuff) -> u64 {
+        if !self.stats.stamps.is_enabled() {
+            return 0;
+        }
+        skb.begin_hw_timestamp();
+        self.stats.stamps.asked.add(1);
+        flag(tx_flags::TIMESTAMP)
     }
 
     /// The descriptor before a packet that is to be segmented.
@@ -393,6 +407,9 @@ impl TxDone {
             if generation == self.cq_next >> self.cq_log2 & 1 {
                 break;
             }
+            if word >> 48 & u64::from(completion_flags::TIMESTAMP) != 0 {
+                self.take_timestamp(context, word as u16);
+            }
             self.cq_next = self.cq_next.wrapping_add(1);
             head = Some(word as u16);
             errors += word >> 16 & 0xffff;
@@ -405,6 +422,22 @@ impl TxDone {
             self.stats.tx.device_drops.add(errors);
         }
         self.take(context, head)
+    }
+
+    /// Hands on when the packet before `head` left, as the next completion says.
+    #[cold]
+    fn take_timestamp(&mut self, context: Context<'_>, head: u16) {
+        dma::rmb();
+        let time = self.cq.word(self.cq_next, 0);
+        let stamps = &self.stats.stamps;
+        match self
+            .consumer
+            .timestamp(context, head, (time != 0).then_some(time))
+        {
+            Ok(()) if time != 0 => stamps.taken.add(1),
+            Ok(()) => stamps.lost.add(1),
+            Err(_) => stamps.stray.add(1),
+        }
     }
 
     #[inline]

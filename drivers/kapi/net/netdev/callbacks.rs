@@ -5,7 +5,7 @@
 use super::registration::{data, private};
 use super::{AddressList, Device, Operations, Rtnl, SkBuffRef, Transmit, ADDRESS_LENGTH};
 use crate::net::skb::{DropReason, SkBuff};
-use crate::net::vf;
+use crate::net::{timestamp, vf};
 use core::marker::PhantomData;
 use kernel::prelude::*;
 use oxnic_bindings as bindings;
@@ -45,6 +45,8 @@ impl<T: Operations> VTable<T> {
         ndo_set_features: optional!(T::HAS_SET_FEATURES, Self::set_features_callback),
         ndo_vlan_rx_add_vid: optional!(T::HAS_VLAN_ADD, Self::vlan_add_callback),
         ndo_vlan_rx_kill_vid: optional!(T::HAS_VLAN_REMOVE, Self::vlan_remove_callback),
+        ndo_hwtstamp_get: optional!(T::HAS_HWTSTAMP_GET, timestamp::get_callback::<T>),
+        ndo_hwtstamp_set: optional!(T::HAS_HWTSTAMP_SET, timestamp::set_callback::<T>),
         ndo_set_vf_mac: optional!(T::HAS_SET_VF_MAC, vf::set_mac_callback::<T>),
         ndo_set_vf_vlan: optional!(T::HAS_SET_VF_VLAN, vf::set_vlan_callback::<T>),
         ndo_set_vf_rate: optional!(T::HAS_SET_VF_RATE, vf::set_rate_callback::<T>),

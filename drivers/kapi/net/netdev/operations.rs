@@ -3,10 +3,12 @@
 //! What a driver does for its network devices.
 
 use super::{Address, AddressList, Device, Rtnl};
+use crate::extack::Extack;
 use crate::net::ethtool;
 use crate::net::queue;
 use crate::net::skb::SkBuff;
 use crate::net::stats::LinkStats;
+use crate::net::timestamp::HwtstampConfig;
 use crate::net::vf;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -98,6 +100,26 @@ pub trait Operations: ethtool::Operations + queue::Stats + Send + Sync + Sized +
     ///
     /// The core only reports them.
     fn vlan_remove(&self, device: &Rtnl, protocol: u16, vid: u16) -> Result;
+
+    /// Which packets are stamped with the time. The locks are those of whoever asks: it may be a device above this one.
+    ///
+    /// # Errors
+    ///
+    /// [`EOPNOTSUPP`]: none can be.
+    fn hwtstamp_get(&self, device: &Device) -> Result<HwtstampConfig>;
+
+    /// Sets which packets are stamped; gives what it has become, which may be more for receive. Locks as for
+    /// [`Self::hwtstamp_get`].
+    ///
+    /// # Errors
+    ///
+    /// It stays.
+    fn hwtstamp_set(
+        &self,
+        device: &Device,
+        config: HwtstampConfig,
+        extack: Option<&mut Extack>,
+    ) -> Result<HwtstampConfig>;
 
     /// Gives a VF its address; zero takes it back. RTNL only, as for all VF operations.
     ///
