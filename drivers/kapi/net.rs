@@ -3,7 +3,7 @@
 //! Network devices: what a driver of a multi-queue Ethernet function needs of the networking core.
 //!
 //! [`netdev`] has the device and its operations, [`queue`] the transmit queues as the core sees them, [`napi`] the poll
-//! contexts. Packets are [`skb::SkBuff`]s; while the device works on them, [`tx_buffers`] and [`rx_buffers`] own them.
+//! contexts. Packets are [`skb::SkBuff`]s; while the device works on them, [`tx_buffers`] and [`rx_buffers`] own them. [`xdp`] has programs that see packets before the stack does.
 
 pub mod ethtool;
 pub mod features;
@@ -17,3 +17,4 @@ pub mod stats;
 pub mod timestamp;
 pub mod tx_buffers;
 pub mod vf;
+pub mod xdp;

@@ -13,6 +13,7 @@ mod operations;
 mod recovery;
 mod statistics;
 pub(crate) mod timestamp;
+mod xdp;
 
 pub(crate) use create::create;
 
@@ -36,11 +37,12 @@ use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig, VportInfo};
 use oxnic_kapi::net::netdev::{self, Locked, Rtnl};
 use oxnic_kapi::net::queue::TxSlots;
 use oxnic_kapi::net::timestamp::HwtstampConfig;
+use oxnic_kapi::net::xdp::ProgramSlot;
 
 /// Ethernet header.
-const HEADER: u32 = 14;
+pub(crate) const HEADER: u32 = 14;
 /// Two tags, which a frame may have beyond the MTU.
-const TAGS: u32 = 8;
+pub(crate) const TAGS: u32 = 8;
 /// Rings are this deep at first, log2.
 const DEFAULT_LOG2: u8 = 10;
 /// Shallowest and deepest ring that can be set, log2. The deepest is bounded by the device, too.
@@ -61,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) adaptive_tx: bool,
     /// Likewise for receive.
     pub(crate) adaptive_rx: bool,
+    /// Receive rings are laid out for XDP, see [`crate::queue::xdp`].
+    pub(crate) xdp: bool,
 }
 
 impl Config {
@@ -118,6 +122,8 @@ pub(crate) struct NetPort {
     /// Counters of each queue pair.
     pub(crate) pair_stats: KVec<Arc<PairStats>>,
     pub(crate) device_stats: DeviceStats,
+    /// The XDP program in force; changed with RTNL held.
+    pub(crate) program: Arc<ProgramSlot>,
     #[pin]
     pub(crate) state: Mutex<State>,
 }
@@ -150,12 +156,14 @@ impl NetPort {
         let device_stats = DeviceStats::new(device)?;
         let device = device.clone();
         let phc = device.clock_index();
+        let program = Arc::new(ProgramSlot::default(), GFP_KERNEL)?;
         Ok(try_pin_init!(Self {
             device,
             share,
             phc,
             pair_stats,
             device_stats,
+            program,
             state <- new_mutex!(state),
         }))
     }
@@ -167,6 +175,7 @@ impl NetPort {
             tx_log2: config.tx_log2,
             rx_log2: config.rx_log2,
             frame: mtu + HEADER + TAGS,
+            xdp: config.xdp,
             limits: TxLimits {
                 frame_min: caps.frame_min.into(),
                 fragments: u32::from(caps.tx_fragments).min(FRAGMENTS_MAX),
@@ -177,14 +186,7 @@ impl NetPort {
 
     fn allocate(&self, netdev: &Locked, config: &Config, mtu: u32) -> Result<QueueSet> {
         let pair = self.pair_config(config, mtu);
-        QueueSet::new(
-            &self.device,
-            netdev,
-            self.share,
-            config.pairs,
-            pair,
-            &self.pair_stats,
-        )
+        QueueSet::new(&self.device, netdev, self.share, config.pairs, pair, self)
     }
 
     pub(crate) fn slots<'a>(&'a self, netdev: &'a Locked) -> Result<&'a TxSlots<TxRing>> {

@@ -3,7 +3,7 @@
 //! Queues of an interface: a pair of a transmit and a receive queue for each vector, with one NAPI instance.
 //!
 //! [`tx`] and [`rx`] are the rings and what is done for each packet, [`pair`] joins them with vector and NAPI, [`set`] is
-//! what an open interface has.
+//! what an open interface has. [`xdp`] is the path of packets that a program sees first.
 
 pub(crate) mod pair;
 pub(crate) mod rx;
@@ -11,3 +11,4 @@ pub(crate) mod set;
 pub(crate) mod stamps;
 pub(crate) mod stats;
 pub(crate) mod tx;
+pub(crate) mod xdp;

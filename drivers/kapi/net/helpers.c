@@ -252,7 +252,7 @@ enum {
 };
 
 struct page_pool *oxnic_c_rx_pool_create(struct device *parent, struct net_device *dev, struct napi_struct *napi,
-					 unsigned int queue, unsigned int pages)
+					 unsigned int queue, unsigned int pages, bool xdp)
 {
 	struct page_pool_params params = {
 		.flags = PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV,
@@ -260,7 +260,7 @@ struct page_pool *oxnic_c_rx_pool_create(struct device *parent, struct net_devic
 		.nid = dev_to_node(parent),
 		.dev = parent,
 		.napi = napi,
-		.dma_dir = DMA_FROM_DEVICE,
+		.dma_dir = xdp ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE,
 		.max_len = PAGE_SIZE,
 		.netdev = dev,
 		.queue_idx = queue,
@@ -295,6 +295,14 @@ static inline void rx_sync(struct page_pool *pool, void *memory, unsigned int he
 	page_pool_dma_sync_for_cpu(pool, virt_to_head_page(memory), offset_in_page(memory) + headroom, length);
 }
 
+/* What the CPU may have touched becomes the device's again. */
+static inline void rx_sync_for_device(struct page_pool *pool, void *memory, unsigned int offset, unsigned int length)
+{
+	if (dma_dev_need_sync(pool->p.dev))
+		dma_sync_single_range_for_device(pool->p.dev, page_pool_get_dma_addr(virt_to_head_page(memory)),
+						 offset_in_page(memory) + offset, length, page_pool_get_dma_dir(pool));
+}
+
 /* An skb around a buffer, which it owns from now on unless the result is NULL. */
 struct sk_buff *oxnic_c_rx_build(struct page_pool *pool, void *memory, unsigned int size, unsigned int headroom,
 				 unsigned int length)
@@ -322,10 +330,7 @@ struct sk_buff *oxnic_c_rx_copy(struct page_pool *pool, struct napi_struct *napi
 		return NULL;
 	rx_sync(pool, memory, headroom, length);
 	memcpy(__skb_put(skb, length), memory + headroom, ALIGN(length, sizeof(long)));
-	if (dma_dev_need_sync(pool->p.dev))
-		dma_sync_single_range_for_device(pool->p.dev, page_pool_get_dma_addr(virt_to_head_page(memory)),
-						 offset_in_page(memory) + headroom, length,
-						 page_pool_get_dma_dir(pool));
+	rx_sync_for_device(pool, memory, headroom, length);
 	return skb;
 }
 
@@ -339,6 +344,17 @@ void oxnic_c_rx_add(struct page_pool *pool, struct sk_buff *skb, void *memory, u
 	skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, page, offset_in_page(memory) + headroom, length, size);
 }
 
+/* What the device says of a packet. */
+static inline void rx_offloads(struct sk_buff *skb, u32 hash, u32 hash_type, u32 tag, bool verified)
+{
+	if (verified)
+		skb->ip_summed = CHECKSUM_UNNECESSARY;
+	if (hash_type)
+		skb_set_hash(skb, hash, hash_type);
+	if (tag)
+		__vlan_hwaccel_put_tag(skb, htons(tag >> 16), (u16)tag);
+}
+
 /*
  * Hands a frame up. @hash_type is PKT_HASH_TYPE_NONE without a hash; @tag is what the device stripped, with the TPID in the
  * upper half, 0 for none.
@@ -348,13 +364,8 @@ void oxnic_c_rx_receive(struct napi_struct *napi, struct sk_buff *skb, u32 hash,
 	struct net_device *dev = napi->dev;
 
 	skb->protocol = eth_type_trans(skb, dev);
-	if (verified)
-		skb->ip_summed = CHECKSUM_UNNECESSARY;
-	if (hash_type)
-		skb_set_hash(skb, hash, hash_type);
 	skb_record_rx_queue(skb, napi->index);
-	if (tag)
-		__vlan_hwaccel_put_tag(skb, htons(tag >> 16), (u16)tag);
+	rx_offloads(skb, hash, hash_type, tag, verified);
 	napi_gro_receive(napi, skb);
 }
 
@@ -390,3 +401,5 @@ u8 *oxnic_c_ethtool_rxfh_context_key(struct ethtool_rxfh_context *context)
 {
 	return ethtool_rxfh_context_key(context);
 }
+
+#include "xdp_helpers.c"

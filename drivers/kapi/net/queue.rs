@@ -3,6 +3,7 @@
 //! Transmit queues of the networking core: the driver's state of each ([`TxSlots`]), flow control and byte queue limits
 //! ([`TxQueue`]), and statistics by queue ([`Stats`]).
 
+use super::napi::Context;
 use super::netdev::{data, Device, DeviceRef, Locked, Operations};
 use super::stats::{RxQueueStats, TxQueueStats};
 use core::cell::Cell;
@@ -42,6 +43,28 @@ impl<Q> TxSlots<Q> {
     pub(super) unsafe fn get(&self, index: usize) -> Option<&mut Q> {
         // SAFETY: The slot owns what it points to, and the lock makes access exclusive.
         unsafe { self.slots.get(index)?.get().as_mut() }
+    }
+
+    /// Works on the state in slot `index` under its lock, beside the core's own senders. `None`: there is no state.
+    ///
+    /// # Safety
+    ///
+    /// Bottom halves are disabled, and no lock of a transmit queue is held. The slots are those of `device`.
+    #[inline]
+    pub(super) unsafe fn with<R>(
+        &self,
+        device: &Device,
+        index: u16,
+        f: impl FnOnce(&mut Q) -> R,
+    ) -> Option<R> {
+        let queue = device.tx_queue(index).ok()?;
+        // SAFETY: The queue is valid, bottom halves are disabled.
+        unsafe { bindings::oxnic_xdp_tx_lock(queue.as_ptr()) };
+        // SAFETY: The lock was just taken.
+        let result = unsafe { self.get(index.into()) }.map(f);
+        // SAFETY: As above.
+        unsafe { bindings::oxnic_xdp_tx_unlock(queue.as_ptr()) };
+        result
     }
 
     fn exchange(&self, device: &Device, index: u16, new: *mut Q) -> Result<*mut Q> {
@@ -157,6 +180,19 @@ impl TxQueue {
         }
         // SAFETY: The queue is valid; a full barrier is part of this.
         unsafe { bindings::netdev_txq_completed_mb(self.queue.as_ptr(), packets, bytes) };
+        self.wake(room)
+    }
+
+    /// As [`Self::completed`], of what the queue does not account for.
+    pub fn completed_frames(&self, room: impl FnOnce() -> bool) -> bool {
+        // SAFETY: No requirements. Pairs with that in `stop_unless()`.
+        unsafe { bindings::smp_mb() };
+        self.wake(room)
+    }
+
+    /// Wakes the queue if it was stopped and there is `room`. A full barrier comes before.
+    #[inline(always)]
+    fn wake(&self, room: impl FnOnce() -> bool) -> bool {
         // SAFETY: The queue is valid.
         let state = unsafe { (&raw const (*self.queue.as_ptr()).state).read_volatile() };
         if state & (1 << bindings::netdev_queue_state_t___QUEUE_STATE_DRV_XOFF) != 0 && room() {
@@ -165,6 +201,50 @@ impl TxQueue {
             return true;
         }
         false
+    }
+}
+
+/// Access to the state of a transmit queue for NAPI polls, which send what XDP programs send back.
+///
+/// # Invariants
+///
+/// The slots are those in the private area of `device`. They are there as long as the reference to the device is, for which
+/// unregistration waits before the area is dropped.
+pub struct TxAccess<T: Operations> {
+    slots: NonNull<TxSlots<T::TxQueue>>,
+    device: DeviceRef,
+    index: u16,
+}
+
+// SAFETY: The slots can be used by any CPU, under the lock of the queue.
+unsafe impl<T: Operations> Send for TxAccess<T> {}
+
+impl<T: Operations> TxAccess<T> {
+    /// Access to transmit queue `index` of the device that `data` belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`]: it is another device's, or there is no such queue.
+    pub fn new(device: &Device, data: &T, index: u16) -> Result<Self> {
+        device.tx_queue(index)?;
+        let slots = super::netdev::tx_slots(device, data)?;
+        Ok(Self {
+            slots: slots.into(),
+            device: device.into(),
+            index,
+        })
+    }
+
+    /// Works on the state under the queue's lock. `None`: the queue is not set up.
+    #[inline]
+    pub fn with<R>(
+        &self,
+        _context: Context<'_>,
+        f: impl FnOnce(&mut T::TxQueue) -> R,
+    ) -> Option<R> {
+        // SAFETY: The slots are valid by the type invariant. In a poll bottom halves are disabled; nobody polls with the lock of
+        // a transmit queue held, but for netpoll, which has no context for drivers' receive side.
+        unsafe { self.slots.as_ref().with(&self.device, self.index, f) }
     }
 }
 

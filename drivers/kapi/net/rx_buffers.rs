@@ -9,7 +9,10 @@
 //!
 //! All of this is used in the NAPI poll of the queue, or while it is disabled: there is no lock.
 
+mod packet;
+
 use super::napi::{Context, Place};
+use super::xdp::{self, RxInfo};
 use crate::pci::Binding;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -27,6 +30,10 @@ const PAGE: u32 = bindings::PAGE_SIZE as u32;
 pub struct Layout {
     /// Bytes of memory of a buffer.
     size: u32,
+    /// Of these, before the frame.
+    headroom: u32,
+    /// Programs see the frames.
+    xdp: bool,
 }
 
 impl Layout {
@@ -39,6 +46,17 @@ impl Layout {
             } else {
                 PAGE
             },
+            headroom: HEADROOM,
+            xdp: false,
+        }
+    }
+
+    /// A page for each buffer, with the room before the frame that XDP programs want.
+    pub fn for_xdp() -> Self {
+        Self {
+            size: PAGE,
+            headroom: xdp::HEADROOM,
+            xdp: true,
         }
     }
 
@@ -54,13 +72,14 @@ impl Layout {
     /// Bytes that the device can write to a buffer.
     #[inline(always)]
     pub fn usable(&self) -> u32 {
-        self.size - HEADROOM - TAILROOM
+        self.size - self.headroom - TAILROOM
     }
 }
 
 /// # Invariants
 ///
-/// `memory` is null, or one part of a page of the pool that is ours; `address` is its bus address.
+/// `memory` is null, or one part of a page of the pool that is ours; `address` is the bus address of where
+/// the device writes in it.
 struct Entry {
     memory: *mut u8,
     address: u64,
@@ -97,6 +116,8 @@ pub struct Buffers {
     /// The other half of the page that was taken last, and its bus address.
     spare: *mut u8,
     spare_address: u64,
+    /// What XDP knows of the ring, if it was made for it.
+    xdp: Option<RxInfo>,
     // Keeps the device bound that the pages are mapped for.
     _owner: Option<Binding>,
 }
@@ -130,15 +151,17 @@ impl Buffers {
                 place.napi,
                 place.index.into(),
                 size >> (layout.parts() - 1),
+                layout.xdp,
             )
         };
-        Self::with_pool(
-            kernel::error::from_err_ptr(pool)?,
-            size,
-            layout,
-            copybreak,
-            Some(binding.clone()),
-        )
+        let pool = kernel::error::from_err_ptr(pool)?;
+        let mut this = Self::with_pool(pool, size, layout, copybreak, Some(binding.clone()))?;
+        if layout.xdp {
+            // SAFETY: The pool is ours, and the NAPI instance keeps the device.
+            let info = unsafe { RxInfo::register(place.device, place.index, layout.size, pool) };
+            this.xdp = Some(info?);
+        }
+        Ok(this)
     }
 
     /// Takes over a pool. Without an owner, in tests, it maps nothing.
@@ -175,6 +198,7 @@ impl Buffers {
             copybreak,
             spare: core::ptr::null_mut(),
             spare_address: 0,
+            xdp: None,
             _owner: owner,
         })
     }
@@ -229,17 +253,18 @@ impl Buffers {
         let index = usize::from(id) & self.mask as usize;
         // SAFETY: As above.
         if unsafe { self.entries.get_unchecked(index).memory.is_null() } {
+            let headroom = self.layout.headroom;
             let (memory, address) = self.memory()?;
             // SAFETY: As above.
             let entry = unsafe { self.entries.get_unchecked_mut(index) };
             entry.memory = memory;
-            entry.address = address;
+            entry.address = address.wrapping_add(headroom.into());
         }
         // SAFETY: As above.
         let entry = unsafe { self.entries.get_unchecked_mut(index) };
         entry.posted = true;
         self.posted = self.posted.wrapping_add(1);
-        Some((id, entry.address.wrapping_add(HEADROOM.into())))
+        Some((id, entry.address))
     }
 
     /// The device has filled buffer `id` with `length` bytes: the buffer is not posted any more.

@@ -9,12 +9,14 @@
 //!
 //! Dropping the last of both unmaps and drops all that is left: the device must have let go of the ring by then.
 
+mod frame;
+
 use super::napi::Context;
 use super::skb::SkBuff;
 use crate::pci::Binding;
 use core::cell::UnsafeCell;
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicU32};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use oxnic_bindings as bindings;
@@ -22,7 +24,7 @@ use oxnic_bindings as bindings;
 /// What belongs to one descriptor.
 #[repr(C)]
 struct Entry {
-    /// In the entry of a packet's last descriptor; null in others.
+    /// In the entry of a packet's last descriptor; null in others. May be an XDP frame, see [`frame`].
     skb: *mut bindings::sk_buff,
     address: u64,
     /// Bytes to be unmapped, 0 where there is nothing to undo.
@@ -55,6 +57,8 @@ struct Shared {
     device: *mut bindings::device,
     produced: Index,
     consumed: Index,
+    /// XDP frames have been queued.
+    frames: AtomicBool,
     // Keeps `device` bound.
     _owner: Option<Binding>,
 }
@@ -99,6 +103,7 @@ fn with_owner(
             device,
             produced: Index(AtomicU32::new(0)),
             consumed: Index(AtomicU32::new(0)),
+            frames: AtomicBool::new(false),
             _owner: owner,
         },
         GFP_KERNEL,
@@ -188,7 +193,10 @@ impl Shared {
             let entry = unsafe { &mut *self.entry(index) };
             self.release(entry);
             let skb = core::mem::replace(&mut entry.skb, core::ptr::null_mut());
-            if !skb.is_null() {
+            if frame::is_frame(skb) {
+                // SAFETY: The entry owned the frame, and gives it up.
+                drop(unsafe { frame::take_frame(skb) });
+            } else if !skb.is_null() {
                 let reason = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY;
                 // SAFETY: The entry owned the packet, and gives it up.
                 unsafe { bindings::dev_kfree_skb_any_reason(skb, reason) };
@@ -373,6 +381,8 @@ pub struct Completed {
     pub packets: u32,
     /// Their bytes, as they were queued.
     pub bytes: u32,
+    /// XDP frames, which are not among the packets.
+    pub frames: u32,
 }
 
 /// The end that completes packets. The NAPI instance guards it.
@@ -447,7 +457,11 @@ impl Consumer {
             let entry = unsafe { &mut *self.shared.entry(self.next) };
             self.shared.release(entry);
             let skb = core::mem::replace(&mut entry.skb, core::ptr::null_mut());
-            if !skb.is_null() {
+            if frame::is_frame(skb) {
+                completed.frames += 1;
+                // SAFETY: The entry owned the frame, and gives it up.
+                drop(unsafe { frame::take_frame(skb) });
+            } else if !skb.is_null() {
                 completed.packets += 1;
                 // SAFETY: The entry owned the packet, and gives it up.
                 unsafe {

@@ -37,6 +37,11 @@ fn tell_pair(index: usize, pair: &PairStats, sink: &mut Sink<'_>) {
         ("dropped_memory", &rx.dropped_memory),
         ("truncated", &rx.truncated),
         ("faults", &rx.faults),
+        ("xdp_pass", &rx.xdp_pass),
+        ("xdp_drop", &rx.xdp_drop),
+        ("xdp_tx", &rx.xdp_tx),
+        ("xdp_redirect", &rx.xdp_redirect),
+        ("xdp_aborted", &rx.xdp_aborted),
     ] {
         sink.add(fmt!("rx{}_{}", index, name), counter.get());
     }
@@ -51,6 +56,9 @@ fn tell_pair(index: usize, pair: &PairStats, sink: &mut Sink<'_>) {
         ("dropped_form", &tx.dropped_form),
         ("dropped_full", &tx.dropped_full),
         ("faults", &tx.faults),
+        ("xdp_frames", &tx.xdp_frames),
+        ("xdp_full", &tx.xdp_full),
+        ("xdp_refused", &tx.xdp_refused),
     ] {
         sink.add(fmt!("tx{}_{}", index, name), counter.get());
     }

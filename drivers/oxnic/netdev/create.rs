@@ -14,6 +14,7 @@ use kernel::sync::Arc;
 use oxnic_kapi::devlink;
 use oxnic_kapi::net::features as net_features;
 use oxnic_kapi::net::netdev::Unregistered;
+use oxnic_kapi::net::xdp::features as xdp;
 
 /// Makes and registers the interface of a vport.
 ///
@@ -45,6 +46,7 @@ pub(crate) fn create(
         },
         adaptive_tx: false,
         adaptive_rx: true,
+        xdp: false,
     };
     let mut netdev = Unregistered::<NetPort>::new(device.binding(), share.pairs, share.pairs)?;
     let steering = Steering::new(device, share.first_queue);
@@ -60,6 +62,13 @@ pub(crate) fn create(
             caps.tso_max.min(u16::MAX.into()),
         )
         .set_address(&info.mac, &info.permanent_mac)
+        .set_xdp_features(
+            xdp::BASIC
+                | xdp::REDIRECT
+                | xdp::TRANSMIT
+                | xdp::RECEIVE_FRAGMENTS
+                | xdp::TRANSMIT_FRAGMENTS,
+        )
         .set_flexible()
         .set_port(vport)
         .set_devlink_port(port)

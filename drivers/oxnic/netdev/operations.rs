@@ -17,6 +17,7 @@ use oxnic_kapi::net::skb::SkBuff;
 use oxnic_kapi::net::stats::LinkStats;
 use oxnic_kapi::net::timestamp::HwtstampConfig;
 use oxnic_kapi::net::vf::{Config as VfConfig, Link, Stats as VfStats};
+use oxnic_kapi::net::xdp::{Frames, Program};
 
 #[vtable]
 impl Operations for NetPort {
@@ -99,6 +100,7 @@ impl Operations for NetPort {
     }
 
     fn change_mtu(&self, netdev: &Rtnl, mtu: u32) -> Result {
+        self.check_mtu(netdev, mtu)?;
         let mut state = self.state.lock();
         let state = &mut *state;
         let config = state.config;
@@ -166,6 +168,25 @@ impl Operations for NetPort {
         extack: Option<&mut Extack>,
     ) -> Result<HwtstampConfig> {
         self.set_stamping(config, extack)
+    }
+
+    fn set_xdp_program(
+        &self,
+        netdev: &Rtnl,
+        program: Option<Program>,
+        extack: Option<&mut Extack>,
+    ) -> Result {
+        match program {
+            Some(program) => self.attach_program(netdev, program, extack),
+            None => {
+                self.detach_program(netdev);
+                Ok(())
+            }
+        }
+    }
+
+    fn transmit_frames(queue: &mut TxRing, frames: Frames<'_>) -> u32 {
+        queue.send_frames(frames)
     }
 
     fn set_vf_mac(&self, vf: u16, address: &Address) -> Result {

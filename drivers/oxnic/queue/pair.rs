@@ -7,9 +7,11 @@
 
 use crate::cmd;
 use crate::device::Device;
+use crate::netdev::NetPort;
 use crate::queue::rx::{RxMemory, RxRing, RxSetup};
 use crate::queue::stats::PairStats;
 use crate::queue::tx::{TxDone, TxLimits, TxMemory, TxRing, TxSetup};
+use crate::queue::xdp::RxXdp;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use oxnic_abi::doorbell::{self, DoorbellKind};
@@ -19,7 +21,7 @@ use oxnic_kapi::irq::{Handler, Irq};
 use oxnic_kapi::net::moderation::{Adaptive, Apply, Direction, Sampler};
 use oxnic_kapi::net::napi::{Context, Napi, Poll, Polled};
 use oxnic_kapi::net::netdev::Locked;
-use oxnic_kapi::net::queue::TxSlots;
+use oxnic_kapi::net::queue::{TxAccess, TxSlots};
 
 /// Slots of a vector: which completion queue counts where in its doorbell.
 const TX_SLOT: u8 = 0;
@@ -80,6 +82,8 @@ pub(crate) struct PairConfig {
     pub(crate) rx_log2: u8,
     /// Longest frame in bytes, tags included.
     pub(crate) frame: u32,
+    /// Packets take the way of XDP.
+    pub(crate) xdp: bool,
     pub(crate) limits: TxLimits,
 }
 
@@ -121,6 +125,9 @@ impl Poll for PairPoll {
 
     #[inline]
     fn poll(&mut self, context: Context<'_>, budget: u32) -> Polled {
+        if budget == 0 && self.tx.may_hold_frames() {
+            return Polled { work: 0, arm: 0 };
+        }
         let good = self.tx.poll(context);
         if budget == 0 {
             return Polled { work: 0, arm: 0 };
@@ -210,6 +217,7 @@ impl Pair {
         id: PairId,
         config: PairConfig,
         stats: &Arc<PairStats>,
+        port: &NetPort,
     ) -> Result<Self> {
         let setup = TxSetup {
             device,
@@ -221,12 +229,19 @@ impl Pair {
             stats,
         };
         let (tx, done, tx_memory) = setup.allocate()?;
+        let xdp = if config.xdp {
+            let tx = TxAccess::new(netdev, port, id.index)?;
+            Some(RxXdp::new(&port.program, tx)?)
+        } else {
+            None
+        };
         let setup = RxSetup {
             device,
             id: id.queue,
             log2: config.rx_log2,
             frame: config.frame,
             stats,
+            xdp,
         };
         let target = |id| CqTarget {
             device: device.clone(),

@@ -7,6 +7,7 @@
 
 use crate::device::Device;
 use crate::queue::stats::PairStats;
+use crate::queue::xdp::RxXdp;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use oxnic_abi::doorbell::{self, DoorbellKind};
@@ -28,6 +29,8 @@ pub(crate) struct RxSetup<'a> {
     /// Longest frame in bytes, tags included.
     pub(crate) frame: u32,
     pub(crate) stats: &'a Arc<PairStats>,
+    /// Where the program is, if packets take the way of XDP.
+    pub(crate) xdp: Option<RxXdp>,
 }
 
 /// The memory of a receive ring as the device is told of it.
@@ -41,16 +44,18 @@ pub(crate) struct RxMemory {
 /// A receive ring.
 pub(crate) struct RxRing {
     ring: Arc<Ring<2>>,
-    cq: Arc<Ring<4>>,
+    pub(super) cq: Arc<Ring<4>>,
     cq_log2: u32,
     cq_next: u32,
-    buffers: Buffers,
+    pub(super) buffers: Buffers,
     device: Arc<Device>,
-    stats: Arc<PairStats>,
-    id: u32,
+    pub(super) stats: Arc<PairStats>,
+    pub(super) id: u32,
     /// A frame of which some buffers have come.
     partial: Partial,
     broken: bool,
+    /// Packets take the way of XDP.
+    pub(super) xdp: Option<RxXdp>,
 }
 
 /// What is there of a frame that spans buffers.
@@ -65,17 +70,20 @@ enum Partial {
 
 /// What a poll received, to be added to the counters at its end.
 #[derive(Default)]
-struct Tally {
-    packets: u32,
-    bytes: u64,
-    csum_ok: u32,
+pub(super) struct Tally {
+    pub(super) packets: u32,
+    pub(super) bytes: u64,
+    pub(super) csum_ok: u32,
 }
 
 impl RxSetup<'_> {
     /// Allocates. Posts no buffer yet. Sleeps.
-    pub(crate) fn allocate(&self, place: &Place<'_>) -> Result<(RxRing, RxMemory)> {
+    pub(crate) fn allocate(self, place: &Place<'_>) -> Result<(RxRing, RxMemory)> {
         let binding = self.device.binding();
-        let layout = Layout::for_frame(self.frame);
+        let layout = match self.xdp {
+            Some(_) => Layout::for_xdp(),
+            None => Layout::for_frame(self.frame),
+        };
         let ring = Arc::new(Ring::new(binding, self.log2)?, GFP_KERNEL)?;
         let cq = Arc::new(Ring::new(binding, self.log2)?, GFP_KERNEL)?;
         let buffers = Buffers::new(binding, place, self.log2, layout, COPYBREAK)?;
@@ -91,6 +99,7 @@ impl RxSetup<'_> {
             id: self.id.into(),
             partial: Partial::None,
             broken: false,
+            xdp: self.xdp,
         };
         Ok((rx, RxMemory { ring, cq, buffer }))
     }
@@ -155,6 +164,9 @@ impl RxRing {
                 break;
             }
         }
+        if let Some(xdp) = &mut self.xdp {
+            xdp.finish(context, &self.stats);
+        }
         let starved = self.refill();
         if tally.packets != 0 {
             let stats = &self.stats.rx;
@@ -195,6 +207,9 @@ impl RxRing {
         flags: u16,
         tally: &mut Tally,
     ) -> Result {
+        if self.xdp.is_some() {
+            return self.take_packet(context, index, last, flags, tally);
+        }
         let (length, id) = (last as u16, (last >> 16) as u16);
         let end = flags & completion_flags::END != 0;
         if let (Partial::None, true) = (&self.partial, end) {
@@ -272,38 +287,14 @@ impl RxRing {
             }
             self.stats.rx.csum_bad.add(1);
         }
-        let kind = (last >> 32) as u16;
-        let hash_kind = match kind & (rx_kind::HASH_L3 | rx_kind::HASH_L4) {
-            0 => HashKind::None,
-            rx_kind::HASH_L3 => HashKind::Network,
-            _ => HashKind::Transport,
-        };
-        let tag = if flags & completion_flags::VLAN == 0 {
-            0
-        } else {
-            let tpid = if flags & completion_flags::VLAN_STAG != 0 {
-                0x88a8
-            } else {
-                0x8100
-            };
-            (first >> 48) as u32 | tpid << 16
-        };
         if flags & completion_flags::TIMESTAMP != 0 {
             frame.set_hw_timestamp(self.cq.word(index, 0));
         }
-        let verified = flags & completion_flags::L4_OK != 0;
+        let metadata = metadata(first, last, flags);
         tally.packets += 1;
         tally.bytes += u64::from(frame.length());
-        tally.csum_ok += u32::from(verified);
-        frame.receive(
-            context,
-            Metadata {
-                hash: first as u32,
-                hash_kind,
-                tag,
-                verified,
-            },
-        );
+        tally.csum_ok += u32::from(metadata.verified);
+        frame.receive(context, metadata);
         Ok(())
     }
 
@@ -314,6 +305,9 @@ impl RxRing {
     /// As [`Self::fill`].
     pub(crate) fn rewind(&mut self) -> Result {
         self.partial = Partial::None;
+        if let Some(xdp) = &mut self.xdp {
+            xdp.rewind();
+        }
         self.broken = false;
         self.cq_next = 0;
         self.buffers.rewind();
@@ -324,5 +318,32 @@ impl RxRing {
     #[inline(always)]
     pub(crate) fn next(&self) -> u32 {
         self.cq_next
+    }
+}
+
+/// What a completion says of its frame, by its second and its last word.
+#[inline(always)]
+pub(super) fn metadata(first: u64, last: u64, flags: u16) -> Metadata {
+    let kind = (last >> 32) as u16;
+    let hash_kind = match kind & (rx_kind::HASH_L3 | rx_kind::HASH_L4) {
+        0 => HashKind::None,
+        rx_kind::HASH_L3 => HashKind::Network,
+        _ => HashKind::Transport,
+    };
+    let tag = if flags & completion_flags::VLAN == 0 {
+        0
+    } else {
+        let tpid = if flags & completion_flags::VLAN_STAG != 0 {
+            0x88a8
+        } else {
+            0x8100
+        };
+        (first >> 48) as u32 | tpid << 16
+    };
+    Metadata {
+        hash: first as u32,
+        hash_kind,
+        tag,
+        verified: flags & completion_flags::L4_OK != 0,
     }
 }

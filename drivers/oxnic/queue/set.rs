@@ -3,8 +3,8 @@
 //! All queue pairs of an open interface. The instance lock is held throughout.
 
 use crate::device::Device;
+use crate::netdev::NetPort;
 use crate::queue::pair::{Coalesce, Pair, PairConfig, PairId};
-use crate::queue::stats::PairStats;
 use crate::queue::tx::TxRing;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -38,13 +38,13 @@ impl QueueSet {
         share: Share,
         count: u16,
         config: PairConfig,
-        stats: &[Arc<PairStats>],
+        port: &NetPort,
     ) -> Result<Self> {
         let mut set = Self {
             pairs: KVec::with_capacity(count.into(), GFP_KERNEL)?,
             started: false,
         };
-        for (index, stats) in stats.iter().enumerate().take(count.into()) {
+        for (index, stats) in port.pair_stats.iter().enumerate().take(count.into()) {
             let index = index as u16;
             let id = PairId {
                 index,
@@ -52,7 +52,7 @@ impl QueueSet {
                 vector: share.first_vector + index,
                 vport: share.vport,
             };
-            match Pair::new(device, netdev, id, config, stats) {
+            match Pair::new(device, netdev, id, config, stats, port) {
                 Ok(pair) => set.pairs.push(pair, GFP_KERNEL)?,
                 Err(error) => {
                     set.release(netdev);

@@ -40,6 +40,12 @@ pub(crate) struct TxStats {
     pub(crate) linearized: Counter,
     /// Completions that broke the rules of the interface (written in the poll).
     pub(crate) faults: Counter,
+    /// XDP frames queued, which are among the packets, too.
+    pub(crate) xdp_frames: Counter,
+    /// XDP frames refused since the ring was full.
+    pub(crate) xdp_full: Counter,
+    /// XDP frames refused since they cannot be mapped or described to the device.
+    pub(crate) xdp_refused: Counter,
 }
 
 impl TxStats {
@@ -88,6 +94,16 @@ pub(crate) struct RxStats {
     pub(crate) truncated: Counter,
     /// Completions that broke the rules of the interface.
     pub(crate) faults: Counter,
+    /// Of the packets: those that an XDP program let pass.
+    pub(crate) xdp_pass: Counter,
+    /// Those that it dropped.
+    pub(crate) xdp_drop: Counter,
+    /// Those that it sent back; some may not have found room, see the transmit queue.
+    pub(crate) xdp_tx: Counter,
+    /// Those that it redirected.
+    pub(crate) xdp_redirect: Counter,
+    /// Those that were dropped since the program failed, or what it said could not be done.
+    pub(crate) xdp_aborted: Counter,
 }
 
 impl RxStats {

@@ -21,14 +21,14 @@ use oxnic_kapi::net::skb::{DropReason, Segmentation, SkBuff};
 use oxnic_kapi::net::tx_buffers::{self, Consumer, Producer};
 
 /// Longest stretch of memory that a descriptor can describe.
-const LENGTH_MAX: u32 = u16::MAX as u32;
+pub(super) const LENGTH_MAX: u32 = u16::MAX as u32;
 /// Where the fields of a data descriptor's second word start: see [`oxnic_abi::ring::TxData`].
 const FLAGS_SHIFT: u32 = 16;
 const VLAN_SHIFT: u32 = 32;
 const CSUM_START_SHIFT: u32 = 48;
 const CSUM_OFFSET_SHIFT: u32 = 56;
 
-const fn flag(flags: u16) -> u64 {
+pub(super) const fn flag(flags: u16) -> u64 {
     (flags as u64) << FLAGS_SHIFT
 }
 
@@ -45,19 +45,19 @@ pub(crate) struct TxLimits {
 
 /// A transmit ring from the side of those who send.
 pub(crate) struct TxRing {
-    ring: Arc<Ring<2>>,
-    producer: Producer,
+    pub(super) ring: Arc<Ring<2>>,
+    pub(super) producer: Producer,
     queue: TxQueue,
     device: Arc<Device>,
-    stats: Arc<PairStats>,
+    pub(super) stats: Arc<PairStats>,
     id: u32,
-    limits: TxLimits,
+    pub(super) limits: TxLimits,
     /// Descriptors that the largest packet takes.
-    room: u32,
+    pub(super) room: u32,
     /// Descriptor after the last with REPORT.
     reported: u32,
     /// The last descriptor, if the device was not told of it: a completion can be asked for afterwards.
-    last: (u32, [u64; 2]),
+    pub(super) last: (u32, [u64; 2]),
     /// Index that the device was told last.
     rung: u32,
 }
@@ -336,7 +336,7 @@ impl TxRing {
     }
 
     #[cold]
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         let producer = &mut self.producer;
         let room = self.room;
         if self.queue.stop_unless(|| producer.free(room) >= room) {
@@ -374,7 +374,7 @@ impl TxRing {
 
     /// Tells the device of packets that were queued without a doorbell, since the last of a burst was dropped.
     #[cold]
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         if self.rung == self.producer.next() {
             return;
         }
@@ -459,7 +459,15 @@ impl TxDone {
         {
             self.stats.tx.wakes.add(1);
         }
+        if completed.frames != 0 && self.queue.completed_frames(|| consumer.free() >= room) {
+            self.stats.tx.wakes.add(1);
+        }
         true
+    }
+
+    /// Whether completing may give XDP frames back, which netpoll must not.
+    pub(crate) fn may_hold_frames(&self) -> bool {
+        self.consumer.may_hold_frames()
     }
 
     /// Drops what was queued and makes both ends as new. The device does not know the ring any more.

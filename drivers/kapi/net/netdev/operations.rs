@@ -10,6 +10,7 @@ use crate::net::skb::SkBuff;
 use crate::net::stats::LinkStats;
 use crate::net::timestamp::HwtstampConfig;
 use crate::net::vf;
+use crate::net::xdp;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use kernel::prelude::*;
@@ -120,6 +121,22 @@ pub trait Operations: ethtool::Operations + queue::Stats + Send + Sync + Sized +
         config: HwtstampConfig,
         extack: Option<&mut Extack>,
     ) -> Result<HwtstampConfig>;
+
+    /// Puts an XDP program, or none, in the place of the one in force. Taking it away must not fail: the core does so when the
+    /// device is unregistered.
+    ///
+    /// # Errors
+    ///
+    /// The one in force stays, and the text says why.
+    fn set_xdp_program(
+        &self,
+        device: &Rtnl,
+        program: Option<xdp::Program>,
+        extack: Option<&mut Extack>,
+    ) -> Result;
+
+    /// Sends frames that were redirected here, and tells how many it took. Holds the lock of the queue, atomic.
+    fn transmit_frames(queue: &mut Self::TxQueue, frames: xdp::Frames<'_>) -> u32;
 
     /// Gives a VF its address; zero takes it back. RTNL only, as for all VF operations.
     ///

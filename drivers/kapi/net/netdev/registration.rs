@@ -109,6 +109,12 @@ impl<T: Operations> Unregistered<T> {
         self
     }
 
+    /// What it can do with XDP, see [`crate::net::xdp::features`].
+    pub fn set_xdp_features(&mut self, features: u32) -> &mut Self {
+        self.fields().xdp_features = features;
+        self
+    }
+
     /// The address at first, and the permanent one.
     pub fn set_address(&mut self, address: &Address, permanent: &Address) -> &mut Self {
         // SAFETY: The device is valid.
@@ -290,6 +296,19 @@ pub fn tx_slots<'a, T: Operations>(
     }
     // SAFETY: It is our device, and `data` proves that its private area is initialised.
     Ok(unsafe { &(*private::<T>(device.as_raw())).tx })
+}
+
+/// The transmit slots of a device.
+///
+/// # Safety
+///
+/// As [`data`].
+#[inline(always)]
+pub(in crate::net) unsafe fn private_slots<'a, T: Operations>(
+    raw: *mut bindings::net_device,
+) -> &'a TxSlots<T::TxQueue> {
+    // SAFETY: By the contract of this function.
+    unsafe { &(*private::<T>(raw)).tx }
 }
 
 /// The driver's data of a device.
