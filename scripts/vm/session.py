@@ -17,6 +17,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from dataclasses import field
 
@@ -96,6 +97,7 @@ class Session:
         self.wanted, self.on_result, self.terminal = wanted, on_result, terminal
         self.machine, self.last = None, None
         self.results, self.kept = [], []
+        self.aside = Counter()
 
     def __enter__(self):
         return self
@@ -129,7 +131,7 @@ class Session:
         # The dump that a hanging script gets would read like one splat after the other.
         last = "dump." if outcome.timed_out else f"end {number}."
         text = machine.log.take_to(f"oxnic-vm: {last}", 5, machine.alive)
-        result.splats, result.unmet = splat.judge(text)
+        self._read(result, text)
         return self._done(result)
 
     def _done(self, result):
@@ -167,15 +169,22 @@ class Session:
         full.status = SPLAT_STATUS if splats else NO_GUEST_STATUS
         return full
 
+    def _read(self, result, text):
+        """Read a part of the kernel log into the result."""
+        result.splats, result.unmet = splat.judge(text)
+        self.aside.update(splat.set_aside(text))
+
     def _judge(self, result):
         """Judge what the kernel has said since; a result of its own if that is bad."""
-        result.splats, result.unmet = splat.judge(self.machine.log.take())
+        self._read(result, self.machine.log.take())
         if result.bad_log:
             self._add(result)
 
     def _judge_last(self):
         """What came after a script's end and before the next one's start belongs to the former."""
-        late, _ = splat.judge(self.machine.log.take())
+        text = self.machine.log.take()
+        late, _ = splat.judge(text)
+        self.aside.update(splat.set_aside(text))
         if late and self.last is not None:
             self.last.splats += late
             self.machine.folder.keep = True
@@ -211,7 +220,7 @@ class Session:
         except MachineError as error:
             result.trouble.append(str(error))
         text = machine.log.take_to("oxnic-vm: end of run.", 2, machine.alive)
-        result.splats, result.unmet = splat.judge(text)
+        self._read(result, text)
 
     def _leaks(self):
         texts = []
@@ -222,6 +231,9 @@ class Session:
 
     def _give_up(self, keep=False):
         machine, self.machine = self.machine, None
+        for reason, times in self.aside.items():
+            print(f"vm: set aside {times} times: {reason}", file=sys.stderr)
+        self.aside.clear()
         folder = machine.folder
         folder.keep = folder.keep or keep or self.wanted.keep
         if folder.keep:

@@ -74,7 +74,7 @@ def machine_options(vm, kernel, nic, pcap, extra=()):
         words["PCAP"] = pcap
         words["DIR"] = pcap
     words["KERNEL"] = kernel
-    words["NIC"] = nic
+    words.setdefault("NIC", nic)
     words.setdefault("TIMEOUT", str(SECONDS * (4 if kernel == "debug" else 1)))
     wanted, _ = options.parse([f"{name}={value}" for name, value in words.items()], {})
     return wanted

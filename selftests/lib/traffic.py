@@ -2,6 +2,7 @@
 """Traffic by tools and sockets of the kernel: ping, one-off exchanges, and streams that go on while something happens."""
 
 import json
+import math
 import re
 import socket
 import subprocess
@@ -14,11 +15,17 @@ from .namespace import open_socket
 
 
 def ping(address, ns=None, count=3, size=56, check=True, options=(), seconds=3):
-    """Pings; with check, every one must be answered. Returns how many were."""
-    argv = ["ping", "-n", "-q", "-c", count, "-i", "0.05", "-W", seconds, "-s", size, *options, address]
-    result = sh(argv, ns=ns, check=False)
-    match = re.search(r"(\d+) (?:packets )?received", result.text)
-    received = int(match.group(1)) if match else 0
+    """Pings; with check, every one must be answered. Returns how many were.
+
+    Once it has had any answer, ping waits for the last one only twice as long as the longest took (-W is for when there was
+    none): on a busy host it may leave too early. With a deadline (-w) it goes on, if need be with further requests, until it has
+    as many answers as were asked for; whether the first ones are among them is told by their numbers.
+    """
+    argv = ["ping", "-n", "-c", count, "-i", "0.05", "-s", size, *options]
+    argv += ["-w", seconds + math.ceil(count * 0.05)] if check else ["-W", seconds]
+    result = sh([*argv, address], ns=ns, check=False)
+    numbers = {int(number) for number in re.findall(r"icmp_seq=(\d+) .*time=", result.text)}
+    received = len([number for number in numbers if number <= count])
     if check and received != count:
         raise Failure(f"{received} of {count} pings of {address} were answered: {result.text}")
     return received

@@ -169,5 +169,47 @@ class Expectations(unittest.TestCase):
                 self.assertEqual((len(unexpected), unmet), (1, [pattern]))
 
 
+class TheCoresOwn(unittest.TestCase):
+    """What CORES_OWN lists is left out; whatever differs in title or callers is a splat."""
+
+    UNBIND = ("device_driver_detach", "unbind_store")
+    UNLOAD = ("driver_detach", "bus_remove_driver")
+
+    @staticmethod
+    def report(*outermost, title="WARNING: drivers/pci/remove.c:128 at pci_stop_and_remove_bus_device+0x56/0x80, CPU#2: bash/133"):
+        inner = ("pci_iov_remove_virtfn", "sriov_disable", "pci_disable_sriov", "nic_remove", "pci_device_remove")
+        callers = (*inner, "device_release_driver_internal", *outermost)
+        return log(
+            "------------[ cut here ]------------",
+            title,
+            "Call Trace:",
+            " <TASK>",
+            *(f" {name}+0x24a/0x3f0" for name in callers),
+            " </TASK>",
+            "---[ end trace 0000000000000000 ]---",
+        )
+
+    def test_set_aside(self):
+        for callers in (self.UNBIND, self.UNLOAD):
+            text = self.report(*callers)
+            self.assertEqual(splat.judge(text), ([], []))
+            self.assertEqual(len(splat.set_aside(text + text)), 2)
+
+    def test_another_caller(self):
+        for callers in (("pciehp_unconfigure_device",), ("sriov_numvfs_store", "dev_attr_store"), ("? unbind_store",)):
+            with self.subTest(callers):
+                text = self.report(*callers)
+                self.assertEqual(len(splat.judge(text)[0]), 1)
+                self.assertEqual(splat.set_aside(text), [])
+
+    def test_another_report(self):
+        for title in (WARNING[1], "WARNING: drivers/pci/remove.c:40 at pci_destroy_dev+0x12/0x40, CPU#2: bash/133"):
+            self.assertEqual(len(splat.judge(self.report(*self.UNBIND, title=title))[0]), 1)
+
+    def test_what_else_is_in_the_log(self):
+        found, _ = splat.judge(self.report(*self.UNBIND) + log(*WARNING, start=20.0))
+        self.assertEqual([one.title for one in found], [WARNING[1]])
+
+
 if __name__ == "__main__":
     unittest.main()
