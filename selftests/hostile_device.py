@@ -109,7 +109,7 @@ def lie(*specs, poke=None, must_hit=True):
 @case
 def transmit_completions():
     """Transmit completions that are lost, doubled, or name what there is not."""
-    lie(*(f"nic.tx-{kind}=*97" for kind in ("silent", "twice", "head", "queue", "generation")))
+    lie(*(f"nic.tx-{kind}=*97" for kind in ("silent", "twice", "head", "queue", "generation", "stamp")))
 
 
 @case
@@ -176,7 +176,7 @@ def wire_losses():
 def all_at_once():
     """Everything at once, seldom, with another seed each time."""
     spec = ",".join(f"nic.{kind}=*{199 + 10 * n}" for n, kind in enumerate((
-        "tx-silent", "tx-twice", "tx-head", "tx-queue", "rx-silent", "rx-twice", "rx-buffer", "rx-length", "rx-queue", "rx-flags",
+        "tx-silent", "tx-twice", "tx-head", "tx-queue", "tx-stamp", "rx-silent", "rx-twice", "rx-buffer", "rx-length", "rx-queue", "rx-flags",
         "event-random", "interrupt-lost", "command-id", "command-status",
     )))
     for seed in (1, 2, 3):

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 
-from lib import PF, VfEnd, Wire, at_least, at_most, case, defer, equal, fails, main, note, setup, sh, true, until
+from lib import PF, Control, VfEnd, Wire, at_least, at_most, case, defer, equal, fails, main, note, ping, setup, sh, true, until
 from lib.clock import SECOND, PtpClock
 from lib.stamp import RX_HARDWARE, RX_SOFTWARE, TX_HARDWARE, TX_SOFTWARE, Stamped
 
@@ -416,6 +416,23 @@ def refusals():
     fails(configure(wire.near, tx="onestep-sync", check=False), "stamps written into packets", "one-step")
     fails(configure(wire.near, rx="some", check=False), "a filter that says nothing", "some")
     equal(configured(wire.near), ("on", "all"), "what is stamped after the refusals")
+
+
+@case
+def stray_stamps():
+    """Stamps that the device gives for packets that did not ask are counted, and nothing else comes of them."""
+    control = Control()
+    defer(control.close)
+    defer(control.chaos)
+    before, generation = counted(wire.near), control.function(0)["generation"]
+    control.chaos("nic.tx-stamp=*2")
+    for _ in range(5):
+        equal(ping(wire.far4, count=4), 4, "pings answered meanwhile")
+    control.chaos()
+    after = counted(wire.near)
+    at_least(after["tx_err"], before["tx_err"] + 5, "stray stamps counted")
+    equal(after["tx_pkts"], before["tx_pkts"], "packets that were stamped")
+    equal(control.function(0)["generation"], generation, "generation of the function")
 
 
 @case

@@ -417,16 +417,17 @@ impl Consumer {
         }
         // SAFETY: The entry is in `[consumed, produced)`.
         let skb = unsafe { (*self.shared.entry(u32::from(head).wrapping_sub(1))).skb };
-        if skb.is_null() {
+        if skb.is_null() || frame::is_frame(skb) {
             return Err(EPROTO);
         }
         // SAFETY: The entry owns the packet; see `skb_shinfo()`.
         let flags = unsafe {
             let info = (*skb).head.add((*skb).end as usize);
-            &mut (*info.cast::<bindings::skb_shared_info>()).tx_flags
+            &raw mut (*info.cast::<bindings::skb_shared_info>()).tx_flags
         };
         let progress = bindings::SKBTX_IN_PROGRESS as u8;
-        if *flags & progress == 0 {
+        // SAFETY: The flags are the packet's, which is ours; who else has its data does not change them any more.
+        if unsafe { flags.read() } & progress == 0 {
             return Err(EPROTO);
         }
         if let Some(time) = time {
@@ -435,7 +436,8 @@ impl Consumer {
             // SAFETY: The packet is valid, and the stamps are copied.
             unsafe { bindings::skb_tstamp_tx(skb, &mut stamps) };
         }
-        *flags &= !progress;
+        // SAFETY: As above.
+        unsafe { *flags &= !progress };
         Ok(())
     }
 

@@ -45,6 +45,8 @@ pub enum Fault {
     TxQueue,
     /// A transmit completion has the wrong generation bit.
     TxGeneration,
+    /// A transmit completion has a time stamp, random, and none where one was asked for.
+    TxStamp,
     /// A receive completion is not written.
     RxSilent,
     /// A receive completion is written twice.
@@ -71,7 +73,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault and its name in a specification.
-    pub const ALL: [(Fault, &'static str); 24] = [
+    pub const ALL: [(Fault, &'static str); 25] = [
         (Fault::FailCommand, "fail-command"),
         (Fault::FailAllocation, "fail-allocation"),
         (Fault::FailDma, "fail-dma"),
@@ -85,6 +87,7 @@ impl Fault {
         (Fault::TxHead, "tx-head"),
         (Fault::TxQueue, "tx-queue"),
         (Fault::TxGeneration, "tx-generation"),
+        (Fault::TxStamp, "tx-stamp"),
         (Fault::RxSilent, "rx-silent"),
         (Fault::RxTwice, "rx-twice"),
         (Fault::RxBuffer, "rx-buffer"),
@@ -268,6 +271,10 @@ impl Chaos {
         }
         if self.hit(Fault::TxGeneration) {
             entry.flags ^= completion_flags::GENERATION;
+        }
+        if self.hit(Fault::TxStamp) {
+            entry.flags ^= completion_flags::TIMESTAMP;
+            entry.timestamp = self.random();
         }
         *words = entry.to_words();
         self.times(Fault::TxSilent, Fault::TxTwice)
