@@ -63,6 +63,24 @@ class PtpClock:
     def now(self):
         return time.clock_gettime_ns(self.id)
 
+    def with_system(self):
+        """The clock's time and the system's (CLOCK_MONOTONIC_RAW) at one moment: the tightest of ten readings."""
+        readings = []
+        for _ in range(10):
+            before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+            clock = self.now()
+            after = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+            readings.append((after - before, clock, (before + after) // 2))
+        _, clock, system = min(readings)
+        return clock, system
+
+    def rate(self, seconds=2):
+        """Nanoseconds of the clock in one of the system, over some seconds."""
+        start, system = self.with_system()
+        time.sleep(seconds)
+        end, later = self.with_system()
+        return (end - start) / (later - system)
+
     def set(self, nanoseconds):
         time.clock_settime_ns(self.id, nanoseconds)
 
