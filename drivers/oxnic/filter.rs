@@ -30,7 +30,8 @@ impl Filter {
     }
 
     /// Takes over the core's lists and modes. A list that is too long for the device makes the interface promiscuous, or
-    /// receive all multicast, as far as needed.
+    /// receive all multicast, as far as needed. The device is told of addresses besides the modes, as many as it has room
+    /// for: it may refuse the modes, and then they are what is received.
     ///
     /// # Errors
     ///
@@ -43,19 +44,15 @@ impl Filter {
         multicast: &AddressList<'_>,
     ) -> Result {
         let room = usize::from(caps.mac_list);
+        let left = room.checked_sub(unicast.len());
         let mut modes = 0;
-        let all_unicast = netdev.is_promiscuous() || unicast.len() > room;
-        if all_unicast {
+        if netdev.is_promiscuous() || left.is_none() {
             modes |= vport_flags::PROMISCUOUS;
         }
-        let left = if all_unicast {
-            room
-        } else {
-            room - unicast.len()
-        };
-        let all_multicast =
-            netdev.is_all_multicast() || netdev.is_promiscuous() || multicast.len() > left;
-        if all_multicast {
+        if netdev.is_all_multicast()
+            || netdev.is_promiscuous()
+            || multicast.len() > left.unwrap_or(room)
+        {
             modes |= vport_flags::ALL_MULTICAST;
         }
         let mut addresses =
@@ -63,11 +60,13 @@ impl Filter {
         let mut add = |mac| {
             let _ = addresses.push_within_capacity(MacEntry { mac }.to_words()[0]);
         };
-        if !all_unicast {
+        // First the list that is to fit.
+        if left.is_some() {
             unicast.for_each(&mut add);
-        }
-        if !all_multicast {
             multicast.for_each(&mut add);
+        } else {
+            multicast.for_each(&mut add);
+            unicast.for_each(&mut add);
         }
         self.addresses = addresses;
         self.modes = modes;
@@ -90,11 +89,26 @@ impl Filter {
         *word != before
     }
 
-    /// Tells the device of addresses and VLANs.
+    /// Tells the device of addresses and VLANs. A VF that may not have further addresses gets the groups alone.
     pub(crate) fn apply(&self, port: &NetPort) -> Result {
-        cmd::vport::mac_list(&port.device, port.share.vport, &self.addresses)
-            .map_err(|error| port.failed(error))?;
+        let set = |list: &[u64]| cmd::vport::mac_list(&port.device, port.share.vport, list);
+        match set(&self.addresses) {
+            Err(error) if Error::from(error) == EPERM => set(&self.groups()?),
+            result => result,
+        }
+        .map_err(|error| port.failed(error))?;
         self.apply_vlans(port)
+    }
+
+    /// The multicast addresses among those that the device is told of.
+    fn groups(&self) -> Result<KVec<u64>> {
+        let mut groups = KVec::with_capacity(self.addresses.len(), GFP_KERNEL)?;
+        for word in &self.addresses {
+            if MacEntry::from_words(&[*word]).mac[0] & 1 != 0 {
+                groups.push(*word, GFP_KERNEL)?;
+            }
+        }
+        Ok(groups)
     }
 
     /// Tells the device of VLANs.

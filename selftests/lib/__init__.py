@@ -6,7 +6,7 @@ and PCI in its environment (see scripts/vm/vm) and prints TAP.
 """
 
 from .capture import Capture, Injector, tcpdump_verdict
-from .case import at_least, at_most, case, defer, equal, fails, main, note, setup, skip, true, until
+from .case import Failure, at_least, at_most, case, defer, equal, fails, main, note, setup, skip, true, until
 from .command import Result, ethtool, ip, sh, sysctl
 from .control import Control
 from .function import PF, PciFunction
@@ -17,7 +17,7 @@ from .topology import VfEnd, Wire
 from .traffic import Stream, ping, tcp, udp_echo
 
 __all__ = [
-    "Capture", "Control", "Injector", "Link", "Namespace", "PF", "PciFunction", "Result", "Stream", "VfEnd", "Watch", "Wire",
+    "Capture", "Control", "Failure", "Injector", "Link", "Namespace", "PF", "PciFunction", "Result", "Stream", "VfEnd", "Watch", "Wire",
     "at_least", "at_most", "case", "defer", "equal", "ethtool", "fails", "ip", "kmemleak", "main", "note", "ping", "setup", "sh", "skip",
     "sysctl", "tcp", "tcpdump_verdict", "true", "udp_echo", "until",
 ]

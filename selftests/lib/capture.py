@@ -14,6 +14,7 @@ from . import packet
 from .case import Failure, defer
 from .command import sh
 from .namespace import open_socket
+from .pace import slow
 
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_AUXDATA = 263, 8
@@ -64,7 +65,7 @@ class Capture:
 
     def frames(self, wanted=None, count=None, seconds=10.0):
         """Parsed frames for which wanted(parsed) holds: until there are count of them, else all that come in seconds."""
-        found, end = [], time.monotonic() + seconds
+        found, end = [], time.monotonic() + slow(seconds)
         while (count is None or len(found) < count) and time.monotonic() < end + LONGEST:
             got = self._receive()
             if got is None:
@@ -85,7 +86,7 @@ class Capture:
         """Like frames, and fails the case when there are fewer than count."""
         found = self.frames(wanted, count, seconds)
         if len(found) < count:
-            raise Failure(f"{self.link}: {what}: {len(found)} of {count} frames came within {seconds:.0f} s")
+            raise Failure(f"{self.link}: {what}: {len(found)} of {count} frames came within {slow(seconds):.0f} s")
         return found
 
     def expect_none(self, what, wanted, seconds=1.0):

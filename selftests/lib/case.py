@@ -11,6 +11,8 @@ import sys
 import time
 import traceback
 
+from .pace import slow
+
 _cases = []
 _setups = []
 _deferred = []
@@ -74,7 +76,8 @@ def at_most(seen, wanted, what):
 
 
 def until(condition, what, seconds=20.0, pause=0.05):
-    """Wait for condition() to be true and return what it gave."""
+    """Wait for condition() to be true and return what it gave; seconds are those of the stock kernel."""
+    seconds = slow(seconds)
     end = time.monotonic() + seconds
     while True:
         value = condition()

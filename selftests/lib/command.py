@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass
 
 from .case import Failure
+from .pace import slow
 
 SECONDS = 120
 
@@ -22,6 +23,7 @@ class Result:
 
 def sh(command, ns=None, check=True, seconds=SECONDS, data=None):
     """Run a command (a list, or a text for the shell) in a namespace. With check, a failure of it fails the case."""
+    seconds = slow(seconds)
     argv = ["sh", "-c", command] if isinstance(command, str) else [str(word) for word in command]
     if ns is not None:
         argv = ["ip", "netns", "exec", ns.name] + argv

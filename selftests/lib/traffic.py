@@ -12,6 +12,7 @@ import time
 from .case import Failure, defer, until
 from .command import sh
 from .namespace import open_socket
+from .pace import slow
 
 
 def ping(address, ns=None, count=3, size=56, check=True, options=(), seconds=3):
@@ -21,6 +22,7 @@ def ping(address, ns=None, count=3, size=56, check=True, options=(), seconds=3):
     none): on a busy host it may leave too early. With a deadline (-w) it goes on, if need be with further requests, until it has
     as many answers as were asked for; whether the first ones are among them is told by their numbers.
     """
+    seconds = slow(seconds)
     argv = ["ping", "-n", "-c", count, "-i", "0.05", "-s", size, *options]
     argv += ["-w", seconds + math.ceil(count * 0.05)] if check else ["-W", seconds]
     result = sh([*argv, address], ns=ns, check=False)
@@ -42,7 +44,7 @@ def udp_echo(client, server, payload=b"x", port=7000, ns=(None, None), seconds=5
         there.bind((server, port))
         here.bind((client, 0))
         for end in (there, here):
-            end.settimeout(seconds)
+            end.settimeout(slow(seconds))
         try:
             here.sendto(payload, (server, port))
             got, back = there.recvfrom(65536)
