@@ -3,6 +3,7 @@
 """The driver comes and goes: insmod, rmmod, bind, unbind, several times, and leaves nothing behind."""
 
 # sets: quick
+# debug: bind_and_unbind unloads_while_up
 # vm: PORTS=2
 
 import os

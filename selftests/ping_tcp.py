@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Traffic by the tools that everyone has: PF and wire, VF and wire, VF and VF, VF and PF, over IPv4 and IPv6."""
 
-# sets: quick debug
+# sets: quick
+# debug: all
 # vm: PORTS=1
 
 from lib import PF, Capture, Link, VfEnd, Wire, at_least, case, defer, equal, fails, main, ping, setup, sh, tcp, udp_echo

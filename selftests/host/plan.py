@@ -8,13 +8,14 @@ import shlex
 from dataclasses import dataclass
 
 DEFAULTS = {"PORTS=1", "CPUS=4"}
-HEADER = re.compile(r"^# (sets|kernel|vm): *(.*)$")
+HEADER = re.compile(r"^# (sets|debug|kernel|vm): *(.*)$")
 
 
 @dataclass
 class TestFile:
     path: str
     sets: tuple
+    debug: tuple
     kernels: tuple
     vm: tuple
 
@@ -23,10 +24,20 @@ class TestFile:
         return os.path.basename(self.path).removesuffix(".py")
 
     def belongs(self, chosen, kernel):
-        """True if the file is in the set on this kernel."""
+        """True if the file, or a part of it, is in the set on this kernel."""
         if kernel not in self.kernels:
             return False
-        return chosen == "all" or {"stock": "quick", "debug": "debug"}.get(kernel, "quick") in self.sets
+        return chosen == "all" or (bool(self.debug) if kernel == "debug" else "quick" in self.sets)
+
+    def cases(self, chosen, kernel):
+        """The cases in the set on this kernel, in the file's order. ValueError if the file names one that it has not."""
+        known = cases_of(self.path)
+        if chosen == "all" or kernel != "debug" or self.debug == ("all",):
+            return known
+        unknown = set(self.debug) - set(known)
+        if unknown:
+            raise ValueError(f"{self.path}: '# debug:' names {', '.join(sorted(unknown))}, and there is no such case")
+        return [case for case in known if case in self.debug]
 
 
 def read(path):
@@ -40,7 +51,8 @@ def read(path):
     if not found:
         return None
     kernels = tuple(found.get("kernel", "stock debug").split())
-    return TestFile(path, tuple(found.get("sets", "").split()), kernels, tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS)))
+    sets, debug = (tuple(found.get(name, "").split()) for name in ("sets", "debug"))
+    return TestFile(path, sets, debug, kernels, tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS)))
 
 
 def cases_of(path):
@@ -57,12 +69,11 @@ def select(folder, chosen, kernel, pattern=""):
         test = read(path)
         if test is None or not test.belongs(chosen, kernel):
             continue
-        if not patterns or any(word in test.name for word in patterns):
-            chosen_files.append((test, None))
-            continue
-        names = [case for case in cases_of(path) if any(word in f"{test.name}.{case}" for word in patterns)]
+        everything, names = cases_of(path), test.cases(chosen, kernel)
+        if patterns and not any(word in test.name for word in patterns):
+            names = [case for case in names if any(word in f"{test.name}.{case}" for word in patterns)]
         if names:
-            chosen_files.append((test, names))
+            chosen_files.append((test, None if names == everything else names))
     return chosen_files
 
 
