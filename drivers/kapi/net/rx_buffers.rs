@@ -61,7 +61,7 @@ impl Layout {
     }
 
     /// Buffers in a page.
-    fn parts(&self) -> u32 {
+    pub fn parts(&self) -> u32 {
         if self.size == PAGE {
             1
         } else {

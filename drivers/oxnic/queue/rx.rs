@@ -16,7 +16,8 @@ use oxnic_kapi::dma::{self, Ring};
 use oxnic_kapi::net::napi::{Context, Place};
 use oxnic_kapi::net::rx_buffers::{Buffers, Frame, HashKind, Layout, Metadata};
 
-/// Frames up to this many bytes are copied out of their buffers.
+/// Frames up to this many bytes are copied out of buffers that take a page each, so that a short frame does not hold a page.
+/// Out of half pages they are not: new memory for the copy costs more, above all where the kernel clears what it allocates.
 const COPYBREAK: u32 = 256;
 /// Buffers are posted at least so many at a time, so that a doorbell tells of several.
 const POST_BATCH: u32 = 32;
@@ -86,7 +87,8 @@ impl RxSetup<'_> {
         };
         let ring = Arc::new(Ring::new(binding, self.log2)?, GFP_KERNEL)?;
         let cq = Arc::new(Ring::new(binding, self.log2)?, GFP_KERNEL)?;
-        let buffers = Buffers::new(binding, place, self.log2, layout, COPYBREAK)?;
+        let copybreak = if layout.parts() == 1 { COPYBREAK } else { 0 };
+        let buffers = Buffers::new(binding, place, self.log2, layout, copybreak)?;
         let buffer = u16::try_from(buffers.usable())?;
         let rx = RxRing {
             ring: ring.clone(),
