@@ -298,7 +298,7 @@ static inline void rx_sync(struct page_pool *pool, void *memory, unsigned int he
 /* What the CPU may have touched becomes the device's again. */
 static inline void rx_sync_for_device(struct page_pool *pool, void *memory, unsigned int offset, unsigned int length)
 {
-	if (dma_dev_need_sync(pool->p.dev))
+	if (pool->dma_sync && dma_dev_need_sync(pool->p.dev))
 		dma_sync_single_range_for_device(pool->p.dev, page_pool_get_dma_addr(virt_to_head_page(memory)),
 						 offset_in_page(memory) + offset, length, page_pool_get_dma_dir(pool));
 }

@@ -11,6 +11,9 @@
 
 mod packet;
 
+#[cfg(CONFIG_KUNIT)]
+pub(super) use packet::fixture;
+
 use super::napi::{Context, Place};
 use super::xdp::{self, RxInfo};
 use crate::pci::Binding;

@@ -73,3 +73,155 @@ impl Buffers {
         super::PAGE - xdp::HEADROOM - super::TAILROOM
     }
 }
+
+/// A ring for XDP without a device, for tests.
+#[cfg(CONFIG_KUNIT)]
+pub(in crate::net) mod fixture {
+    use super::super::{Buffers, Layout};
+    use crate::net::netdev::Device;
+    use crate::net::xdp::{Buff, RxInfo};
+    use core::ptr::NonNull;
+    use kernel::prelude::*;
+    use oxnic_bindings as bindings;
+
+    pub(in crate::net) const SIZE: u32 = 32;
+
+    /// The ring, and the net device that it belongs to, which goes last.
+    pub(in crate::net) struct Rig {
+        pub(in crate::net) buffers: Buffers,
+        _device: Dummy,
+    }
+
+    struct Dummy(NonNull<bindings::net_device>);
+
+    impl Drop for Dummy {
+        fn drop(&mut self) {
+            // SAFETY: The device is ours, and was never registered.
+            unsafe { bindings::free_netdev(self.0.as_ptr()) };
+        }
+    }
+
+    impl Rig {
+        /// All buffers are posted.
+        pub(in crate::net) fn new() -> Result<Self> {
+            // SAFETY: No requirements.
+            let raw = unsafe { bindings::alloc_etherdev_mqs(0, 1, 1) };
+            let device = Dummy(NonNull::new(raw).ok_or(ENOMEM)?);
+            let mut params = bindings::page_pool_params::default();
+            // SAFETY: Both members of the union are the same, for C's `struct_group()`.
+            let fast = unsafe { params.__bindgen_anon_1.fast.as_mut() };
+            fast.pool_size = SIZE;
+            fast.nid = -1;
+            // SAFETY: The parameters are valid for a pool that maps nothing.
+            let pool = kernel::error::from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
+            let layout = Layout::for_xdp();
+            let mut buffers = Buffers::with_pool(pool, SIZE, layout, 0, None)?;
+            // SAFETY: The pool is valid, and the device outlives the ring.
+            buffers.xdp =
+                Some(unsafe { RxInfo::register(Device::from_raw(raw), 0, layout.size, pool) }?);
+            while buffers.post().is_some() {}
+            Ok(Self {
+                buffers,
+                _device: device,
+            })
+        }
+
+        /// A packet of so many buffers, those with ids from 0 on, each with 100 bytes.
+        pub(in crate::net) fn packet(&mut self, parts: u16) -> Result<Buff> {
+            let mut packet = self.buffers.begin_packet(0, 100)?;
+            for id in 1..parts {
+                if !self.buffers.append_packet(&mut packet, id, 100)? {
+                    return Err(ENOSPC);
+                }
+            }
+            Ok(packet)
+        }
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kernel::macros::kunit_tests(oxnic_kapi_xdp_packets)]
+mod tests {
+    use super::fixture::{Rig, SIZE};
+    use super::*;
+
+    const FRAGS_MAX: u16 = bindings::MAX_SKB_FRAGS as u16;
+
+    #[test]
+    fn a_packet_owns_its_buffer() -> Result {
+        let mut rig = Rig::new()?;
+        let packet = rig.buffers.begin_packet(3, 100)?;
+        assert_eq!((packet.length(), packet.has_frags()), (100, false));
+        assert_eq!(rig.buffers.begin_packet(3, 100).err(), Some(EPROTO));
+        assert_eq!(rig.buffers.unposted(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn what_the_device_says_is_checked() -> Result {
+        let mut rig = Rig::new()?;
+        let most = Buffers::packet_max();
+        assert_eq!(rig.buffers.usable(), most);
+        for (id, length) in [(SIZE as u16, 100), (u16::MAX, 100), (0, 13), (0, most + 1)] {
+            let refused = rig.buffers.begin_packet(id, length).err();
+            assert_eq!(refused, Some(EPROTO));
+        }
+        let packet = rig.buffers.begin_packet(0, most)?;
+        assert_eq!(packet.length(), most);
+        Ok(())
+    }
+
+    #[test]
+    fn a_packet_that_is_kept_gives_its_buffer_back_to_the_ring() -> Result {
+        let mut rig = Rig::new()?;
+        let packet = rig.buffers.begin_packet(3, 100)?;
+        rig.buffers.keep(packet);
+        let first = rig.buffers.post();
+        let packet = rig.buffers.begin_packet(3, 100)?;
+        rig.buffers.keep(packet);
+        assert_eq!(rig.buffers.post(), first);
+        assert_eq!(first.map(|(id, _)| id), Some(3));
+        Ok(())
+    }
+
+    #[test]
+    fn a_packet_kept_after_its_id_was_posted_again_goes_to_the_pool() -> Result {
+        let mut rig = Rig::new()?;
+        let packet = rig.buffers.begin_packet(3, 100)?;
+        let (id, _) = rig.buffers.post().ok_or(ENOMEM)?;
+        assert_eq!(id, 3);
+        rig.buffers.keep(packet);
+        assert_eq!(rig.buffers.unposted(), 0);
+        rig.buffers.skip(3, 100)
+    }
+
+    #[test]
+    fn a_packet_has_so_many_buffers_and_no_more() -> Result {
+        let mut rig = Rig::new()?;
+        let mut packet = rig.packet(1 + FRAGS_MAX)?;
+        assert_eq!(packet.length(), 100 * (1 + u32::from(FRAGS_MAX)));
+        assert!(packet.has_frags());
+        let added = rig.buffers.append_packet(&mut packet, 1 + FRAGS_MAX, 100)?;
+        assert!(!added);
+        assert_eq!(packet.length(), 100 * (1 + u32::from(FRAGS_MAX)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_frame_is_the_packet() -> Result {
+        let mut rig = Rig::new()?;
+        let Ok(mut frame) = rig.packet(3)?.into_frame() else {
+            return Err(EINVAL);
+        };
+        assert_eq!((frame.length(), frame.fragments()), (300, 2));
+        assert!(frame.pad_to(300));
+        assert!(!frame.pad_to(301));
+        let Ok(mut frame) = rig.buffers.begin_packet(9, 20)?.into_frame() else {
+            return Err(EINVAL);
+        };
+        assert!(frame.pad_to(60));
+        assert_eq!(frame.length(), 60);
+        assert!(!frame.pad_to(5000));
+        Ok(())
+    }
+}

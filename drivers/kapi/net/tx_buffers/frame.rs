@@ -101,3 +101,63 @@ impl super::Consumer {
         self.shared.frames.load(Relaxed)
     }
 }
+
+#[cfg(CONFIG_KUNIT)]
+#[kernel::macros::kunit_tests(oxnic_kapi_xdp_frames)]
+mod tests {
+    use super::super::{rewind, with_owner, Consumer};
+    use super::*;
+    use crate::net::napi::Context;
+    use crate::net::rx_buffers::fixture::Rig;
+    use kernel::types::Opaque;
+
+    fn ring() -> Result<(Producer, Consumer)> {
+        with_owner(5, core::ptr::null_mut(), false, None)
+    }
+
+    fn send(rig: &mut Rig, id: u16, producer: &mut Producer) -> Result {
+        let packet = rig.buffers.begin_packet(id, 100)?;
+        let frame = packet.into_frame().map_err(|_| EINVAL)?;
+        producer.skip()?;
+        producer.commit_frame(frame);
+        Ok(())
+    }
+
+    #[test]
+    fn frames_are_completed_apart_from_packets() -> Result {
+        let mut rig = Rig::new()?;
+        let (mut producer, mut consumer) = ring()?;
+        assert!(!consumer.may_hold_frames());
+        for id in 0..3 {
+            send(&mut rig, id, &mut producer)?;
+        }
+        assert!(consumer.may_hold_frames());
+        let napi = Opaque::<bindings::napi_struct>::zeroed();
+        let completed = consumer.complete(Context::for_test(&napi, 1), 3)?;
+        assert_eq!(
+            (completed.packets, completed.bytes, completed.frames),
+            (0, 0, 3)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn frames_that_are_left_are_dropped() -> Result {
+        let mut rig = Rig::new()?;
+        let (mut producer, mut consumer) = ring()?;
+        send(&mut rig, 0, &mut producer)?;
+        rewind(&mut producer, &mut consumer)?;
+        assert_eq!(producer.next(), 0);
+        send(&mut rig, 1, &mut producer)
+    }
+
+    #[test]
+    fn a_frame_without_a_descriptor_is_not_queued() -> Result {
+        let mut rig = Rig::new()?;
+        let (mut producer, consumer) = ring()?;
+        let packet = rig.buffers.begin_packet(0, 100)?;
+        producer.commit_frame(packet.into_frame().map_err(|_| EINVAL)?);
+        assert!(!consumer.may_hold_frames());
+        Ok(())
+    }
+}
