@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """XDP in the driver: every verdict, packets of several buffers, redirection, and what a program must outlive."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import json
