@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The device's clock and time stamps: read, set and tuned as a PTP clock; frames stamped when they are sent and received."""
 
-# sets: quick debug
+# sets: quick
 # vm: PORTS=1
 
 import errno
