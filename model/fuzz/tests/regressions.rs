@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! Each target on what it once failed on (regressions/TARGET-*), on random input, and on random input with the structure
-//! that a target's setup promises. Runs with any compiler: `cargo test --no-default-features`.
+//! that a target's setup promises. Runs with any compiler: `cargo test -p oxnic-fuzz`.
 
 use oxnic_abi::doorbell::{DoorbellKind, arm_index};
 use oxnic_fuzz::host::Bench;
@@ -26,8 +26,8 @@ fn what_once_failed_does_not() {
 #[test]
 fn random_input_is_survived() {
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
-    for round in 0..200 {
-        let data: Vec<u8> = (0..round * 10)
+    for round in 0..1000 {
+        let data: Vec<u8> = (0..round * 2)
             .map(|_| {
                 state ^= state << 13;
                 state ^= state >> 7;
