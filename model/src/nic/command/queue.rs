@@ -190,14 +190,7 @@ impl Nic {
         )?;
         self.allocate()?;
         let state = self.state_mut(function);
-        if let Some(cq) = state
-            .cqs
-            .get_mut(usize::from(create.cq))
-            .and_then(Option::as_mut)
-        {
-            cq.users += 1;
-            cq.reserved += 1 << create.log2;
-        }
+        reserve(state, create.cq, create.log2);
         if let Some(place) = state.tx.get_mut(usize::from(create.id)) {
             *place = Some(TxQueue::new(&create, vport));
         }
@@ -242,14 +235,7 @@ impl Nic {
         )?;
         self.allocate()?;
         let state = self.state_mut(function);
-        if let Some(cq) = state
-            .cqs
-            .get_mut(usize::from(create.cq))
-            .and_then(Option::as_mut)
-        {
-            cq.users += 1;
-            cq.reserved += 1 << create.log2;
-        }
+        reserve(state, create.cq, create.log2);
         if let Some(place) = state.rx.get_mut(usize::from(create.id)) {
             *place = Some(RxQueue::new(&create, vport));
         }
@@ -270,6 +256,14 @@ impl Nic {
             vport.rx_queues.remove(&id);
         }
         Ok(Answer::default())
+    }
+}
+
+/// A queue of so many entries uses a completion ring from now on, which [`check_cq`] has found to have room.
+fn reserve(state: &mut FunctionState, cq: u16, log2: u8) {
+    if let Some(cq) = state.cqs.get_mut(usize::from(cq)).and_then(Option::as_mut) {
+        cq.users += 1;
+        cq.reserved += 1 << log2;
     }
 }
 
