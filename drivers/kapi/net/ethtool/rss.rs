@@ -326,6 +326,43 @@ unsafe fn change<'a>(
     })
 }
 
+/// Asks the driver for a context. Also gives the transformation, as the core has it.
+fn show<T: Operations>(
+    data: &T,
+    device: &Locked,
+    context: u32,
+    table: Option<&mut [u32]>,
+    key: Option<&mut [u8]>,
+) -> (u8, Result) {
+    let mut view = View {
+        table,
+        key,
+        transform: Transform::None,
+    };
+    let result = data.hashing(device, context, &mut view);
+    (view.transform.as_raw(), result)
+}
+
+/// Lets the driver change a context that there is.
+///
+/// # Safety
+///
+/// As the core's callbacks: the instance lock is held, `param` and `extack` are the caller's, the core has filled in the sizes
+/// of what it gives.
+unsafe fn apply<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    context: u32,
+    param: *const raw::ethtool_rxfh_param,
+    extack: *mut raw::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ((data, device), param, mut extack) =
+        unsafe { (locked::<T>(dev), &*param, Extack::from_raw(extack)) };
+    // SAFETY: By the contract of this function.
+    let change = unsafe { change(param, extack.as_deref_mut()) };
+    errno(change.and_then(|change| data.set_hashing(device, context, &change, extack)))
+}
+
 /// # Safety
 ///
 /// The core calls this with the instance lock held.
@@ -379,13 +416,8 @@ pub(super) unsafe extern "C" fn get_callback<T: netdev::Operations>(
             NonNull::new(param.key).map(|at| core::slice::from_raw_parts_mut(at.as_ptr(), bytes)),
         )
     };
-    let mut view = View {
-        table,
-        key,
-        transform: Transform::None,
-    };
-    let result = data.hashing(device, 0, &mut view);
-    param.input_xfrm = view.transform.as_raw();
+    let (transform, result) = show(data, device, 0, table, key);
+    param.input_xfrm = transform;
     param.hfunc = bindings::ETH_RSS_HASH_TOP as u8;
     errno(result)
 }
@@ -398,12 +430,8 @@ pub(super) unsafe extern "C" fn set_callback<T: netdev::Operations>(
     param: *mut raw::ethtool_rxfh_param,
     extack: *mut raw::netlink_ext_ack,
 ) -> c_int {
-    // SAFETY: By the contract of this function.
-    let ((data, device), param, mut extack) =
-        unsafe { (locked::<T>(dev), &*param, Extack::from_raw(extack)) };
-    // SAFETY: The core has filled in the sizes of what it gives.
-    let change = unsafe { change(param, extack.as_deref_mut()) };
-    errno(change.and_then(|change| data.set_hashing(device, 0, &change, extack)))
+    // SAFETY: By the contract of this function, the same as that of `apply`.
+    unsafe { apply::<T>(dev, 0, param, extack) }
 }
 
 /// # Safety
@@ -436,13 +464,8 @@ pub(super) unsafe extern "C" fn create_callback<T: netdev::Operations>(
             core::slice::from_raw_parts_mut(bindings::ethtool_rxfh_context_key(context), sizes.1),
         )
     };
-    let mut view = View {
-        table: Some(table),
-        key: Some(key),
-        transform: Transform::None,
-    };
-    let result = data.hashing(device, param.rss_context, &mut view);
-    shown.input_xfrm = view.transform.as_raw();
+    let (transform, result) = show(data, device, param.rss_context, Some(table), Some(key));
+    shown.input_xfrm = transform;
     shown.hfunc = bindings::ETH_RSS_HASH_TOP as u8;
     errno(result)
 }
@@ -456,12 +479,8 @@ pub(super) unsafe extern "C" fn modify_callback<T: netdev::Operations>(
     param: *const raw::ethtool_rxfh_param,
     extack: *mut raw::netlink_ext_ack,
 ) -> c_int {
-    // SAFETY: By the contract of this function.
-    let ((data, device), param, mut extack) =
-        unsafe { (locked::<T>(dev), &*param, Extack::from_raw(extack)) };
-    // SAFETY: The core has filled in the sizes of what it gives.
-    let change = unsafe { change(param, extack.as_deref_mut()) };
-    errno(change.and_then(|change| data.set_hashing(device, param.rss_context, &change, extack)))
+    // SAFETY: By the contract of this function, which is that of `apply`.
+    unsafe { apply::<T>(dev, (*param).rss_context, param, extack) }
 }
 
 /// # Safety
