@@ -97,8 +97,10 @@ pub(crate) enum Cause {
     },
     /// No answer in time; the device is about to be reset.
     TimedOut,
-    /// The device is being reset, or could not be brought back: nothing is accepted.
+    /// The device is being reset: nothing is accepted for a while.
     Unavailable,
+    /// The device could not be brought back, and nothing is accepted until somebody resets it.
+    GivenUp,
     /// The device is not there any more.
     Gone,
     /// No memory for the buffer.
@@ -129,6 +131,7 @@ impl From<CommandError> for Error {
             },
             Cause::TimedOut => ETIMEDOUT,
             Cause::Unavailable => EAGAIN,
+            Cause::GivenUp => EIO,
             Cause::Gone => ENODEV,
             Cause::Memory => ENOMEM,
         }
@@ -166,8 +169,11 @@ impl fmt::Display for CommandError {
                 offset - OFFSET_BUFFER
             )),
             Cause::TimedOut => f.write_fmt(fmt!("no answer to '{}' in time", name)),
-            Cause::Unavailable => f.write_fmt(fmt!(
-                "'{}' not possible: the device is being reset or has failed",
+            Cause::Unavailable => {
+                f.write_fmt(fmt!("'{}' not possible: the device is being reset", name))
+            }
+            Cause::GivenUp => f.write_fmt(fmt!(
+                "'{}' not possible: the device was given up, a reset through sysfs may help",
                 name
             )),
             Cause::Gone => f.write_fmt(fmt!("'{}' not possible: the device is gone", name)),

@@ -253,6 +253,7 @@ impl Device {
             self.binding(),
             "given up; a reset through sysfs or reloading the driver may help\n"
         );
+        self.commands.stop(Cause::GivenUp);
         self.enabled.clear_master();
         self.recovery.silent.store(true, Relaxed);
         self.release_memory();

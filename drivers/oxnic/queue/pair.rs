@@ -399,7 +399,10 @@ impl Pair {
     fn report<T>(&self, result: Result<T, crate::command::CommandError>) {
         use crate::command::Cause;
         if let Err(error) = result {
-            if !matches!(error.cause, Cause::Gone | Cause::Unavailable) {
+            if !matches!(
+                error.cause,
+                Cause::Gone | Cause::Unavailable | Cause::GivenUp
+            ) {
                 dev_err!(self.device.binding(), "{}\n", error);
                 self.device.request_reset(ResetReason::PROTOCOL);
             }
