@@ -154,7 +154,7 @@ impl RxRing {
         while tally.packets < budget {
             let last = self.cq.word(self.cq_next, 3);
             let flags = (last >> 48) as u16;
-            if u32::from(flags & completion_flags::GENERATION) == self.cq_next >> self.cq_log2 & 1 {
+            if !self.is_new(last, self.cq_next) {
                 break;
             }
             dma::rmb();
@@ -169,6 +169,10 @@ impl RxRing {
         if let Some(xdp) = &mut self.xdp {
             xdp.finish(context, &self.stats);
         }
+        if tally.packets == 0 && !self.broken && self.is_passed_over() {
+            self.stats.rx.faults.add(1);
+            self.broken = true;
+        }
         let starved = self.refill();
         if tally.packets != 0 {
             let stats = &self.stats.rx;
@@ -177,6 +181,25 @@ impl RxRing {
             stats.csum_ok.add(tally.csum_ok.into());
         }
         (tally.packets, starved)
+    }
+
+    /// Whether the device has written an entry in this pass over the ring, by the last word of it.
+    #[inline(always)]
+    fn is_new(&self, last: u64, index: u32) -> bool {
+        let generation = (last >> 48) as u32 & u32::from(completion_flags::GENERATION);
+        generation != index >> self.cq_log2 & 1
+    }
+
+    /// Whether the entry after the next one is there before that: entries come in order, so the next one has a wrong
+    /// generation, or was lost, and would never be seen.
+    fn is_passed_over(&self) -> bool {
+        let after = self.cq_next.wrapping_add(1);
+        if !self.is_new(self.cq.word(after, 3), after) {
+            return false;
+        }
+        // What was written before that entry is visible from here on.
+        dma::rmb();
+        !self.is_new(self.cq.word(self.cq_next, 3), self.cq_next)
     }
 
     /// Whether the device broke the rules.
