@@ -341,6 +341,8 @@ void oxnic_c_rx_add(struct page_pool *pool, struct sk_buff *skb, void *memory, u
 	struct page *page = virt_to_head_page(memory);
 
 	rx_sync(pool, memory, headroom, length);
+	/* What came first may have been short enough to be copied; a copy alone is not marked. */
+	skb_mark_for_recycle(skb);
 	skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, page, offset_in_page(memory) + headroom, length, size);
 }
 
