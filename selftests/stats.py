@@ -7,7 +7,7 @@
 
 import time
 
-from lib import PF, Injector, VfEnd, Wire, at_least, case, defer, equal, main, note, ping, setup, skip, sysctl, true
+from lib import PF, Injector, VfEnd, Wire, at_least, case, defer, equal, main, note, ping, setup, skip, sysctl, true, until
 from lib.genl import Netdev
 from lib.packet import BROADCAST, raw_frame
 
@@ -195,19 +195,24 @@ def vf_statistics():
     vf = VfEnd(0)
     wire.far.address("192.0.2.2/24")
     ping(wire.far4, ns=vf.ns)
-    settle()
 
     def of_pf():
         stats = wire.near.show()["vfinfo_list"][0].get("stats", {})
         true(stats, "`ip -s link` shows statistics of the VF")
         return stats["tx"].get("packets", stats["tx"].get("tx_packets"))
 
-    before, own = of_pf(), vf.link.stats()["tx"]["packets"]
+    def counts():
+        """What the VF and the PF have counted, with nothing sent between the two readings."""
+        own = vf.link.stats()["tx"]["packets"]
+        settle()
+        seen = of_pf()
+        return (own, seen) if vf.link.stats()["tx"]["packets"] == own else None
+
+    own, seen = until(counts, "the VF is quiet for a moment")
     ping(wire.far4, ns=vf.ns, count=50)
-    settle()
-    sent = vf.link.stats()["tx"]["packets"] - own
-    at_least(sent, 50, "packets that the VF counts as sent")
-    equal(of_pf() - before, sent, "packets of the VF that the PF counts")
+    own_after, seen_after = until(counts, "the VF is quiet for a moment")
+    at_least(own_after - own, 50, "packets that the VF counts as sent")
+    equal(seen_after - seen, own_after - own, "packets of the VF that the PF counts")
 
 
 main()
