@@ -102,7 +102,7 @@ impl Driver {
     pub fn send(&mut self, frame: &[u8]) {
         self.bench.host.put(BUFFERS, frame);
         let flags = u64::from(tx_flags::END | tx_flags::REPORT);
-        self.descriptor([BUFFERS, frame.len() as u64 | flags << 16]);
+        self.descriptor([BUFFERS, frame.len() as u64 | (flags << 16)]);
         self.ring(DoorbellKind::TX, self.tx);
     }
 
@@ -129,7 +129,7 @@ impl Driver {
             } => {
                 let address = BUFFERS + u64::from(at);
                 let flags = u64::from(flags & !1);
-                let word = u64::from(length) | flags << 16 | u64::from(csum) << 48;
+                let word = u64::from(length) | (flags << 16) | (u64::from(csum) << 48);
                 self.descriptor([address, word]);
             }
             Step::Context {
@@ -139,8 +139,8 @@ impl Driver {
                 header,
                 flags,
             } => {
-                let first = u64::from(mss) << 32 | u64::from(l3) << 48 | u64::from(l4) << 56;
-                let second = u64::from(header) | u64::from(flags | 1) << 16;
+                let first = (u64::from(mss) << 32) | (u64::from(l3) << 48) | (u64::from(l4) << 56);
+                let second = u64::from(header) | (u64::from(flags | 1) << 16);
                 self.descriptor([first, second]);
             }
             Step::Buffer { at, id } => {
@@ -241,7 +241,7 @@ impl Default for Driver {
 fn create(bench: &mut Bench, opcode: Opcode, parameters: &[u64; 5]) {
     let submission = Submission {
         opcode,
-        id: opcode.0 << 8 | parameters[0] as u16 & 0xFF,
+        id: (opcode.0 << 8) | (parameters[0] as u16 & 0xFF),
         parameters: *parameters,
         ..Submission::ZERO
     };

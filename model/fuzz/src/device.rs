@@ -129,7 +129,7 @@ fn perform(device: &mut Device, step: Step) {
             register,
             data,
         } => {
-            let offset = u64::from(bus) << 20 | u64::from(devfn % 8) << 12;
+            let offset = (u64::from(bus) << 20) | (u64::from(devfn % 8) << 12);
             access(
                 device,
                 CONFIG_WINDOW,
@@ -254,7 +254,7 @@ fn bar(function: u8, index: u64) -> u64 {
 fn enumerate(device: &mut Device) {
     map_memory(device);
     let config = |device: &mut Device, bus: u64, register: u64, data: &[u8]| {
-        device.region_write(CONFIG_WINDOW, bus << 20 | register, data);
+        device.region_write(CONFIG_WINDOW, (bus << 20) | register, data);
     };
     device.region_write(CONFIG, 0x20, &WINDOW.to_le_bytes());
     device.region_write(CONFIG, 0x04, &[0x06, 0x00]);
@@ -272,8 +272,8 @@ fn enumerate(device: &mut Device) {
     config(device, 1, 0x170, &[4, 0]);
     config(device, 1, 0x168, &[0x19, 0]);
     for devfn in 0..5 {
-        config(device, 1, devfn << 12 | 0x04, &[0x06, 0x00]);
-        config(device, 1, devfn << 12 | 0x72, &[0, 0x80]);
+        config(device, 1, (devfn << 12) | 0x04, &[0x06, 0x00]);
+        config(device, 1, (devfn << 12) | 0x72, &[0, 0x80]);
     }
 }
 
