@@ -5,6 +5,7 @@
 //! The only crate of the module with unsafe code. It knows nothing of the device interface. Most things here exist only
 //! while a device is bound, and hold a [`pci::Binding`] that proves it.
 
+pub(crate) mod callback;
 pub mod devlink;
 pub mod dma;
 pub mod extack;

@@ -5,6 +5,7 @@
 //! A [`Registration`] owns the driver's [`Operations`] and the table that the core keeps a pointer to. Dropping it takes the
 //! clock from user space first, which waits for operations under way; who still has it open gets `ENODEV`.
 
+use crate::callback::errno;
 use crate::pci::Binding;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -214,14 +215,6 @@ impl<T: Operations> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. No operation runs after this, so the table and its owner can go.
         unsafe { bindings::ptp_clock_unregister(self.clock.as_ptr()) };
-    }
-}
-
-/// What C callers expect.
-fn errno(result: Result) -> c_int {
-    match result {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
     }
 }
 

@@ -131,7 +131,7 @@ class Session:
         # The dump that a hanging script gets would read like one splat after the other.
         last = "dump." if outcome.timed_out else f"end {number}."
         text = machine.log.take_to(f"oxnic-vm: {last}", 5, machine.alive)
-        self._read(result, text)
+        result.splats, result.unmet = self._verdict(text)
         return self._done(result)
 
     def _done(self, result):
@@ -169,22 +169,20 @@ class Session:
         full.status = SPLAT_STATUS if splats else NO_GUEST_STATUS
         return full
 
-    def _read(self, result, text):
-        """Read a part of the kernel log into the result."""
-        result.splats, result.unmet = splat.judge(text)
+    def _verdict(self, text):
+        """What splat.judge() says of a part of the kernel log; what it leaves out is counted."""
         self.aside.update(splat.set_aside(text))
+        return splat.judge(text)
 
     def _judge(self, result):
         """Judge what the kernel has said since; a result of its own if that is bad."""
-        self._read(result, self.machine.log.take())
+        result.splats, result.unmet = self._verdict(self.machine.log.take())
         if result.bad_log:
             self._add(result)
 
     def _judge_last(self):
         """What came after a script's end and before the next one's start belongs to the former."""
-        text = self.machine.log.take()
-        late, _ = splat.judge(text)
-        self.aside.update(splat.set_aside(text))
+        late, _ = self._verdict(self.machine.log.take())
         if late and self.last is not None:
             self.last.splats += late
             self.machine.folder.keep = True
@@ -220,7 +218,7 @@ class Session:
         except MachineError as error:
             result.trouble.append(str(error))
         text = machine.log.take_to("oxnic-vm: end of run.", 2, machine.alive)
-        self._read(result, text)
+        result.splats, result.unmet = self._verdict(text)
 
     def _leaks(self):
         texts = []

@@ -23,8 +23,9 @@ pub mod steering;
 pub mod timestamp;
 
 use super::netdev::{self, Locked, Rtnl};
+use crate::callback::{errno, optional};
 use core::marker::PhantomData;
-use kernel::{bindings as raw, prelude::*};
+use kernel::bindings as raw;
 use oxnic_bindings as bindings;
 
 /// Everything that a driver answers to ethtool.
@@ -80,24 +81,6 @@ unsafe fn locked<'a, T: netdev::Operations>(dev: *mut raw::net_device) -> (&'a T
 unsafe fn rtnl<'a, T: netdev::Operations>(dev: *mut raw::net_device) -> (&'a T, &'a Rtnl) {
     // SAFETY: By the contract of this function; the kernel crate only declares the type.
     unsafe { (netdev::data::<T>(dev.cast()), Rtnl::from_raw(dev.cast())) }
-}
-
-/// What C callers expect.
-fn errno(result: Result) -> c_int {
-    match result {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
-}
-
-macro_rules! optional {
-    ($condition:expr, $callback:expr) => {
-        if $condition {
-            Some($callback)
-        } else {
-            None
-        }
-    };
 }
 
 /// First byte of the table's bit fields: which transformations of the hash's input there are. Second byte, from bit 0: lanes

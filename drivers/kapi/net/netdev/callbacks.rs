@@ -4,6 +4,7 @@
 
 use super::registration::{data, private};
 use super::{AddressList, Device, Operations, Rtnl, SkBuffRef, Transmit, ADDRESS_LENGTH};
+use crate::callback::{errno, optional};
 use crate::net::skb::{DropReason, SkBuff};
 use crate::net::{timestamp, vf, xdp};
 use core::marker::PhantomData;
@@ -11,23 +12,6 @@ use kernel::prelude::*;
 use oxnic_bindings as bindings;
 
 pub(super) struct VTable<T>(PhantomData<T>);
-
-macro_rules! optional {
-    ($condition:expr, $callback:expr) => {
-        if $condition {
-            Some($callback)
-        } else {
-            None
-        }
-    };
-}
-
-fn errno(result: Result) -> core::ffi::c_int {
-    match result {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
-}
 
 impl<T: Operations> VTable<T> {
     pub(super) const OPERATIONS: bindings::net_device_ops = bindings::net_device_ops {
