@@ -166,7 +166,7 @@ pub fn fill_hash_key(key: &mut [u8]) {
 }
 
 #[cfg(CONFIG_KUNIT)]
-#[kunit_tests(oxnic_kapi_ethtool)]
+#[kernel::macros::kunit_tests(oxnic_kapi_ethtool)]
 mod tests {
     use super::*;
 
