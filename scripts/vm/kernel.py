@@ -26,13 +26,25 @@ class Kernel:
 
     @property
     def hz(self):
-        """CONFIG_HZ if the configuration is known (build/ beside the image), else 0."""
+        """CONFIG_HZ if the configuration is known, else 0."""
+        found = re.search(r"^CONFIG_HZ=(\d+)$", self._config(), re.MULTILINE)
+        return int(found.group(1)) if found else 0
+
+    @property
+    def asks_for_pcie(self):
+        """False if it was built so that it takes error reporting and hot plug of PCIe from no firmware.
+
+        Without CONFIG_PCIEASPM the ACPI code does not even ask; a kernel whose configuration is not known has it.
+        """
+        return not self._config() or "\nCONFIG_PCIEASPM=y\n" in self._config()
+
+    def _config(self):
+        """The configuration (build/ beside the image), or an empty text."""
         try:
             with open(os.path.join(os.path.dirname(self.image), "build", ".config"), encoding="utf-8") as file:
-                found = re.search(r"^CONFIG_HZ=(\d+)$", file.read(), re.MULTILINE)
+                return file.read()
         except OSError:
-            return 0
-        return int(found.group(1)) if found else 0
+            return ""
 
 
 def release_of(image):

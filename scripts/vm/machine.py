@@ -89,6 +89,8 @@ class Machine:
         socket_path = self._start_device()
         argv = qemu.machine(self.wanted, accel)
         extra = qemu.delay_loop(self.wanted, self.kernel.hz) + (" OXNIC_LAYER=1" if self.wanted.packages else "")
+        if not self.kernel.asks_for_pcie:
+            extra += " pcie_ports=native"
         if accel != "kvm" and not self.wanted.icount and tsc.khz():
             extra += f" tsc_early_khz={tsc.khz()}"
         argv += qemu.boot(image.bootable(self.kernel), initramfs.build(self.kernel), qemu.modules(self.wanted), extra)
