@@ -9,75 +9,24 @@
 //!
 //! All of this is used in the NAPI poll of the queue, or while it is disabled: there is no lock.
 
+mod frame;
+mod layout;
 mod packet;
 
 #[cfg(CONFIG_KUNIT)]
 pub(super) use packet::fixture;
 
+pub use frame::{Frame, HashKind, Metadata};
+pub use layout::Layout;
+
+use layout::HEADROOM;
+
 use super::napi::{Context, Place};
-use super::xdp::{self, RxInfo};
+use super::xdp::RxInfo;
 use crate::pci::Binding;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 use oxnic_bindings as bindings;
-
-/// Room before the frame in a buffer, for headers that the stack puts in front.
-const HEADROOM: u32 = bindings::RX_HEADROOM;
-/// Room after it, for the packet's shared info.
-const TAILROOM: u32 = bindings::RX_TAILROOM;
-/// A page of the pool.
-const PAGE: u32 = bindings::PAGE_SIZE as u32;
-
-/// Parameters of a ring's buffers.
-#[derive(Clone, Copy)]
-pub struct Layout {
-    /// Bytes of memory of a buffer.
-    size: u32,
-    /// Of these, before the frame.
-    headroom: u32,
-    /// Programs see the frames.
-    xdp: bool,
-}
-
-impl Layout {
-    /// Two buffers a page where a frame of so many bytes fits into one, else a page for each: longer frames span several.
-    pub fn for_frame(bytes: u32) -> Self {
-        let half = PAGE / 2;
-        Self {
-            size: if bytes <= half - HEADROOM - TAILROOM {
-                half
-            } else {
-                PAGE
-            },
-            headroom: HEADROOM,
-            xdp: false,
-        }
-    }
-
-    /// A page for each buffer, with the room before the frame that XDP programs want.
-    pub fn for_xdp() -> Self {
-        Self {
-            size: PAGE,
-            headroom: xdp::HEADROOM,
-            xdp: true,
-        }
-    }
-
-    /// Buffers in a page.
-    pub fn parts(&self) -> u32 {
-        if self.size == PAGE {
-            1
-        } else {
-            2
-        }
-    }
-
-    /// Bytes that the device can write to a buffer.
-    #[inline(always)]
-    pub fn usable(&self) -> u32 {
-        self.size - self.headroom - TAILROOM
-    }
-}
 
 /// # Invariants
 ///
@@ -396,108 +345,10 @@ impl Drop for Buffers {
     }
 }
 
-/// What a frame's completion says besides its data.
-#[derive(Clone, Copy, Default)]
-pub struct Metadata {
-    /// Hash of the flow, with its kind.
-    pub hash: u32,
-    /// What the hash covers.
-    pub hash_kind: HashKind,
-    /// Tag that was stripped: TPID in the upper half; 0 for none.
-    pub tag: u32,
-    /// The transport checksum is right.
-    pub verified: bool,
-}
-
-/// What a hash covers.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub enum HashKind {
-    /// Nothing: there is none.
-    #[default]
-    None = 0,
-    /// Addresses.
-    Network = 2,
-    /// Addresses and ports.
-    Transport = 3,
-}
-
-const _: () = {
-    assert!(HashKind::Network as u32 == bindings::pkt_hash_types_PKT_HASH_TYPE_L3);
-    assert!(HashKind::Transport as u32 == bindings::pkt_hash_types_PKT_HASH_TYPE_L4);
-};
-
-/// A received packet in the making. It leaves by [`Frame::receive`], or is dropped as faulty.
-pub struct Frame(NonNull<bindings::sk_buff>);
-
-// SAFETY: A packet belongs to no CPU.
-unsafe impl Send for Frame {}
-
-impl Frame {
-    /// Bytes so far.
-    #[inline(always)]
-    pub fn length(&self) -> u32 {
-        // SAFETY: The packet is ours.
-        unsafe { self.0.as_ref().len }
-    }
-
-    fn parts(&self) -> usize {
-        // SAFETY: The packet is ours; see `skb_shinfo()`.
-        unsafe {
-            let skb = self.0.as_ref();
-            usize::from(
-                (*skb
-                    .head
-                    .add(skb.end as usize)
-                    .cast::<bindings::skb_shared_info>())
-                .nr_frags,
-            )
-        }
-    }
-
-    /// The packet arrived at this time, in nanoseconds of the device's clock.
-    #[cold]
-    pub fn set_hw_timestamp(&mut self, time: u64) {
-        // SAFETY: The packet is ours.
-        unsafe {
-            (*bindings::skb_hwtstamps(self.0.as_ptr()))
-                .__bindgen_anon_1
-                .hwtstamp = time as i64
-        };
-    }
-
-    /// Hands the packet up, through GRO. It has at least an Ethernet header.
-    #[inline(always)]
-    pub fn receive(self, context: Context<'_>, metadata: Metadata) {
-        let skb = core::mem::ManuallyDrop::new(self).0.as_ptr();
-        // SAFETY: We are polling the instance; the packet is ours and given up.
-        unsafe {
-            bindings::rx_receive(
-                context.as_raw(),
-                skb,
-                metadata.hash,
-                metadata.hash_kind as u32,
-                metadata.tag,
-                metadata.verified,
-            )
-        };
-    }
-}
-
-impl Drop for Frame {
-    fn drop(&mut self) {
-        // SAFETY: The packet is ours and given up.
-        unsafe {
-            bindings::dev_kfree_skb_any_reason(
-                self.0.as_ptr(),
-                bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR,
-            )
-        };
-    }
-}
-
 #[cfg(CONFIG_KUNIT)]
 #[kernel::macros::kunit_tests(oxnic_kapi_rx_buffers)]
 mod tests {
+    use super::layout::PAGE;
     use super::*;
 
     const SIZE: u32 = 32;

@@ -2,6 +2,7 @@
 
 //! Packets for XDP, made of a ring's buffers.
 
+use super::layout::{PAGE, TAILROOM};
 use super::Buffers;
 use crate::net::xdp::{self, Buff};
 use core::mem::MaybeUninit;
@@ -70,7 +71,7 @@ impl Buffers {
 
     /// Bytes of a packet that fit into one buffer, where there is XDP.
     pub const fn packet_max() -> u32 {
-        super::PAGE - xdp::HEADROOM - super::TAILROOM
+        PAGE - xdp::HEADROOM - TAILROOM
     }
 }
 
