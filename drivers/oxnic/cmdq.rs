@@ -150,7 +150,10 @@ impl CommandQueue {
 
     /// Accepts no commands from now on, and fails those that wait.
     pub(crate) fn stop(&self, cause: Cause) {
-        let mut state = self.state.lock();
+        self.stop_locked(&mut self.state.lock(), cause);
+    }
+
+    fn stop_locked(&self, state: &mut State, cause: Cause) {
         state.stopped = Some(cause);
         for (slot, done) in state.slots.iter_mut().zip(&self.done) {
             if matches!(slot, Slot::Waiting) {
@@ -232,6 +235,7 @@ impl CommandQueue {
     }
 
     /// Runs a command and sleeps until it is answered, at most `timeout_ms`. `present` asks whether the device is there.
+    /// Without an answer in time the queue is stopped.
     pub(crate) fn execute(
         &self,
         request: &Request<'_>,
@@ -247,7 +251,7 @@ impl CommandQueue {
             if let Some(cause) = self.state.lock().stopped {
                 return Err(failed(cause));
             }
-            // Where all slots are abandoned there is none until the reset that is due; hence not for ever.
+            // Looked at again and again, since what is stopped gives no slot back.
             if self.permits.acquire_timeout_ms(PRESENCE_MS) {
                 break;
             }
@@ -389,7 +393,10 @@ impl CommandQueue {
                 Slot::Done(completion) => return Ok(completion),
                 Slot::Waiting if there && left > 0 => {}
                 Slot::Waiting => {
+                    // A reset is due, and until then the others would wait in vain, each for as long: among them those that
+                    // the reset itself needs to undo what it has begun.
                     state.slots[slot] = Slot::Abandoned;
+                    self.stop_locked(&mut state, Cause::Unavailable);
                     return Err(End::Abandoned(if there {
                         Cause::TimedOut
                     } else {

@@ -184,11 +184,9 @@ impl Device {
         for attempt in 1..=ATTEMPTS {
             // A VF loses it when its PF is reset, without being told.
             self.enabled.restore_if_cleared();
-            match self.bring_up(reason) {
+            match self.bring_up(reason).and_then(|()| self.settle()) {
                 Ok(()) => {
                     self.recovery.count.add(1, Relaxed);
-                    // What was found wrong meanwhile was the old state.
-                    self.recovery.requested.store(0, Relaxed);
                     dev_info!(self.binding(), "works again\n");
                     return Phase::Running;
                 }
@@ -215,6 +213,13 @@ impl Device {
             }
         }
         self.fail()
+    }
+
+    /// The end of an attempt: what was found wrong so far was the old state, unless it is wrong again.
+    fn settle(&self) -> Result {
+        // In this order: whoever stops the command queue asks for a reset afterwards.
+        self.recovery.requested.xchg(0, Full);
+        self.commands.is_started().then_some(()).ok_or(ETIMEDOUT)
     }
 
     /// Whether the function is there and takes handshakes.
