@@ -129,11 +129,12 @@ impl Device {
 
     /// The task behind [`Self::request_reset`] and [`Self::note_gone`].
     pub(crate) fn run_reset(this: &Arc<Self>) {
-        let requested = this.recovery.requested.xchg(0, Full);
         let mut state = this.recovery.state.lock();
         if state.phase != Phase::Running {
             return;
         }
+        // Not before: what is asked for during probe is done at its end.
+        let requested = this.recovery.requested.xchg(0, Full);
         if this.is_gone() {
             this.give_up(&mut state);
             return;
