@@ -395,13 +395,14 @@ impl CommandQueue {
                 Slot::Waiting => {
                     // A reset is due, and until then the others would wait in vain, each for as long: among them those that
                     // the reset itself needs to undo what it has begun.
-                    state.slots[slot] = Slot::Abandoned;
-                    self.stop_locked(&mut state, Cause::Unavailable);
-                    return Err(End::Abandoned(if there {
-                        Cause::TimedOut
+                    let (cause, others) = if there {
+                        (Cause::TimedOut, Cause::Unavailable)
                     } else {
-                        Cause::Gone
-                    }));
+                        (Cause::Gone, Cause::Gone)
+                    };
+                    state.slots[slot] = Slot::Abandoned;
+                    self.stop_locked(&mut state, others);
+                    return Err(End::Abandoned(cause));
                 }
                 _ => return Err(End::Free(state.stopped.unwrap_or(Cause::Unavailable))),
             }
