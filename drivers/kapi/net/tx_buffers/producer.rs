@@ -69,7 +69,7 @@ impl Producer {
     }
 
     #[inline(always)]
-    pub(super) fn advance(&mut self) {
+    fn advance(&mut self) {
         // INVARIANT: One entry less is free, from one further on.
         self.next = self.next.wrapping_add(1);
         self.free = self.free.wrapping_sub(1);

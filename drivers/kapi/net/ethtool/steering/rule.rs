@@ -136,7 +136,7 @@ fn ports(spec: &Spec, address: usize, protocol: u8, out: &mut Match) {
 }
 
 impl Rule {
-    pub(super) fn location_raw(&self) -> u32 {
+    fn location_raw(&self) -> u32 {
         self.flow.location
     }
 
