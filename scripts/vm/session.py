@@ -8,9 +8,10 @@
     for result in results: print(result.script, result.status, result.code, [s.title for s in result.splats])
 
 A session boots a guest when a script needs one and uses it for the next scripts, until one of them hangs, crashes it or
-leaves a splat: lockdep and KASAN report once only, so that the scripts after it would not be watched. Before a guest is
-given up in good health the driver is unloaded and (with kmemleak) the leaks are read; what that shows is a result of
-its own, named UNLOAD, since any script before it may be the cause.
+leaves a splat: lockdep and KASAN report once only, so that the scripts after it would not be watched. After a report of
+lockdep that is set aside (splat.CORES_OWN) the guest is given up too, in good health. Before that, and at the end, the driver
+is unloaded and (with kmemleak) the leaks are read; what that shows is a result of its own, named UNLOAD, since any script
+before it may be the cause.
 """
 
 import json
@@ -98,6 +99,7 @@ class Session:
         self.machine, self.last = None, None
         self.results, self.kept = [], []
         self.aside = Counter()
+        self.unwatched = False  # by lockdep
 
     def __enter__(self):
         return self
@@ -118,15 +120,15 @@ class Session:
             self.finish()
         return self.results
 
-    def run(self, argv, on_stdout=to_stdout, on_stderr=to_stderr):
-        """Run one script; its result. MachineError if no guest can be had for it."""
+    def run(self, argv, on_stdout=to_stdout, on_stderr=to_stderr, seconds=None):
+        """Run one script, for that many seconds at most; its result. MachineError if no guest can be had for it."""
         machine = self.guest()
         self._judge_last()
         command = [machine.guest_path(argv[0]), *argv[1:]]
         if not os.access(argv[0], os.X_OK):
             command.insert(0, "bash")
         start = time.monotonic()
-        number, outcome = machine.run(command, on_stdout, on_stderr, self.wanted.timeout)
+        number, outcome = machine.run(command, on_stdout, on_stderr, seconds or self.wanted.timeout)
         result = Result(argv[0], outcome.status, outcome.reason, outcome.timed_out, time.monotonic() - start)
         # The dump that a hanging script gets would read like one splat after the other.
         last = "dump." if outcome.timed_out else f"end {number}."
@@ -145,6 +147,9 @@ class Session:
         return result
 
     def guest(self):
+        """The guest that the next script runs in: a new one if there is none, or none that lockdep watches."""
+        if self.unwatched:
+            self.finish()
         if self.machine is None:
             machine = Machine(self.wanted, self.terminal)
             try:
@@ -171,7 +176,9 @@ class Session:
 
     def _verdict(self, text):
         """What splat.judge() says of a part of the kernel log; what it leaves out is counted."""
-        self.aside.update(splat.set_aside(text))
+        aside = splat.set_aside(text)
+        self.aside.update(known.reason for known in aside)
+        self.unwatched |= any(known.locks for known in aside)
         return splat.judge(text)
 
     def _judge(self, result):
@@ -232,6 +239,7 @@ class Session:
         for reason, times in self.aside.items():
             print(f"vm: set aside {times} times: {reason}", file=sys.stderr)
         self.aside.clear()
+        self.unwatched = False
         folder = machine.folder
         folder.keep = folder.keep or keep or self.wanted.keep
         if folder.keep:

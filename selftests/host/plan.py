@@ -8,7 +8,8 @@ import shlex
 from dataclasses import dataclass
 
 DEFAULTS = {"PORTS=1", "CPUS=4"}
-HEADER = re.compile(r"^# (sets|debug|kernel|vm): *(.*)$")
+HEADER = re.compile(r"^# (sets|debug|kernel|vm|seconds): *(.*)$")
+SECONDS = 1200.0  # that a file may take on the stock kernel, if it does not say otherwise
 
 
 @dataclass
@@ -18,6 +19,7 @@ class TestFile:
     debug: tuple
     kernels: tuple
     vm: tuple
+    seconds: float = SECONDS
 
     @property
     def name(self):
@@ -52,7 +54,8 @@ def read(path):
         return None
     kernels = tuple(found.get("kernel", "stock debug").split())
     sets, debug = (tuple(found.get(name, "").split()) for name in ("sets", "debug"))
-    return TestFile(path, sets, debug, kernels, tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS)))
+    vm = tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS))
+    return TestFile(path, sets, debug, kernels, vm, float(found.get("seconds", SECONDS)))
 
 
 def cases_of(path):

@@ -184,8 +184,7 @@ def run_jobs(jobs, chosen, judge):
     if any(netif == "none" for _, netif in jobs):
         netdevsim = suite.netdevsim(chosen.kernel)
     words = [f"KERNEL={chosen.kernel}", f"NIC={chosen.nic}", f"DIR={os.path.dirname(folder)}", "PEER=e1000e", *chosen.vm]
-    slow = 4 if chosen.kernel == "debug" else 1
-    wanted, _ = options.parse([*words, f"TIMEOUT={SECONDS * slow}"], {})
+    wanted, _ = options.parse([*words, f"TIMEOUT={SECONDS * runner.SLOWER.get(chosen.kernel, 1)}"], {})
     runs = session.Session(wanted)
     with runs:
         for file, netif in jobs:

@@ -206,6 +206,45 @@ class TheCoresOwn(unittest.TestCase):
         for title in (WARNING[1], "WARNING: drivers/pci/remove.c:40 at pci_destroy_dev+0x12/0x40, CPU#2: bash/133"):
             self.assertEqual(len(splat.judge(self.report(*self.UNBIND, title=title))[0]), 1)
 
+    HOT_PLUG = ("pciehp_unconfigure_device", "pciehp_disable_slot", "pciehp_handle_disable_request", "pciehp_ist")
+
+    @staticmethod
+    def deadlock(*locks, callers=HOT_PLUG):
+        """Lockdep's report of a chain of locks, in its order."""
+        return log(
+            "",
+            "=" * 54,
+            "WARNING: possible circular locking dependency detected",
+            "-" * 54,
+            "irq/24-pciehp/70 is trying to acquire lock:",
+            "the existing dependency chain (in reverse order) is:",
+            *(text for place, lock in enumerate(locks) for text in (f"-> #{len(locks) - 1 - place} ({lock}){{.+.+}}-{{4:4}}:", "       lock_acquire+0xff/0x230")),
+            " *** DEADLOCK ***",
+            "Call Trace:",
+            *(f" {name}+0x195/0x2e0" for name in callers),
+            " </TASK>",
+        )
+
+    def test_locks(self):
+        text = self.deadlock("pci_rescan_remove_lock", "&ctrl->reset_lock")
+        self.assertEqual(splat.judge(text), ([], []))
+        self.assertTrue(splat.set_aside(text)[0].locks)
+
+    def test_another_chain(self):
+        for locks in (
+            ("&ctrl->reset_lock", "pci_rescan_remove_lock"),
+            ("rtnl_mutex", "pci_rescan_remove_lock", "&ctrl->reset_lock"),
+            ("pci_rescan_remove_lock", "rtnl_mutex", "&ctrl->reset_lock"),
+            ("pci_rescan_remove_lock",),
+        ):
+            with self.subTest(locks):
+                text = self.deadlock(*locks)
+                self.assertEqual((len(splat.judge(text)[0]), splat.set_aside(text)), (1, []))
+
+    def test_a_chain_of_another_path(self):
+        text = self.deadlock("pci_rescan_remove_lock", "&ctrl->reset_lock", callers=("pciehp_reset_slot", "pci_reset_hotplug_slot"))
+        self.assertEqual(len(splat.judge(text)[0]), 1)
+
     def test_what_else_is_in_the_log(self):
         found, _ = splat.judge(self.report(*self.UNBIND) + log(*WARNING, start=20.0))
         self.assertEqual([one.title for one in found], [WARNING[1]])
