@@ -195,7 +195,8 @@ impl Locked {
         unsafe { &*raw.cast() }
     }
 
-    /// No transmit operation runs when this returns, and none starts until [`Self::start_queues`].
+    /// No transmit operation runs when this returns, and none starts until [`Self::start_queues`], or until a poll that still
+    /// runs completes packets and wakes its queue.
     pub fn disable_tx(&self) {
         // SAFETY: The device is valid.
         unsafe { bindings::netif_tx_disable(self.as_raw()) };
@@ -242,8 +243,14 @@ impl Rtnl {
         unsafe { bindings::netif_device_detach(self.as_raw()) };
     }
 
-    /// The device can be used again.
+    /// The device can be used again, and packets that wait for any of its queues are sent.
+    ///
+    /// Attaching wakes the queues that are stopped, and only these. One that a late poll has woken before may have had byte queue
+    /// limits against it; [`TxSlots::install`](crate::net::queue::TxSlots::install) resets these, after which it may run, and
+    /// nobody runs it: what waits there would wait for the next packet, and where the sender waits for its buffer to
+    /// drain, for ever. So all of them are stopped first.
     pub fn attach(&self) {
+        self.disable_tx();
         // SAFETY: The device is valid, RTNL is held.
         unsafe { bindings::netif_device_attach(self.as_raw()) };
     }
