@@ -5,9 +5,11 @@
 # sets: quick
 # vm: PORTS=1 CPUS=4
 
+import glob
 import re
+import time
 
-from lib import Control, Stream, Wire, at_least, case, defer, equal, fails, main, ping, setup, true
+from lib import Control, Sender, Stream, Wire, at_least, case, defer, equal, fails, main, ping, setup, sh, true
 from lib.genl import RX, TX, Netdev
 
 wire = None
@@ -155,6 +157,27 @@ def failed_change_keeps_old():
             else:
                 wire.near.ethtool("-G", f"rx {rings['rx']} tx {rings['tx']}")
     at_least(failures, 6, "changes that the device made fail (else nothing was tested)")
+
+
+@case
+def senders_are_not_forgotten():
+    """Senders that wait for room in their buffer go on after each change, however little may be under way in a queue.
+
+    With low byte queue limits a change nearly always finds them against a queue, while its last completions arrive.
+    """
+    limits = glob.glob(f"/sys/class/net/{wire.near.name}/queues/tx-*/byte_queue_limits/limit_max")
+    for limit in limits:
+        defer(sh, f"echo {sh(['cat', limit]).out.strip()} > {limit}")
+        sh(f"echo 3000 > {limit}")
+    rings = numbers("-g")[1]
+    defer(wire.near.ethtool, "-G", f"rx {rings['rx']} tx {rings['tx']}", check=False)
+    senders = [Sender(wire.near4, wire.far4) for _ in range(6)]
+    for _ in range(4):
+        for part in (2, 1):
+            wire.near.ethtool("-G", f"rx {rings['rx'] // part} tx {rings['tx'] // part}")
+        time.sleep(0.3)
+        for sender in senders:
+            sender.goes_on()
 
 
 @case

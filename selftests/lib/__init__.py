@@ -14,10 +14,10 @@ from .link import Link
 from .memory import Watch, kmemleak
 from .namespace import Namespace
 from .topology import VfEnd, Wire
-from .traffic import Stream, ping, tcp, udp_echo
+from .traffic import Sender, Stream, ping, tcp, udp_echo
 
 __all__ = [
-    "Capture", "Control", "Failure", "Injector", "Link", "Namespace", "PF", "PciFunction", "Result", "Stream", "VfEnd", "Watch", "Wire",
+    "Capture", "Control", "Failure", "Injector", "Link", "Namespace", "PF", "PciFunction", "Result", "Sender", "Stream", "VfEnd", "Watch", "Wire",
     "at_least", "at_most", "case", "defer", "equal", "ethtool", "fails", "ip", "kmemleak", "main", "note", "ping", "setup", "sh", "skip",
     "sysctl", "tcp", "tcpdump_verdict", "true", "udp_echo", "until",
 ]

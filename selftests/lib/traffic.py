@@ -3,6 +3,7 @@
 
 import json
 import math
+import multiprocessing
 import re
 import socket
 import subprocess
@@ -170,3 +171,40 @@ class Stream:
         for output in self.outputs:
             output.close()
         self.children, self.outputs = [], []
+
+
+class Sender:
+    """A process that sends datagrams to a port nobody listens at, as fast as its small buffer empties, until the end of the case.
+
+    It waits whenever what it has sent is still in a queue: where that is forgotten, it sends no more.
+    """
+
+    def __init__(self, source, destination, payload=1200, buffer=20000):
+        self.socket = socket.socket(_family(source), socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        self.socket.bind((source, 0))
+        self.payload, self.destination = bytes(payload), (destination, 9)
+        self.sent = multiprocessing.Value("Q", 0, lock=False)
+        self.process = multiprocessing.Process(target=self._run, daemon=True)
+        defer(self.stop)
+        self.process.start()
+
+    def _run(self):
+        while True:
+            try:
+                self.socket.sendto(self.payload, self.destination)
+                self.sent.value += 1
+            except OSError:  # the far end's refusal, or no room in a queue: the next attempt shows
+                time.sleep(0.01)
+            if self.sent.value % 20 == 0:
+                time.sleep(0.002)  # leaves room to the other programs
+
+    def goes_on(self, seconds=10.0):
+        """Wait until it has sent something more than what its buffer holds."""
+        before = self.sent.value
+        until(lambda: self.sent.value > before + 20, f"datagrams from port {self.socket.getsockname()[1]} after {before}", seconds)
+
+    def stop(self):
+        self.process.kill()
+        self.process.join()
+        self.socket.close()

@@ -132,6 +132,15 @@ class Leaks(unittest.TestCase):
         self.assertEqual(len(leaks.reports(self.TEXT, leaks.Symbols(""))), 2)
         self.assertEqual(leaks.reports("", leaks.Symbols("")), [])
 
+    def test_the_cores_own(self):
+        def report(*callers):
+            lines = "".join(f"    {name}+0x33/0xa0\n" for name in ("kmemleak_alloc", "__kmalloc_cache_noprof", *callers))
+            return f"unreferenced object 0xffff88810638c600 (size 64):\n  backtrace (crc cc6be976):\n{lines}"
+
+        self.assertIn("igb", leaks.cores_own(report("ethnl_set_tsconfig", "genl_rcv_msg")))
+        for callers in (("hwtstamp_set_callback", "ethnl_set_tsconfig"), ("ethnl_default_set_doit",), ()):
+            self.assertIsNone(leaks.cores_own(report(*callers)))
+
 
 class CommandLine(unittest.TestCase):
     def test_every_wire_has_a_peer(self):
