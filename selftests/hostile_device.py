@@ -6,8 +6,7 @@ The kernel log is the judge: a splat fails this file. Seconds of each lie: OXNIC
 """
 
 # sets: long
-# seconds: 3600
-# vm: PORTS=1
+# vm: PORTS=1 TIMEOUT=3600
 
 import os
 import time

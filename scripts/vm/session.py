@@ -9,9 +9,9 @@
 
 A session boots a guest when a script needs one and uses it for the next scripts, until one of them hangs, crashes it or
 leaves a splat: lockdep and KASAN report once only, so that the scripts after it would not be watched. After a report of
-lockdep that is set aside (splat.CORES_OWN) the guest is given up too, in good health. Before that, and at the end, the driver
-is unloaded and (with kmemleak) the leaks are read; what that shows is a result of its own, named UNLOAD, since any script
-before it may be the cause.
+lockdep that is set aside (splat.CORES_OWN) the guest is given up too, in good health. Before that, and at the end, the
+driver is unloaded and (with kmemleak) the leaks are read; what that shows is a result of its own, named UNLOAD, since any
+script before it may be the cause.
 """
 
 import json
@@ -120,15 +120,15 @@ class Session:
             self.finish()
         return self.results
 
-    def run(self, argv, on_stdout=to_stdout, on_stderr=to_stderr, seconds=None):
-        """Run one script, for that many seconds at most; its result. MachineError if no guest can be had for it."""
+    def run(self, argv, on_stdout=to_stdout, on_stderr=to_stderr):
+        """Run one script; its result. MachineError if no guest can be had for it."""
         machine = self.guest()
         self._judge_last()
         command = [machine.guest_path(argv[0]), *argv[1:]]
         if not os.access(argv[0], os.X_OK):
             command.insert(0, "bash")
         start = time.monotonic()
-        number, outcome = machine.run(command, on_stdout, on_stderr, seconds or self.wanted.timeout)
+        number, outcome = machine.run(command, on_stdout, on_stderr, self.wanted.timeout)
         result = Result(argv[0], outcome.status, outcome.reason, outcome.timed_out, time.monotonic() - start)
         # The dump that a hanging script gets would read like one splat after the other.
         last = "dump." if outcome.timed_out else f"end {number}."

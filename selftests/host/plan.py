@@ -8,8 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 DEFAULTS = {"PORTS=1", "CPUS=4"}
-HEADER = re.compile(r"^# (sets|debug|kernel|vm|seconds): *(.*)$")
-SECONDS = 1200.0  # that a file may take on the stock kernel, if it does not say otherwise
+HEADER = re.compile(r"^# (sets|debug|kernel|vm): *(.*)$")
 
 
 @dataclass
@@ -19,7 +18,6 @@ class TestFile:
     debug: tuple
     kernels: tuple
     vm: tuple
-    seconds: float = SECONDS
 
     @property
     def name(self):
@@ -54,8 +52,7 @@ def read(path):
         return None
     kernels = tuple(found.get("kernel", "stock debug").split())
     sets, debug = (tuple(found.get(name, "").split()) for name in ("sets", "debug"))
-    vm = tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS))
-    return TestFile(path, sets, debug, kernels, vm, float(found.get("seconds", SECONDS)))
+    return TestFile(path, sets, debug, kernels, tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS)))
 
 
 def cases_of(path):

@@ -19,6 +19,7 @@ from vm import options  # noqa: E402
 from vm import session  # noqa: E402
 from vm.machine import MachineError  # noqa: E402
 
+SECONDS = 1200.0  # that a file may take on the stock kernel, if its `# vm:` words have no other TIMEOUT
 SLOWER = {"debug": 4}  # times that a kernel takes the time of the stock one
 
 
@@ -69,7 +70,9 @@ def say(text):
 
 def machine_options(vm, kernel, nic, pcap, extra=()):
     """Options of a guest from a file's `# vm:` words, and those that the user gave."""
-    words = dict(word.split("=", 1) for word in (*vm, *extra))
+    words = dict(word.split("=", 1) for word in vm)
+    words["TIMEOUT"] = str(float(words.get("TIMEOUT", SECONDS)) * SLOWER.get(kernel, 1))
+    words.update(word.split("=", 1) for word in extra)
     if words.pop("PCAP", "0") == "1" and nic == "oxnic":
         words["PCAP"] = pcap
         words["DIR"] = pcap
@@ -92,7 +95,7 @@ def run_group(wanted, members, tally, environment=()):
                 if environment:
                     runs.guest().command("environment", *environment)
                 echo = Echo()
-                result = runs.run([test.path, *(names or [])], echo, echo, test.seconds * SLOWER.get(wanted.kernel, 1))
+                result = runs.run([test.path, *(names or [])], echo, echo)
             except MachineError as error:
                 tally.add([tap.Case(f"{test.name}.(guest)", "fail", str(error))])
                 say(error)
