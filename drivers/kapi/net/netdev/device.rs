@@ -243,7 +243,7 @@ impl Rtnl {
         unsafe { bindings::netif_device_detach(self.as_raw()) };
     }
 
-    /// The device can be used again, and packets that wait for any of its queues are sent.
+    /// The device, which is detached, can be used again, and packets that wait for any of its queues are sent.
     ///
     /// Attaching wakes the queues that are stopped, and only these. One that a late poll has woken before may have had byte queue
     /// limits against it; [`TxSlots::install`](crate::net::queue::TxSlots::install) resets these, after which it may run, and
