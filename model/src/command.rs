@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 /// The commands, as `--help` prints them.
 pub const COMMANDS: &str = r#"Control channel: one JSON object a line, one answer a line, {"ok":true,...} or {"ok":false,"error":"..."}.
   {"cmd":"stats"}                                     counters of the client, PCI, DMA, wires, chaos and NIC core
+  {"cmd":"rings","function":0}                        where its rings and vectors stand
   {"cmd":"link","port":0,"up":false}                  pulls the cable of a wire port, or plugs it in
   {"cmd":"aer","kind":"correctable|nonfatal|fatal"}   the PF meets an error
   {"cmd":"remove"} {"cmd":"insert"}                   surprise removal and hot plug

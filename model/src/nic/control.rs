@@ -57,6 +57,37 @@ fn queues<'a>(stats: impl Iterator<Item = Option<&'a QueueStats>>) -> Value {
     )
 }
 
+/// The objects of a list by their number.
+fn numbered<'a, T: 'a>(
+    list: &'a [Option<T>],
+    report: impl Fn(&'a T) -> Value,
+) -> Map<String, Value> {
+    let there = list.iter().enumerate();
+    there
+        .filter_map(|(id, item)| Some((id.to_string(), report(item.as_ref()?))))
+        .collect()
+}
+
+fn report_rings(state: &FunctionState) -> Value {
+    let vectors = state.vectors.iter().enumerate();
+    let used = vectors.filter(|(_, vector)| vector.slots.iter().any(Option::is_some));
+    let vectors: Map<String, Value> = used
+        .map(|(id, vector)| {
+            let report =
+                json!({ "armed": vector.armed, "rings": vector.slots, "seen": vector.seen });
+            (id.to_string(), report)
+        })
+        .collect();
+    json!({
+        "vectors": vectors,
+        "completion": numbered(&state.cqs, |cq| json!({ "producer": cq.producer() })),
+        "tx": numbered(&state.tx, |tx| json!({
+            "producer": tx.producer, "consumer": tx.consumer, "listed": tx.listed, "stopped": tx.stopped,
+        })),
+        "rx": numbered(&state.rx, |rx| json!({ "available": rx.available(), "stopped": rx.stopped })),
+    })
+}
+
 impl Nic {
     /// Serves a request; none if it is not one of the core's.
     pub(super) fn operate(
@@ -66,6 +97,7 @@ impl Nic {
     ) -> Option<Result<Value, String>> {
         match request.get("cmd")?.as_str()? {
             "stats" => Some(Ok(self.report())),
+            "rings" => Some(self.operate_rings(request)),
             "halt" => Some(self.operate_halt(request)),
             "reset-request" => Some(self.operate_reset_request(host, request)),
             "chaos" => {
@@ -89,6 +121,15 @@ impl Nic {
         let id = u16::try_from(number).ok().map(FunctionId);
         let id = id.filter(|id| self.functions.get(id.index()).is_some_and(|f| f.exists));
         id.ok_or_else(|| format!("there is no function {number}"))
+    }
+
+    /// Where the rings of a function stand: what is missing when traffic does not move.
+    fn operate_rings(&self, request: &Value) -> Result<Value, String> {
+        let function = self.asked_function(request)?;
+        let state = self.functions.get(function.index());
+        state
+            .map(report_rings)
+            .ok_or_else(|| "there is no such function".into())
     }
 
     fn operate_halt(&mut self, request: &Value) -> Result<Value, String> {

@@ -85,6 +85,11 @@ impl Cq {
         Ok(())
     }
 
+    /// Entries written so far, modulo 2^16.
+    pub fn producer(&self) -> u16 {
+        self.producer
+    }
+
     /// When the vector is to be raised for what is unseen after `seen`: none if nothing is.
     fn due(&self, seen: u16, now: u64) -> Option<u64> {
         let unseen = self.producer.wrapping_sub(seen);

@@ -122,6 +122,31 @@ fn completions_lie_in_the_field_that_was_asked_for() {
 }
 
 #[test]
+fn the_operator_sees_where_rings_stand() {
+    let mut dut = Device::new(1, 0);
+    let mut port = Port::new(&mut dut, PF);
+    port.tx.send(&mut dut, &frame(PEER, port.mac, 64));
+    chaos(&mut dut, "nic.tx-silent=1");
+    port.tx.queue(
+        &mut dut,
+        &frame(PEER, port.mac, 64),
+        &[],
+        None,
+        oxnic_abi::ring::TxData::ZERO,
+    );
+    dut.ring(PF, oxnic_abi::doorbell::DoorbellKind::TX, 0, 2);
+    dut.settle();
+    let rings = dut.control(json!({"cmd": "rings", "function": 0}));
+    let tx = json!({"producer": 2, "consumer": 2, "listed": false, "stopped": false});
+    assert_eq!(rings["tx"]["0"], tx);
+    let produced = rings["completion"].as_object().into_iter().flatten();
+    assert_eq!(
+        produced.map(|(_, cq)| cq["producer"].as_u64()).max(),
+        Some(Some(1))
+    );
+}
+
+#[test]
 fn interrupts_and_registers_can_fail() {
     let mut dut = Device::new(1, 0);
     let mut driver = Driver::new(&mut dut, PF);
