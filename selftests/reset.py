@@ -5,12 +5,15 @@
 # sets: quick
 # vm: PORTS=1
 
+import fcntl
 import itertools
 import os
 import socket
+import struct
+import termios
 import time
 
-from lib import PF, Control, Stream, VfEnd, Wire, at_least, case, defer, equal, ip, main, note, ping, setup, sh, skip, true, until
+from lib import PF, Control, Failure, Stream, VfEnd, Wire, at_least, case, defer, equal, ip, main, note, ping, setup, sh, skip, true, until
 
 SO_SNDBUFFORCE = 32
 wire = control = None
@@ -157,6 +160,52 @@ def transmit_timeout():
     until(lambda: timeouts() > before or function()["generation"] > generation, "the watchdog fires or the driver resets", 60)
     control.chaos("off")
     after(stream, "a transmit time-out")
+
+
+def held(sender):
+    """Bytes of memory that what a socket has sent still takes: its packets were not completed yet."""
+    return struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+def sender_that_meets(fault):
+    """A socket whose last datagram has met the fault; its queue is not stopped. And the function's generation before."""
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    defer(sender.close)
+    for _ in range(5):
+        # Of the longer one byte queue limits have learnt that the queue has room for more than the shorter.
+        for payload in (bytes(1000), bytes(100)):
+            until(lambda: held(sender) == 0, "the datagram before is completed")
+            if len(payload) == 100:
+                generation = function()["generation"]
+                control.chaos(f"nic.{fault}=1")
+            sender.sendto(payload, (wire.far4, 7))
+        time.sleep(1)
+        if held(sender):  # else it was somebody else's packet
+            return sender, generation
+    raise Failure(f"no datagram of five met {fault}")
+
+
+@case
+def lost_completion():
+    """The completion of a queue's last packet never comes. No queue is stopped, and yet the sender has its buffer back."""
+    ping(wire.far4)
+    before = timeouts()
+    sender, generation = sender_that_meets("tx-silent")
+    until(lambda: function()["generation"] > generation, "the driver resets the function", 30)
+    until(lambda: held(sender) == 0, "the sender's buffer is free")
+    equal(timeouts(), before, "time-outs of the kernel's watchdog")
+    at_least(sum(n for name, n in wire.near.counters().items() if name.endswith("_stalls")), 1, "stalls that were counted")
+    ping(wire.far4)
+
+
+@case
+def lost_interrupt():
+    """The interrupt of a queue's last completion never comes: the driver looks by itself, without a reset."""
+    ping(wire.far4)
+    sender, generation = sender_that_meets("interrupt-lost")
+    until(lambda: held(sender) == 0, "the sender's buffer is free", 8)
+    equal(function()["generation"], generation, "generation of the function")
+    ping(wire.far4)
 
 
 @case

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Watching over a function: does it live, was it reset by others, does it ask for a reset.
+//! Watching over a function: does it live, was it reset by others, does it ask for a reset, do its queues move.
 //!
 //! A task looks at two registers every [`PERIOD_MS`]; one read costs the device a round trip, so not more often.
 
@@ -73,9 +73,15 @@ impl Device {
         if !self.commands.is_started() {
             return Ok(None);
         }
-        let found = self.examine()?;
+        let found = self.examine()?.or_else(|| self.find_stalled());
         // What a reset that has begun meanwhile left behind does not count.
         Ok(found.filter(|_| self.commands.is_started()))
+    }
+
+    fn find_stalled(&self) -> Option<ResetReason> {
+        let mut ports = self.ports().into_iter().flatten();
+        let stalled = ports.any(|port| port.has_stalled());
+        stalled.then_some(ResetReason::TX_TIMEOUT)
     }
 
     fn examine(&self) -> Result<Option<ResetReason>> {

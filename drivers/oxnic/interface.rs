@@ -80,6 +80,26 @@ impl Port for Interface {
         }
     }
 
+    fn has_stalled(&self) -> bool {
+        let Some(registration) = self.registration.try_lock() else {
+            return false;
+        };
+        let Some(registration) = registration.as_ref() else {
+            return false;
+        };
+        let port = registration.data();
+        let Some(queue) = port.find_stalled() else {
+            return false;
+        };
+        dev_warn!(
+            port.device.binding(),
+            "{}: transmit queue {} misses a completion\n",
+            registration.device().name(),
+            queue
+        );
+        true
+    }
+
     fn prepare_reset(&self) {
         self.with(|port, rtnl| port.prepare_reset(rtnl));
     }

@@ -32,6 +32,10 @@ pub(crate) trait Port: Send + Sync {
     /// A queue of the function stopped. The interface that has this queue asks for a reset or remakes the queue.
     fn queue_error(&self, kind: QueueKind, id: u16, error: QueueError);
 
+    /// Whether a completion is missing, which only a reset can help. Does not wait for anything: false, if it cannot be
+    /// looked at now.
+    fn has_stalled(&self) -> bool;
+
     /// The function is about to be reset, or is gone: detach the interface and stop its queues. Commands fail from before
     /// this is called until [`Self::complete_reset`] is.
     fn prepare_reset(&self);

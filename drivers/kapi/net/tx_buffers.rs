@@ -13,7 +13,7 @@ mod consumer;
 mod frame;
 mod producer;
 
-pub use consumer::{Completed, Consumer};
+pub use consumer::{Completed, Consumer, Watch};
 pub use producer::{Mapped, Producer};
 
 use crate::pci::Binding;
@@ -320,6 +320,26 @@ mod tests {
             assert_eq!(complete(&mut consumer, head)?.packets, 1);
             assert_eq!(consumer.free(), SIZE);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn the_oldest_is_seen_from_outside() -> Result {
+        let (mut producer, mut consumer) = ring()?;
+        let watch = consumer.watch();
+        assert_eq!(watch.oldest(), None);
+        producer.skip()?;
+        assert_eq!(watch.oldest(), None);
+        producer.commit(packet()?);
+        send(&mut producer, 2)?;
+        assert_eq!(watch.oldest(), Some(0));
+        complete(&mut consumer, 1)?;
+        assert_eq!(watch.oldest(), Some(1));
+        complete(&mut consumer, 3)?;
+        assert_eq!(watch.oldest(), None);
+        send(&mut producer, 1)?;
+        rewind(&mut producer, &mut consumer)?;
+        assert_eq!(watch.oldest(), None);
         Ok(())
     }
 

@@ -56,6 +56,7 @@ fn tell_pair(index: usize, pair: &PairStats, sink: &mut Sink<'_>) {
         ("dropped_form", &tx.dropped_form),
         ("dropped_full", &tx.dropped_full),
         ("faults", &tx.faults),
+        ("stalls", &tx.stalls),
         ("xdp_frames", &tx.xdp_frames),
         ("xdp_full", &tx.xdp_full),
         ("xdp_refused", &tx.xdp_refused),

@@ -5,6 +5,7 @@
 use super::{show_link, NetPort};
 use kernel::prelude::*;
 use oxnic_kapi::net::netdev::Rtnl;
+use oxnic_kapi::time;
 
 impl NetPort {
     /// Between the two halves of a reset: the queues are stopped, their memory stays.
@@ -46,6 +47,15 @@ impl NetPort {
         netdev.restart_watchdog();
         netdev.attach();
         Ok(())
+    }
+
+    /// The transmit queue whose completion is missing, if there is one. Not looked at while something else is done.
+    pub(crate) fn find_stalled(&self) -> Option<usize> {
+        let mut state = self.state.try_lock()?;
+        if !state.is_live() {
+            return None;
+        }
+        state.queues.as_mut()?.find_stalled(time::now_ms())
     }
 
     /// Shows a change of the link.

@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::netdev::NetPort;
 use crate::queue::rx::{RxMemory, RxRing, RxSetup};
 use crate::queue::stats::PairStats;
-use crate::queue::tx::{TxDone, TxLimits, TxMemory, TxRing, TxSetup};
+use crate::queue::tx::{Progress, TxDone, TxLimits, TxMemory, TxRing, TxSetup, TxWatch};
 use crate::queue::xdp::RxXdp;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -191,6 +191,7 @@ pub(crate) struct Pair {
     stats: Arc<PairStats>,
     tx_adaptive: Arc<Adaptive<CqTarget>>,
     rx_adaptive: Arc<Adaptive<CqTarget>>,
+    tx_watch: TxWatch,
     tx_memory: TxMemory,
     rx_memory: RxMemory,
     config: PairConfig,
@@ -228,7 +229,7 @@ impl Pair {
             limits: config.limits,
             stats,
         };
-        let (tx, done, tx_memory) = setup.allocate()?;
+        let (tx, done, tx_watch, tx_memory) = setup.allocate()?;
         let xdp = if config.xdp {
             let tx = TxAccess::new(netdev, port, id.index)?;
             Some(RxXdp::new(&port.program, tx)?)
@@ -272,6 +273,7 @@ impl Pair {
             stats: stats.clone(),
             tx_adaptive,
             rx_adaptive,
+            tx_watch,
             tx_memory,
             rx_memory,
             config,
@@ -304,6 +306,7 @@ impl Pair {
             data.rx.ring_doorbell();
             data.arm_value()
         })?;
+        self.tx_watch.restart();
         self.napi.enable(netdev);
         self.napi.link_queues(netdev, id.index);
         slots.install(netdev, id.index, self.tx.take().ok_or(EINVAL)?)?;
@@ -418,6 +421,22 @@ impl Pair {
             data.tx.rewind(tx)?;
             data.rx.rewind()
         })?
+    }
+
+    /// Looks whether the completion of what a started pair has sent is missing, at a time in milliseconds. True: the device
+    /// has to be reset.
+    pub(crate) fn has_stalled(&mut self, now: u64) -> bool {
+        match self.tx_watch.look(now) {
+            Progress::Fine => false,
+            Progress::Late => {
+                self.napi.schedule_bh();
+                false
+            }
+            Progress::Stalled => {
+                self.stats.tx.stalls.add(1);
+                true
+            }
+        }
     }
 
     /// Sets the moderation of a started pair.

@@ -101,6 +101,11 @@ impl QueueSet {
         Ok(())
     }
 
+    /// The first queue whose completion is missing, see [`Pair::has_stalled`].
+    pub(crate) fn find_stalled(&mut self, now: u64) -> Option<usize> {
+        self.pairs.iter_mut().position(|pair| pair.has_stalled(now))
+    }
+
     /// Sets moderation of all.
     pub(crate) fn moderate(&self, coalesce: &Coalesce) -> Result {
         for pair in &self.pairs {

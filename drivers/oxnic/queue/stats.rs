@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Counters of a queue pair. They belong to the interface and outlive the queues, so that nothing is lost when queues are
-//! made anew. Transmit counters are written under the transmit queue's lock, but for those named so, which are written in
-//! the NAPI poll, as are all receive counters. Anybody reads.
+//! made anew. Transmit counters are written under the transmit queue's lock, but for those that say otherwise. All receive
+//! counters are written in the NAPI poll. Anybody reads.
 
 use crate::queue::stamps::Stamps;
 use oxnic_kapi::net::stats::{Counter, RxQueueStats, TxQueueStats};
@@ -40,6 +40,8 @@ pub(crate) struct TxStats {
     pub(crate) linearized: Counter,
     /// Completions that broke the rules of the interface (written in the poll).
     pub(crate) faults: Counter,
+    /// Times that a completion was taken for lost (written by the watching task).
+    pub(crate) stalls: Counter,
     /// XDP frames queued, which are among the packets, too.
     pub(crate) xdp_frames: Counter,
     /// XDP frames refused since the ring was full.

@@ -8,8 +8,10 @@
 //! it was told of is completed, and not more often than doorbells are rung.
 
 mod done;
+mod watch;
 
 pub(crate) use done::TxDone;
+pub(crate) use watch::{Progress, TxWatch};
 
 use crate::device::Device;
 use crate::queue::stats::PairStats;
@@ -84,11 +86,12 @@ pub(crate) struct TxMemory {
 
 impl TxSetup<'_> {
     /// Allocates. Sleeps.
-    pub(crate) fn allocate(&self) -> Result<(TxRing, TxDone, TxMemory)> {
+    pub(crate) fn allocate(&self) -> Result<(TxRing, TxDone, TxWatch, TxMemory)> {
         let binding = self.device.binding();
         let ring = Arc::new(Ring::new(binding, self.log2)?, GFP_KERNEL)?;
         let cq = Arc::new(Ring::new(binding, self.log2)?, GFP_KERNEL)?;
         let (producer, consumer) = tx_buffers::new(binding, self.log2)?;
+        let watch = TxWatch::new(consumer.watch());
         // A context descriptor, and all data descriptors; but a queue has to run again before it is empty.
         let room = (self.limits.fragments + 1).min(1 << (self.log2 - 1));
         let tx = TxRing {
@@ -117,7 +120,7 @@ impl TxSetup<'_> {
             room: room * 2,
             broken: false,
         };
-        Ok((tx, done, TxMemory { ring, cq }))
+        Ok((tx, done, watch, TxMemory { ring, cq }))
     }
 }
 

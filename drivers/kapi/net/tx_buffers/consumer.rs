@@ -26,7 +26,25 @@ pub struct Consumer {
     pub(super) next: u32,
 }
 
+/// A view of a ring that can be had at any time, from anywhere. It keeps the ring's memory.
+pub struct Watch(Arc<Shared>);
+
+impl Watch {
+    /// Index of the oldest descriptor that was queued and not completed, if there is one. While both ends are at work an index
+    /// that has passed can be given, but the same one twice only if nothing was completed in between.
+    pub fn oldest(&self) -> Option<u32> {
+        let consumed = self.0.consumed.0.load(Acquire);
+        let produced = self.0.produced.0.load(Acquire);
+        (Shared::distance(consumed, produced) != 0).then_some(consumed)
+    }
+}
+
 impl Consumer {
+    /// A view of the ring.
+    pub fn watch(&self) -> Watch {
+        Watch(self.shared.clone())
+    }
+
     /// Free descriptors.
     #[inline]
     pub fn free(&self) -> u32 {
