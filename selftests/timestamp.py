@@ -196,7 +196,9 @@ def sent_segments():
             peer.settimeout(20)
             end.start()
             size, got, first = 60_000, 0, clock.now()
-            end.socket.sendall(b"s" * size)
+            # Each write has a stamp, that of its last byte: there must be room for all of it in one.
+            end.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * size)
+            equal(end.socket.send(b"s" * size), size, "bytes of the only write")
             while got < size:
                 got += len(peer.recv(65536))
             stamps = end.sent(1)
