@@ -12,7 +12,7 @@ open_enum! {
     pub enum CapabilityId: u16 {
         /// [`NicCaps`], always there.
         NIC = 1: "nic",
-        /// Reserved: eswitch.
+        /// [`crate::eswitch::EswitchCaps`]: representors of VFs. PF only.
         ESWITCH = 2: "eswitch",
         /// Reserved: flow tables.
         FLOW = 3: "flow",
@@ -46,7 +46,7 @@ wire! {
         10: rx_queues: u16,
         /// Completion queues that the function may create.
         12: completion_queues: u16,
-        /// Vports of the function: one a wire port for a PF, one for a VF.
+        /// Vports of the function: one a wire port for a PF, one for a VF. Representors are not counted.
         14: vports: u16,
         /// Deepest transmit ring, log2 of entries.
         16: tx_log2_max: u8,

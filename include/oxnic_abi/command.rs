@@ -103,6 +103,10 @@ open_enum! {
         CAP_SET = 0x03: "set capability",
         /// Buffer: answers [`crate::vport::PortEntry`] for each port of the eswitch. PF only.
         ESWITCH_PORTS = 0x04: "list eswitch ports",
+        /// [`crate::eswitch::EswitchConfig`]: how frames are forwarded. PF only.
+        ESWITCH_SET = 0x05: "set eswitch mode",
+        /// Answers [`crate::eswitch::EswitchInfo`]. PF only.
+        ESWITCH_QUERY = 0x06: "query eswitch mode",
 
         /// [`crate::queue::CqCreate`].
         CQ_CREATE = 0x10: "create completion queue",
@@ -142,7 +146,8 @@ open_enum! {
         VPORT_STATS = 0x30: "query vport statistics",
         /// [`crate::stats::QueueStatsGet`]; answers [`crate::stats::QueueStats`].
         QUEUE_STATS = 0x31: "query queue statistics",
-        /// [`crate::stats::StatsDma`]: the device keeps the vport's statistics up to date in host memory.
+        /// [`crate::stats::StatsDma`]: the device keeps the vport's statistics up to date in host memory. A PF may name a VF
+        /// by `function`, for those of its vport.
         STATS_DMA = 0x32: "statistics by DMA",
 
         /// Answers [`crate::port::PortInfo`] of the wire port below the vport.

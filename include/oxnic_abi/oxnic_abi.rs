@@ -14,6 +14,7 @@ pub mod caps;
 pub mod clock;
 pub mod command;
 pub mod doorbell;
+pub mod eswitch;
 pub mod event;
 pub mod pci;
 pub mod port;

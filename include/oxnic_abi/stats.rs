@@ -58,6 +58,10 @@ wire! {
         184: tx_csum: u64,
         /// Segmented packets' bytes before segmentation.
         192: tx_segmented_bytes: u64,
+        /// Dropped on receive: sent by the vport's representor, but to an address that the vport does not receive.
+        200: rx_filtered: u64,
+        /// Dropped on transmit: the eswitch is inactive.
+        208: tx_inactive: u64,
         /// STATS_DMA: the same as `sequence`, written last. Else 0.
         248: sequence_end: u64,
     }
@@ -86,7 +90,7 @@ wire! {
         64: rx_undersize: u64,
         /// Received frames longer than the port can take.
         72: rx_oversize: u64,
-        /// Frames that nobody wanted.
+        /// Frames that nobody wanted, or that came while the eswitch was inactive.
         80: rx_filtered: u64,
         /// Frames not sent since the wire's queue was full.
         88: tx_dropped: u64,

@@ -6,7 +6,8 @@ extern crate std;
 
 use crate::wire::Wire;
 use crate::{
-    caps, clock, command, doorbell, event, port, queue, regs, ring, rss, stats, steering, vf, vport,
+    caps, clock, command, doorbell, eswitch, event, port, queue, regs, ring, rss, stats, steering,
+    vf, vport,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -45,6 +46,9 @@ layouts! {
     completion: command::Completion, 32;
     nic_caps: caps::NicCaps, 128;
     steering_caps: caps::SteeringCaps, 16;
+    eswitch_caps: eswitch::EswitchCaps, 16;
+    eswitch_config: eswitch::EswitchConfig, 40;
+    eswitch_info: eswitch::EswitchInfo, 16;
     cq_create: queue::CqCreate, 40;
     cq_moderate: queue::CqModerate, 40;
     tx_create: queue::TxCreate, 40;

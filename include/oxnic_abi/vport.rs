@@ -2,9 +2,9 @@
 
 //! Vports: a function's ends in the eswitch.
 //!
-//! A PF has one vport for each wire port, a VF has one. In legacy mode each wire port, its PF vport and the VFs on it form a
-//! VEB (IEEE 802.1Q, Edge Virtual Bridging): a frame goes to the vports that its destination address and VLAN name, to the
-//! wire where none does, and never back to where it came from.
+//! A PF has one vport for each wire port, and its representors (see [`crate::eswitch`]); a VF has one. In legacy mode each
+//! wire port, its PF vport and the VFs on it form a VEB (IEEE 802.1Q, Edge Virtual Bridging): a frame goes to the vports that
+//! its destination address and VLAN name, to the wire where none does, and never back to where it came from.
 
 use crate::clock::StampFilter;
 use crate::{open_enum, wire};
