@@ -41,7 +41,11 @@ impl Nic {
         }
         let mut frame = std::mem::take(&mut self.scratch.frame);
         frame.copy_from(bytes);
-        if !self.bridge(host, Source::Wire, port, &mut frame) {
+        let wanted = match self.is_switchdev() {
+            true => self.miss_from_wire(host, port, &mut frame),
+            false => self.bridge(host, Source::Wire, port, &mut frame),
+        };
+        if !wanted {
             if let Some(wire) = self.ports.get_mut(usize::from(port)) {
                 wire.stats.rx_filtered += 1;
             }
@@ -54,9 +58,11 @@ impl Nic {
         let mut frame = std::mem::take(&mut self.scratch.frame);
         frame.copy_from(bytes);
         let mut arrival = Arrival::new(&frame, wire_number(port), false, Some(self.now));
+        let only_pf = self.is_switchdev();
         for index in 0..self.vports.len() as u16 {
             let vport = self.vport(VportId(index));
-            if vport.port == port && vport.has(vport_flags::RX_ALL) {
+            let asks = vport.represents.is_none() && vport.has(vport_flags::RX_ALL);
+            if vport.port == port && asks && (vport.function.is_pf() || !only_pf) {
                 self.deliver(host, VportId(index), &mut frame, &mut arrival);
             }
         }
@@ -117,7 +123,8 @@ impl Nic {
             veb.make(
                 self.vports
                     .iter()
-                    .filter(|vport| vport.port == port && works(vport.function.index())),
+                    .filter(|vport| vport.port == port && vport.represents.is_none())
+                    .filter(|vport| works(vport.function.index())),
             );
         }
         veb.select(source, address, receivers)

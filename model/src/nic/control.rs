@@ -25,8 +25,8 @@ macro_rules! counters {
 fn vport_counters(stats: &VportStats) -> Value {
     counters!(stats,
         rx_unicast rx_multicast rx_broadcast rx_bytes tx_unicast tx_multicast tx_broadcast tx_bytes
-        rx_no_buffer rx_too_long rx_disabled rx_vlan rx_dma rx_steering rx_csum_bad
-        tx_spoofed tx_vlan tx_rate tx_bad tx_disabled tx_too_long
+        rx_no_buffer rx_too_long rx_disabled rx_vlan rx_dma rx_steering rx_csum_bad rx_filtered
+        tx_spoofed tx_vlan tx_rate tx_bad tx_disabled tx_too_long tx_inactive
         tx_segmented tx_csum tx_segmented_bytes)
 }
 
@@ -178,7 +178,7 @@ impl Nic {
                 })
             })
             .collect();
-        json!({ "functions": functions, "ports": ports, "chaos_hits": self.chaos.hits() })
+        json!({ "eswitch": self.mode.text(), "functions": functions, "ports": ports, "chaos_hits": self.chaos.hits() })
     }
 
     fn report_function(&self, state: &FunctionState) -> Value {
@@ -186,6 +186,7 @@ impl Nic {
         let vports: Vec<Value> = self
             .vports_of(state.id)
             .into_iter()
+            .filter(|id| self.is_switchdev() || self.vport(*id).represents.is_none())
             .map(|id| self.report_vport(id))
             .collect();
         json!({

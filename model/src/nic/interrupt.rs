@@ -7,6 +7,7 @@
 use super::Nic;
 use super::chaos::Fault;
 use super::ids::FunctionId;
+use super::statistics::Stream;
 use super::timers::Timer;
 use crate::host::Host;
 
@@ -83,7 +84,8 @@ impl Nic {
         for _ in 0..POLL_TIMERS {
             match self.timers.expire(now) {
                 Some(Timer::Vector(function, index)) => self.list_vector(function, index),
-                Some(Timer::Stats(id)) => self.stats_due(host, id),
+                Some(Timer::Stats(id)) => self.stats_due(host, id, Stream::Own),
+                Some(Timer::Watch(id)) => self.stats_due(host, id, Stream::Pf),
                 Some(Timer::Rate(id)) => self.list_vport(id),
                 None => return,
             }

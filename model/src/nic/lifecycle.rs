@@ -8,10 +8,12 @@ use super::admin::AdminQueue;
 use super::chaos::Fault;
 use super::event::{EventRing, Notice};
 use super::ids::{FunctionId, VportId};
+use super::statistics::Stream;
 use super::timers::Timer;
 use super::vport::VfSettings;
 use crate::host::{DmaFault, Host};
 use oxnic_abi::command::{Completion, Submission};
+use oxnic_abi::eswitch::EswitchMode;
 use oxnic_abi::event::{Event, EventKind};
 use oxnic_abi::regs::{Reason, status};
 use oxnic_abi::stats::VportStats;
@@ -126,10 +128,13 @@ impl Nic {
         self.state_mut(function).registers.dma_result = result;
     }
 
-    /// The vports of a function.
+    /// The vports of a function, representors among them.
     pub(super) fn vports_of(&self, function: FunctionId) -> Vec<VportId> {
         match function.vf_index() {
-            None => (0..u16::from(self.config.ports)).map(VportId).collect(),
+            None => {
+                let wires = (0..u16::from(self.config.ports)).map(VportId);
+                wires.chain(self.representors()).collect()
+            }
             Some(vf) => vec![self.vf_vport_id(vf)],
         }
     }
@@ -158,14 +163,24 @@ impl Nic {
             self.timers.cancel(Timer::Vector(function, vector));
         }
         for id in self.vports_of(function) {
-            self.timers.cancel(Timer::Stats(id));
-            self.timers.cancel(Timer::Rate(id));
-            self.vport_mut(id).reset();
+            self.forget_vport(id);
+        }
+        if function.is_pf() {
+            for vf in 0..self.config.max_vfs {
+                self.stop_stats(self.vf_vport_id(vf), Stream::Pf);
+            }
         }
         self.tx_ready.retain(|(owner, _)| *owner != function);
         self.admin_ready.retain(|owner| *owner != function);
         self.vectors_ready.retain(|(owner, _)| *owner != function);
         self.forget_vebs();
+    }
+
+    /// Forgets what was set up of a vport.
+    pub(super) fn forget_vport(&mut self, id: VportId) {
+        self.stop_stats(id, Stream::Own);
+        self.timers.cancel(Timer::Rate(id));
+        self.vport_mut(id).reset();
     }
 
     /// Whether a function may take a handshake: a VF, if its PF enabled it.
@@ -185,7 +200,7 @@ impl Nic {
         match function.vf_index() {
             None => {
                 self.ports.iter_mut().for_each(super::port::WirePort::reset);
-                self.update_links(host);
+                self.mode = EswitchMode::LEGACY;
             }
             Some(vf) if active => {
                 self.tell(
@@ -196,6 +211,7 @@ impl Nic {
             }
             Some(_) => {}
         }
+        self.update_links(host);
     }
 
     /// All VFs are not enabled any more.
@@ -216,6 +232,7 @@ impl Nic {
         let state = self.state_mut(function);
         state.registers.halt(&view, reason, detail);
         state.raise_halted = true;
+        self.links_stale = true;
     }
 
     /// Resets a VF, returns its settings to the defaults and lets it work or not. One that leaves loses its counters.
@@ -236,6 +253,8 @@ impl Nic {
         let vport = self.vport_mut(id);
         vport.permanent_mac = mac;
         vport.port = 0;
+        self.follow_port(index, 0);
+        self.stop_stats(id, Stream::Pf);
         self.reset(host, FunctionId::vf(index));
         self.set_vectors(index, vectors);
         if !prepared {
@@ -269,9 +288,11 @@ impl Nic {
             return (false, 0);
         };
         let vf = vport.function.vf_index().and_then(|vf| self.vf(vf));
+        let represented = vport.represents.is_some() || vf.is_some() && self.is_switchdev();
         let up = match vf.map_or(VfLink::AUTO, |vf| vf.link) {
             VfLink::ENABLE => true,
             VfLink::DISABLE => false,
+            _ if represented => self.other_end_up(vport),
             _ => wire.link(),
         };
         (up, if up { wire.speed() } else { 0 })

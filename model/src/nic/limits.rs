@@ -6,6 +6,7 @@
 use super::clock::RATE_MAX;
 use oxnic_abi::caps::{CapabilityId, NicCaps, SteeringCaps, features};
 use oxnic_abi::clock::{ClockCaps, StampFilter};
+use oxnic_abi::eswitch::{EswitchCaps, EswitchMode};
 use oxnic_abi::{ring, rss, steering};
 
 /// Deepest admin ring, log2 of entries.
@@ -21,11 +22,11 @@ pub const COMMAND_TIMEOUT: u32 = 5000;
 /// Model number of the reference device.
 pub const MODEL: u32 = 1;
 
-/// Transmit queues, and as many receive queues, of the PF over all its vports.
+/// Transmit queues, and as many receive queues, of the PF over its vports of wire ports; each representor adds one of either.
 pub const PF_QUEUES: u16 = 64;
 /// Transmit queues, and as many receive queues, of a VF.
 pub const VF_QUEUES: u16 = 16;
-/// Vectors of the PF: one for admin and events, one a queue.
+/// Vectors of the PF without VFs: one for admin and events, one a queue; each representor adds one.
 pub const PF_VECTORS: u16 = 2 * PF_QUEUES + 1;
 /// Vectors of a VF where nobody says otherwise.
 pub const VF_VECTORS_DEFAULT: u16 = 9;
@@ -95,9 +96,10 @@ pub const FEATURES: u64 = features::TX_CSUM
     | features::RSS_SYMMETRIC
     | features::RSS_FIELDS;
 
-/// The capabilities that a function has.
-pub const CAPABILITIES: [CapabilityId; 3] = [
+/// The capabilities that functions have, ESWITCH a PF only.
+pub const CAPABILITIES: [CapabilityId; 4] = [
     CapabilityId::NIC,
+    CapabilityId::ESWITCH,
     CapabilityId::STEERING,
     CapabilityId::CLOCK,
 ];
@@ -122,7 +124,7 @@ impl Shares {
     /// Of the PF.
     pub fn pf(ports: u8, vfs: u16) -> Self {
         Self {
-            queues: PF_QUEUES,
+            queues: PF_QUEUES + vfs,
             vports: u16::from(ports),
             vfs,
             rules: PF_RULES,
@@ -195,6 +197,22 @@ impl Shares {
             keys: steering::keys::ALL,
             masks: steering::keys::ALL & !(steering::keys::ETHER_TYPE | steering::keys::PROTOCOL),
         }
+    }
+}
+
+/// Vectors of a PF that can have so many VFs.
+pub fn pf_vectors(vfs: u16) -> u16 {
+    PF_VECTORS + vfs
+}
+
+/// The eswitch's capability.
+pub fn eswitch_caps(ports: u8, vfs: u16) -> EswitchCaps {
+    EswitchCaps {
+        modes: EswitchMode::ALL
+            .iter()
+            .fold(0, |modes, mode| modes | (1 << mode.0)),
+        representor_first: ports.into(),
+        representors: vfs,
     }
 }
 

@@ -14,6 +14,7 @@ mod command;
 mod control;
 mod cq;
 mod doorbell;
+mod eswitch;
 mod event;
 pub mod frame;
 mod function;
@@ -47,6 +48,7 @@ use function::FunctionState;
 use ids::{EswitchPort, FunctionId, VportId, pf_number, vf_number, wire_number};
 use limits::Shares;
 use oxnic_abi::doorbell::PAGE_SIZE;
+use oxnic_abi::eswitch::EswitchMode;
 use oxnic_abi::regs::status;
 use port::WirePort;
 use registers::{Action, View};
@@ -80,6 +82,10 @@ pub struct Nic {
     vfs: Vec<VfSettings>,
     ports: Vec<WirePort>,
     vebs: Vec<Veb>,
+    /// How frames are forwarded.
+    mode: EswitchMode,
+    /// Links have to be looked at, since a function halted.
+    links_stale: bool,
     timers: Timers,
     clock: Clock,
     tx_ready: VecDeque<(FunctionId, u16)>,
@@ -120,7 +126,11 @@ impl Nic {
             max_vfs: vfs,
             ..config
         };
-        let pf = FunctionState::new(FunctionId::PF, Shares::pf(ports, vfs), limits::PF_VECTORS);
+        let pf = FunctionState::new(
+            FunctionId::PF,
+            Shares::pf(ports, vfs),
+            limits::pf_vectors(vfs),
+        );
         let vf = |index| {
             let vectors = limits::VF_VECTORS_DEFAULT;
             let mut state = FunctionState::new(FunctionId::vf(index), Shares::vf(), vectors);
@@ -133,6 +143,8 @@ impl Nic {
             vfs: vec![VfSettings::default(); usize::from(vfs)],
             ports: Vec::new(),
             vebs: (0..ports).map(|_| Veb::default()).collect(),
+            mode: EswitchMode::LEGACY,
+            links_stale: false,
             timers: Timers::default(),
             clock: Clock::default(),
             tx_ready: VecDeque::new(),
@@ -164,6 +176,16 @@ impl Nic {
             let mac = nic.made_mac(vf);
             nic.vports
                 .push(Vport::new(id, FunctionId::vf(vf), 0, vf_number(vf), 0, mac));
+        }
+        for vf in 0..vfs {
+            let id = nic.representor_id(vf);
+            let number = u16::from(ports) + vf;
+            let mac = nic.representor_mac(vf);
+            let vport = Vport::new(id, FunctionId::PF, number, pf_number(0), 0, mac);
+            nic.vports.push(Vport {
+                represents: Some(vf),
+                ..vport
+            });
         }
         nic
     }
@@ -231,10 +253,14 @@ impl Nic {
         self.vports.get(self.vf_vport_id(index).index())
     }
 
-    /// The vport that a function knows by a number.
+    /// The vport that a function knows by a number. A PF has its representors only while the mode does.
     fn vport_of(&self, function: FunctionId, number: u16) -> Option<VportId> {
         match function.vf_index() {
-            None => (number < u16::from(self.config.ports)).then_some(VportId(number)),
+            None => match number.checked_sub(self.config.ports.into()) {
+                None => Some(VportId(number)),
+                Some(vf) => (self.is_switchdev() && vf < self.config.max_vfs)
+                    .then(|| self.representor_id(vf)),
+            },
             Some(vf) => (number == 0).then(|| self.vf_vport_id(vf)),
         }
     }
@@ -404,6 +430,7 @@ impl NicCore for Nic {
                 state.bus_master = false;
             }
         }
+        self.update_links(host);
     }
 
     fn vectors(&self, f: Function) -> u16 {
@@ -429,6 +456,9 @@ impl NicCore for Nic {
 
     fn poll(&mut self, host: &mut dyn Host) -> Option<u64> {
         self.begin(host);
+        if std::mem::take(&mut self.links_stale) {
+            self.update_links(host);
+        }
         self.run_timers(host);
         self.run_admin(host);
         self.run_tx(host);

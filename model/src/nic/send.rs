@@ -26,6 +26,7 @@ enum Refusal {
     Disabled,
     Spoofed,
     Vlan,
+    Inactive,
 }
 
 impl Refusal {
@@ -36,6 +37,7 @@ impl Refusal {
             Refusal::Disabled => &mut stats.tx_disabled,
             Refusal::Spoofed => &mut stats.tx_spoofed,
             Refusal::Vlan => &mut stats.tx_vlan,
+            Refusal::Inactive => &mut stats.tx_inactive,
         }
     }
 }
@@ -212,7 +214,16 @@ impl Nic {
         if tag.is_some_and(|tag| !frame.insert_tag(tag)) {
             return Err(Refusal::Bad);
         }
-        self.check_sender(id, frame)?;
+        if !self.is_switchdev() {
+            self.check_sender(id, frame)?;
+        }
+        let looped = self
+            .vports
+            .get(id.index())
+            .is_some_and(|vport| vport.has(vport_flags::LOOPBACK));
+        if self.is_inactive() && destination.is_none() && !looped {
+            return Err(Refusal::Inactive);
+        }
         let length = frame.len() as u64;
         let target = frame.destination();
         self.count(id, |stats| {
@@ -229,20 +240,19 @@ impl Nic {
             return Ok(());
         };
         let (port, number) = (vport.port, vport.eswitch_port);
-        if vport.has(vport_flags::LOOPBACK) {
+        if looped {
             self.stamp(host, sent);
             self.direct(host, EswitchPort::Vport(id), number, frame);
             return Ok(());
         }
-        if self
-            .transparent_tag(id)
-            .is_some_and(|tag| !frame.insert_tag(tag))
-        {
+        let transparent = self.transparent_tag(id).filter(|_| !self.is_switchdev());
+        if transparent.is_some_and(|tag| !frame.insert_tag(tag)) {
             return Err(Refusal::Bad);
         }
         self.stamp(host, sent);
         match destination {
             Some(destination) => self.direct(host, destination, number, frame),
+            None if self.is_switchdev() => self.miss_from_vport(host, id, frame),
             None => {
                 self.bridge(host, Source::Vport(id), port, frame);
             }

@@ -5,39 +5,85 @@
 //! has read one update.
 
 use super::Nic;
-use super::ids::VportId;
+use super::ids::{FunctionId, VportId};
 use super::timers::Timer;
+use super::vport::StatsDma;
 use crate::host::{DmaFault, Host};
 use oxnic_abi::regs::Reason;
 use oxnic_abi::stats::VportStats;
 
+/// Whose memory a vport's counters go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// That of the vport's own function.
+    Own,
+    /// That of the PF, where the vport is a VF's.
+    Pf,
+}
+
+impl Stream {
+    /// The timer of a vport's updates.
+    pub fn timer(self, id: VportId) -> Timer {
+        match self {
+            Stream::Own => Timer::Stats(id),
+            Stream::Pf => Timer::Watch(id),
+        }
+    }
+}
+
 impl Nic {
+    /// Where a vport's counters go.
+    pub(super) fn stats_target(&mut self, id: VportId, stream: Stream) -> &mut Option<StatsDma> {
+        let vport = self.vport_mut(id);
+        match stream {
+            Stream::Own => &mut vport.stats_dma,
+            Stream::Pf => &mut vport.watch,
+        }
+    }
+
+    /// The function that receives them.
+    fn stats_reader(&self, id: VportId, stream: Stream) -> FunctionId {
+        match stream {
+            Stream::Own => self.vport(id).function,
+            Stream::Pf => FunctionId::PF,
+        }
+    }
+
+    /// No more updates.
+    pub(super) fn stop_stats(&mut self, id: VportId, stream: Stream) {
+        *self.stats_target(id, stream) = None;
+        self.timers.cancel(stream.timer(id));
+    }
+
     /// A vport's update is due.
-    pub(super) fn stats_due(&mut self, host: &mut dyn Host, id: VportId) {
-        let vport = self.vport(id);
-        let (function, target) = (vport.function, vport.stats_dma);
-        let Some(target) = target else {
+    pub(super) fn stats_due(&mut self, host: &mut dyn Host, id: VportId, stream: Stream) {
+        let function = self.stats_reader(id, stream);
+        let Some(target) = *self.stats_target(id, stream) else {
             return;
         };
-        if self.state(function).works() && self.write_stats(host, id).is_err() {
+        if self.state(function).works() && self.write_stats(host, id, stream).is_err() {
             log::warn!("{}: statistics stopped: DMA fault", function.bus());
-            self.vport_mut(id).stats_dma = None;
+            *self.stats_target(id, stream) = None;
             self.note(host, function, 1, Reason::DMA);
             return;
         }
         self.timers
-            .set(Timer::Stats(id), self.now.saturating_add(target.period));
+            .set(stream.timer(id), self.now.saturating_add(target.period));
     }
 
     /// Writes one update.
     ///
     /// # Errors
     /// The memory cannot be written.
-    pub(super) fn write_stats(&mut self, host: &mut dyn Host, id: VportId) -> Result<(), DmaFault> {
-        let vport = self.vport_mut(id);
-        let stats = vport.stats;
-        let function = vport.function.bus();
-        let Some(target) = vport.stats_dma.as_mut() else {
+    pub(super) fn write_stats(
+        &mut self,
+        host: &mut dyn Host,
+        id: VportId,
+        stream: Stream,
+    ) -> Result<(), DmaFault> {
+        let stats = self.vport(id).stats;
+        let function = self.stats_reader(id, stream).bus();
+        let Some(target) = self.stats_target(id, stream).as_mut() else {
             return Ok(());
         };
         let address = target.address;

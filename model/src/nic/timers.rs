@@ -13,6 +13,8 @@ pub enum Timer {
     Vector(FunctionId, u16),
     /// A vport's statistics are due.
     Stats(VportId),
+    /// A VF's statistics are due at its PF.
+    Watch(VportId),
     /// A vport may send again.
     Rate(VportId),
 }

@@ -38,7 +38,9 @@ pub struct Vport {
     pub function: FunctionId,
     /// Its number within the function.
     pub number: u16,
-    /// Number in the eswitch.
+    /// The VF that it stands for.
+    pub represents: Option<u16>,
+    /// Number in the eswitch; of a representor, that of the PF's vport on the same wire port.
     pub eswitch_port: u16,
     /// Wire port that it is on.
     pub port: u8,
@@ -64,8 +66,10 @@ pub struct Vport {
     pub rx_queues: BTreeSet<u16>,
     /// Counters.
     pub stats: VportStats,
-    /// Statistics by DMA.
+    /// Statistics by DMA, to its function.
     pub stats_dma: Option<StatsDma>,
+    /// Statistics by DMA to the PF, of a VF.
+    pub watch: Option<StatsDma>,
     /// Link and speed as last told by an event.
     pub link_told: (bool, u32),
 }
@@ -84,6 +88,7 @@ impl Vport {
             id,
             function,
             number,
+            represents: None,
             eswitch_port,
             port,
             permanent_mac: mac,
@@ -98,6 +103,7 @@ impl Vport {
             rx_queues: BTreeSet::new(),
             stats: VportStats::ZERO,
             stats_dma: None,
+            watch: None,
             link_told: (false, 0),
         }
     }

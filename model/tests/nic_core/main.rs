@@ -5,6 +5,7 @@ mod bringup;
 mod clock;
 mod commands;
 mod datapath;
+mod eswitch;
 mod functions;
 mod hashing;
 mod hostile;

@@ -4,6 +4,7 @@
 //! Each handler checks everything first and changes something only when nothing can fail any more.
 
 mod clock;
+mod eswitch;
 mod port;
 mod queue;
 mod rss;
@@ -180,6 +181,8 @@ struct Shape {
     vport: bool,
     /// It names a VF.
     vf: bool,
+    /// It may name a VF.
+    any: bool,
     /// It has a buffer.
     buffer: bool,
     /// It answers in the buffer.
@@ -188,13 +191,15 @@ struct Shape {
     parameters: bool,
 }
 
-/// The shapes of commands, in letters: `p` PF only, `v` vport, `f` VF, `b` request in the
+/// The shapes of commands, in letters: `p` PF only, `v` vport, `f` VF, `g` VF or none, `b` request in the
 /// buffer, `a` answer in the buffer, `x` parameters.
-const SHAPES: [(Opcode, &str); 34] = [
+const SHAPES: [(Opcode, &str); 36] = [
     (Opcode::NOP, "x"),
     (Opcode::CAP_LIST, "a"),
     (Opcode::CAP_GET, "ax"),
     (Opcode::ESWITCH_PORTS, "pa"),
+    (Opcode::ESWITCH_SET, "px"),
+    (Opcode::ESWITCH_QUERY, "pa"),
     (Opcode::CQ_CREATE, "x"),
     (Opcode::CQ_DESTROY, "x"),
     (Opcode::CQ_MODERATE, "x"),
@@ -213,7 +218,7 @@ const SHAPES: [(Opcode, &str); 34] = [
     (Opcode::STEERING_CLEAR, "vx"),
     (Opcode::VPORT_STATS, "va"),
     (Opcode::QUEUE_STATS, "ax"),
-    (Opcode::STATS_DMA, "vx"),
+    (Opcode::STATS_DMA, "vgx"),
     (Opcode::PORT_QUERY, "va"),
     (Opcode::PORT_SET, "pvx"),
     (Opcode::PORT_STATS, "pva"),
@@ -234,6 +239,7 @@ fn shape(opcode: Opcode) -> Option<Shape> {
         pf_only: has('p'),
         vport: has('v'),
         vf: has('f'),
+        any: has('g'),
         buffer: has('b') || has('a'),
         answer: has('a'),
         parameters: has('x'),
@@ -297,9 +303,11 @@ impl Nic {
     ) -> Outcome {
         match submission.opcode {
             Opcode::NOP => Ok(Answer::default()),
-            Opcode::CAP_LIST => Ok(capability_list()),
+            Opcode::CAP_LIST => Ok(capability_list(function)),
             Opcode::CAP_GET => self.cap_get(function, submission),
             Opcode::ESWITCH_PORTS => Ok(self.eswitch_ports()),
+            Opcode::ESWITCH_SET => self.eswitch_set(host, submission),
+            Opcode::ESWITCH_QUERY => self.eswitch_query(),
             Opcode::CQ_CREATE => self.cq_create(host, function, submission),
             Opcode::CQ_DESTROY => self.cq_destroy(function, submission),
             Opcode::CQ_MODERATE => self.cq_moderate(function, submission),
@@ -343,6 +351,10 @@ impl Nic {
             )),
             CapabilityId::CLOCK => Ok(Answer::buffer(&limits::clock_caps().to_words())),
             CapabilityId::STEERING => Ok(Answer::buffer(&shares.steering_caps().to_words())),
+            CapabilityId::ESWITCH if function.is_pf() => {
+                let caps = limits::eswitch_caps(self.config.ports, self.config.max_vfs);
+                Ok(Answer::buffer(&caps.to_words()))
+            }
             _ => Err(no_object(parameter(0))),
         }
     }
@@ -355,6 +367,11 @@ impl Nic {
     ) -> Result<VportId, Failure> {
         self.vport_of(function, submission.vport)
             .ok_or(no_object(VPORT))
+    }
+
+    /// Representors have neither steering rules nor a wire port of their own.
+    fn check_wired(&self, id: VportId) -> Result<(), Failure> {
+        ensure(self.vport(id).represents.is_none(), unsupported(VPORT))
     }
 
     /// Reads a request from the buffer: at least `least` bytes, and all of it, with zeros up to a whole word.
@@ -410,6 +427,7 @@ fn check(
     match (shape.vf, submission.function) {
         (true, 0) => return Err(field(FUNCTION)),
         (true, _) | (false, 0) => {}
+        (false, _) if shape.any => {}
         (false, _) => return Err(field(FUNCTION)),
     }
     if shape.buffer {
@@ -435,8 +453,13 @@ fn check(
     }
 }
 
-fn capability_list() -> Answer {
-    let mut ids: Vec<u16> = limits::CAPABILITIES.iter().map(|id| id.0).collect();
+fn capability_list(function: FunctionId) -> Answer {
+    let has = |id: &&CapabilityId| function.is_pf() || **id != CapabilityId::ESWITCH;
+    let mut ids: Vec<u16> = limits::CAPABILITIES
+        .iter()
+        .filter(has)
+        .map(|id| id.0)
+        .collect();
     ids.resize((ids.len() + 1).next_multiple_of(4), 0);
     let word = |chunk: &[u16]| {
         chunk

@@ -43,6 +43,7 @@ impl Nic {
     ) -> Outcome {
         let config = parameters!(PortConfig, submission)?;
         let vport = self.named_vport(function, submission)?;
+        self.check_wired(vport)?;
         let has = |bit| config.fields & bit != 0;
         ensure(config.fields & !port_fields::ALL == 0, field(parameter(0)))?;
         if has(port_fields::SPEED) {
@@ -81,6 +82,7 @@ impl Nic {
     ) -> Outcome {
         let identify = parameters!(PortIdentify, submission)?;
         let vport = self.named_vport(function, submission)?;
+        self.check_wired(vport)?;
         ensure(identify.on <= 1, field(parameter(0)))?;
         let number = self.vport(vport).port;
         self.port_mut(number).identify = identify.on != 0;

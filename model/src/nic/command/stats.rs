@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! Commands about statistics.
 
-use super::{Answer, Failure, Outcome, ensure, field, limit, no_object, parameter, parameters};
+use super::{
+    Answer, Failure, Outcome, VPORT, ensure, field, limit, no_object, parameter, parameters,
+};
 use crate::host::Host;
 use crate::nic::Nic;
 use crate::nic::ids::FunctionId;
 use crate::nic::limits;
-use crate::nic::timers::Timer;
+use crate::nic::statistics::Stream;
 use crate::nic::vport::StatsDma as Target;
 use oxnic_abi::command::{Qualifier, Status, Submission};
 use oxnic_abi::stats::{QueueStatsGet, StatsDma};
@@ -49,28 +51,33 @@ impl Nic {
         submission: &Submission,
     ) -> Outcome {
         let set = parameters!(StatsDma, submission)?;
-        let id = self.named_vport(function, submission)?;
+        let (id, stream) = match submission.function {
+            0 => (self.named_vport(function, submission)?, Stream::Own),
+            _ => {
+                ensure(submission.vport == 0, field(VPORT))?;
+                (self.vf_vport_id(self.named_vf(submission)?), Stream::Pf)
+            }
+        };
         if set.address == 0 {
-            self.vport_mut(id).stats_dma = None;
-            self.timers.cancel(Timer::Stats(id));
+            self.stop_stats(id, stream);
             return Ok(Answer::default());
         }
         ensure(set.address % STATS_ALIGN == 0, field(parameter(0)))?;
         ensure(set.period >= limits::STATS_PERIOD_MIN, limit(parameter(8)))?;
-        let before = self.vport(id).stats_dma;
+        let before = *self.stats_target(id, stream);
         let period = u64::from(set.period) * 1_000_000;
         let target = Target {
             address: set.address,
             period,
             sequence: 0,
         };
-        self.vport_mut(id).stats_dma = Some(target);
-        if self.write_stats(host, id).is_err() {
-            self.vport_mut(id).stats_dma = before;
+        *self.stats_target(id, stream) = Some(target);
+        if self.write_stats(host, id, stream).is_err() {
+            *self.stats_target(id, stream) = before;
             return Err(Failure::new(Status::EFAULT, Qualifier::DMA, parameter(0)));
         }
         let at = self.now.saturating_add(period);
-        self.timers.set(Timer::Stats(id), at);
+        self.timers.set(stream.timer(id), at);
         Ok(Answer::default())
     }
 }

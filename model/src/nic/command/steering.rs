@@ -20,6 +20,7 @@ impl Nic {
         submission: &Submission,
     ) -> Outcome {
         let id = self.named_vport(function, submission)?;
+        self.check_wired(id)?;
         let rule = request!(SteeringRule, self, host, function, submission)?;
         let rules = self.state(function).shares.rules;
         ensure(rule.location < rules, limit(in_buffer(0)))?;
@@ -57,6 +58,7 @@ impl Nic {
     ) -> Outcome {
         let clear = parameters!(SteeringId, submission)?;
         let id = self.named_vport(function, submission)?;
+        self.check_wired(id)?;
         let rules = self.state(function).shares.rules;
         ensure(clear.location < rules, limit(parameter(0)))?;
         ensure(

@@ -67,7 +67,7 @@ impl Nic {
     }
 
     /// The VF that a submission names.
-    fn named_vf(&self, submission: &Submission) -> Result<u16, Failure> {
+    pub(super) fn named_vf(&self, submission: &Submission) -> Result<u16, Failure> {
         let vf = submission.function.checked_sub(1).ok_or(field(FUNCTION))?;
         let prepared = self.vf(vf).is_some_and(|vf| vf.prepared);
         if prepared {
@@ -238,6 +238,9 @@ impl Nic {
             vf.rate_max = config.rate_max;
             vf.bucket = Bucket::new(config.rate_max, now);
             self.list_vport(id);
+        }
+        if has(vf_fields::PORT) {
+            self.follow_port(index, config.port);
         }
         if has(vf_fields::VECTORS) {
             self.set_vectors(index, config.vectors);

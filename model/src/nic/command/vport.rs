@@ -10,6 +10,7 @@ use crate::nic::Nic;
 use crate::nic::frame::is_group;
 use crate::nic::ids::{FunctionId, VportId, wire_number};
 use crate::nic::limits;
+use crate::nic::vport::Vport;
 use oxnic_abi::caps::privilege as privileges;
 use oxnic_abi::command::{Qualifier, Status, Submission};
 use oxnic_abi::vport::{
@@ -28,7 +29,8 @@ impl Nic {
             index: u16::from(port),
             port: u16::from(port),
         });
-        let vports = self.vports.iter().filter_map(|vport| {
+        let own = |vport: &&Vport| vport.represents.is_none();
+        let vports = self.vports.iter().filter(own).filter_map(|vport| {
             let (kind, index) = match vport.function.vf_index() {
                 None => (EswitchPortKind::PF, vport.number),
                 Some(vf) => (EswitchPortKind::VF, vf),

@@ -9,8 +9,10 @@ use crate::mock::{Device, Driver};
 use oxnic_abi::caps::{CapGet, CapabilityId, NicCaps, SteeringCaps};
 use oxnic_abi::clock::{ClockConfig, StampFilter, clock_fields};
 use oxnic_abi::command::{Completion, Opcode, Qualifier, Status, Submission};
+use oxnic_abi::eswitch::EswitchCaps;
 use oxnic_abi::port::{PortConfig, port_fields};
 use oxnic_abi::queue::{CqCreate, CqModerate, QueueId, RxCreate, TxCreate};
+use oxnic_abi::regs::device;
 use oxnic_abi::rss::{RssConfig, RssId};
 use oxnic_abi::stats::{QueueStatsGet, StatsDma};
 use oxnic_abi::steering::{SteeringAction, SteeringId, SteeringRule, keys};
@@ -30,8 +32,8 @@ fn capabilities_are_listed_and_told() {
     let mut driver = Driver::new(&mut dut, PF);
     let list = driver.submission(Opcode::CAP_LIST);
     assert_eq!(
-        driver.query::<1>(&mut dut, list).unwrap(),
-        [1 | (6 << 16) | (7 << 32)]
+        driver.query::<2>(&mut dut, list).unwrap(),
+        [1 | (2 << 16) | (6 << 32) | (7 << 48), 0]
     );
     let get = |driver: &mut Driver, id| Submission {
         parameters: CapGet { id }.to_words(),
@@ -41,7 +43,7 @@ fn capabilities_are_listed_and_told() {
     let caps = NicCaps::from_words(&driver.query(&mut dut, nic).unwrap());
     assert_eq!(
         (caps.tx_queues, caps.rx_queues, caps.completion_queues),
-        (64, 64, 128)
+        (164, 164, 328)
     );
     assert_eq!(
         (caps.vports, caps.vfs, caps.frame_max, caps.tx_fragments),
@@ -58,6 +60,13 @@ fn capabilities_are_listed_and_told() {
     let steering = get(&mut driver, CapabilityId::STEERING);
     let caps = SteeringCaps::from_words(&driver.query(&mut dut, steering).unwrap());
     assert_eq!((caps.rules, caps.keys), (1024, keys::ALL));
+    let eswitch = get(&mut driver, CapabilityId::ESWITCH);
+    let caps = EswitchCaps::from_words(&driver.query(&mut dut, eswitch).unwrap());
+    assert_eq!(
+        (caps.modes, caps.representor_first, caps.representors),
+        (7, 2, 100)
+    );
+    assert_eq!(dut.read(PF, device::VECTORS), 229);
     let none = get(&mut driver, CapabilityId::RDMA);
     let error = driver.query::<1>(&mut dut, none).unwrap_err();
     assert_eq!(why(&error), (Status::ENOENT, Qualifier::OBJECT, 24));
@@ -239,6 +248,8 @@ fn good(dut: &mut Device, driver: &mut Driver) -> Vec<(Submission, Vec<u64>, usi
         answers(Opcode::CLOCK_QUERY, [0; 5], 3),
         plain(Opcode::VF_ENABLE, VfRange { first: 0, count: 4 }.to_words()),
         answers(Opcode::ESWITCH_PORTS, [0; 5], 12),
+        plain(Opcode::ESWITCH_SET, [0; 5]),
+        answers(Opcode::ESWITCH_QUERY, [0; 5], 2),
         vf(Opcode::VF_SET, &config.to_words(), 0),
         vf(Opcode::VF_QUERY, &[], 6),
         vf(Opcode::VF_STATS, &[], 32),
@@ -384,7 +395,10 @@ fn vports_and_functions_that_are_not_there_are_refused() {
         assert_eq!(why(&completion), expected, "{}", opcode.text());
         if !matches!(opcode, Opcode::VF_SET | Opcode::VF_QUERY | Opcode::VF_STATS) {
             let completion = run(&mut dut, &mut driver, command, |words| words[0] |= 1 << 48);
-            let expected = (Status::EINVAL, Qualifier::FIELD, 6);
+            let expected = match opcode {
+                Opcode::STATS_DMA => (Status::ENOENT, Qualifier::OBJECT, 6),
+                _ => (Status::EINVAL, Qualifier::FIELD, 6),
+            };
             assert_eq!(why(&completion), expected, "{}", opcode.text());
         } else {
             let completion = run(&mut dut, &mut driver, command, |words| {

@@ -237,6 +237,8 @@ fn a_vf_cannot_do_what_its_pf_does() {
         let opcode = command.0.opcode;
         let pf_only = [
             Opcode::ESWITCH_PORTS,
+            Opcode::ESWITCH_SET,
+            Opcode::ESWITCH_QUERY,
             Opcode::PORT_SET,
             Opcode::PORT_STATS,
             Opcode::PORT_IDENTIFY,
