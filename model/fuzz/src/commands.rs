@@ -39,6 +39,8 @@ enum Step {
         function: u8,
     },
     Wait(u32),
+    /// Of the eswitch, set by the PF.
+    Mode(u8),
 }
 
 /// Runs the target.
@@ -108,6 +110,14 @@ fn perform(bench: &mut Bench, step: Step, id: &mut u16) {
         }
         Step::Hands { function } => bench.shake_hands(self::function(function)),
         Step::Wait(time) => bench.wait(u64::from(time)),
+        Step::Mode(mode) => {
+            *id = id.wrapping_add(1);
+            let mut submission = [0; 64];
+            submission[0..2].copy_from_slice(&Opcode::ESWITCH_SET.0.to_le_bytes());
+            submission[2..4].copy_from_slice(&id.to_le_bytes());
+            submission[24] = mode % 3;
+            bench.submit(Function::Pf, &submission);
+        }
     }
 }
 

@@ -236,7 +236,7 @@ fn a_vf_takes_what_its_filters_let_pass() {
     let multicast = MULTICAST
         .iter()
         .rev()
-        .fold(0, |w, b| w << 8 | u64::from(*b));
+        .fold(0, |w, b| (w << 8) | u64::from(*b));
     let vf = &mut bench.vfs[0].driver;
     vf.request_ok(&mut bench.dut, Opcode::MAC_LIST, 0, 0, &[multicast]);
     assert_eq!(send(&mut bench, &plain), 1);
