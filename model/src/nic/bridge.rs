@@ -20,12 +20,13 @@ const ETHERNET_HEADER: usize = 14;
 impl Nic {
     /// Takes a frame that came in on a wire port.
     pub(super) fn arrive(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
+        let active = !self.is_inactive();
         let Some(wire) = self.ports.get_mut(usize::from(port)) else {
             return;
         };
         if bytes.len() < ETHERNET_HEADER {
             wire.stats.rx_undersize += 1;
-            if wire.enabled && !bytes.is_empty() {
+            if wire.enabled && active && !bytes.is_empty() {
                 self.runt(host, port, bytes);
             }
             return;
