@@ -550,3 +550,19 @@ fn a_vf_that_leaves_the_bus_takes_the_link_down() {
     let links = bench.links(|bench| &mut bench.pf.driver);
     assert_eq!(links, [(PORTS, 0)]);
 }
+
+#[test]
+fn frames_without_an_address_go_to_the_pf_alone() {
+    let mut bench = bench(1);
+    let all = vport_flags::RX_ALL;
+    bench.pf.driver.flags(&mut bench.dut, 0, all, all);
+    bench.pf.driver.flags(&mut bench.dut, PORTS, all, all);
+    bench.vfs[0].driver.flags(&mut bench.dut, 0, all, all);
+    bench.dut.receive(0, &[7; 10]);
+    assert_eq!(bench.received(), [("pf".into(), vec![7; 10], 1)]);
+    let mode = EswitchMode::SWITCHDEV_INACTIVE;
+    set_mode(&mut bench.dut, &mut bench.pf.driver, mode);
+    bench.dut.receive(0, &[7; 10]);
+    assert!(bench.received().is_empty());
+    assert_eq!(bench.pf.driver.port_stats(&mut bench.dut).rx_undersize, 2);
+}
