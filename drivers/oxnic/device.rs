@@ -11,14 +11,17 @@ use crate::{
     cmdq::CommandQueue,
     command::{Cause, CommandError, Reply, Request},
     devlink::Devlink,
+    eswitch::Eswitch,
     eventq::{EventQueue, Notice},
     handshake::Rings,
     health::Pulse,
+    netdev::NetPort,
     port::{Port, QueueKind},
     regs::Registers,
     reset::Recovery,
     sriov::Vfs, //
 };
+use core::ops::Range;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -33,6 +36,7 @@ use oxnic_abi::{
 use oxnic_kapi::{
     irq::{Handler, Irq, Vectors},
     mmio::{Doorbells, Presence},
+    net::netdev::Registration,
     pci::{Binding, Enabled},
     work::Task, //
 };
@@ -44,9 +48,6 @@ const ADMIN_LOG2: u8 = 5;
 const EVENT_LOG2: u8 = 6;
 /// Fewest entries of a control ring that the interface allows, log2.
 const CONTROL_LOG2_MIN: u8 = 4;
-
-/// Interfaces of a function, by vport.
-pub(crate) type Ports = [Option<Arc<dyn Port>>; PORTS_MAX as usize];
 
 /// A function that this driver is bound to.
 #[pin_data]
@@ -65,7 +66,7 @@ pub(crate) struct Device {
     #[pin]
     irq: Mutex<Option<Irq<ControlVector>>>,
     #[pin]
-    ports: Mutex<Ports>,
+    ports: Mutex<KVec<Option<Arc<dyn Port>>>>,
     /// `None` before probe has come so far, and after remove.
     #[pin]
     pub(crate) devlink: Mutex<Option<Devlink>>,
@@ -74,6 +75,8 @@ pub(crate) struct Device {
     pub(crate) clock: Mutex<Option<clock::Registered>>,
     #[pin]
     pub(crate) vfs: Mutex<Vfs>,
+    /// Of a PF that has one.
+    pub(crate) eswitch: Eswitch,
     #[pin]
     pub(crate) recovery: Recovery,
     pub(crate) pulse: Pulse,
@@ -134,10 +137,11 @@ impl Device {
                 events <- events,
                 caps: SetOnce::new(),
                 irq <- new_mutex!(None),
-                ports <- new_mutex!([const { None }; PORTS_MAX as usize]),
+                ports <- new_mutex!(KVec::new()),
                 devlink <- new_mutex!(None),
                 clock <- new_mutex!(None),
                 vfs <- new_mutex!(Vfs::new()),
+                eswitch: Eswitch::new(),
                 recovery <- Recovery::new(),
                 pulse: Pulse::new(),
                 event_task,
@@ -165,7 +169,7 @@ impl Device {
         self.binding.is_virtual()
     }
 
-    /// Number of interfaces that the function has: one for each wire port, or one of a VF.
+    /// Number of interfaces that the function always has: one for each wire port, or one of a VF.
     pub(crate) fn port_count(&self) -> u16 {
         self.caps().vports.clamp(1, PORTS_MAX.into())
     }
@@ -279,31 +283,48 @@ impl Device {
         drop(irq);
     }
 
-    /// The interfaces as they are now.
-    pub(crate) fn ports(&self) -> Ports {
-        self.ports.lock().clone()
+    /// The interface of a vport.
+    pub(crate) fn port(&self, vport: u16) -> Option<Arc<dyn Port>> {
+        self.ports.lock().get(usize::from(vport)).cloned().flatten()
+    }
+
+    /// The interfaces, each as it is when its turn comes.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = Arc<dyn Port>> + '_ {
+        let count = self.ports.lock().len() as u16;
+        (0..count).filter_map(|vport| self.port(vport))
     }
 
     /// Adds an interface.
     pub(crate) fn add_port(&self, port: Arc<dyn Port>) -> Result {
         let vport = usize::from(port.vport());
         let mut ports = self.ports.lock();
+        while ports.len() <= vport {
+            ports.push(None, GFP_KERNEL)?;
+        }
         let place = ports.get_mut(vport).ok_or(EINVAL)?;
         *place = Some(port);
         Ok(())
     }
 
-    /// Takes all interfaces away.
-    pub(crate) fn take_ports(&self) -> Ports {
-        core::mem::replace(
-            &mut *self.ports.lock(),
-            [const { None }; PORTS_MAX as usize],
-        )
+    /// Takes the interfaces of so many vports away, and with them their registrations, to be ended together. Those that
+    /// there is no memory for are ended here, one by one.
+    pub(crate) fn take_ports(&self, vports: Range<u16>) -> KVec<Registration<NetPort>> {
+        let mut registrations = KVec::new();
+        for vport in vports {
+            let port = match self.ports.lock().get_mut(usize::from(vport)) {
+                Some(place) => place.take(),
+                None => break,
+            };
+            if let Some(port) = port {
+                take_registration(&*port, &mut registrations);
+            }
+        }
+        registrations
     }
 
     fn for_each_port(&self, f: impl Fn(&dyn Port)) {
-        for port in self.ports().iter().flatten() {
-            f(&**port);
+        for port in self.ports() {
+            f(&*port);
         }
     }
 
@@ -339,12 +360,12 @@ impl Device {
         };
         match event.kind {
             EventKind::LINK => {
-                if let Some(Some(port)) = self.ports().get(usize::from(event.object)) {
+                if let Some(port) = self.port(event.object) {
                     port.link_changed(event.detail == 1, event.payload[0] as u32);
                 }
             }
             EventKind::VPORT_CHANGED => {
-                if let Some(Some(port)) = self.ports().get(usize::from(event.object)) {
+                if let Some(port) = self.port(event.object) {
                     port.vport_changed();
                 }
             }
@@ -365,6 +386,18 @@ impl Device {
             EventKind::HEALTH => self.log_health(),
             _ => {}
         }
+    }
+}
+
+/// Adds the registration of an interface to others, or ends it where there is no memory for that.
+pub(crate) fn take_registration(port: &dyn Port, registrations: &mut KVec<Registration<NetPort>>) {
+    if registrations.reserve(1, GFP_KERNEL).is_err() {
+        port.unregister();
+        return;
+    }
+    if let Some(registration) = port.take() {
+        // There is room.
+        let _ = registrations.push(registration, GFP_KERNEL);
     }
 }
 

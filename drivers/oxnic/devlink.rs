@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The function in devlink: its versions, and a port for each of its interfaces.
+//! The function in devlink: its versions, its eswitch, and a port for each of its interfaces.
 
-use crate::device::Device;
+use crate::{
+    device::Device,
+    eswitch::{Function, Switch}, //
+};
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
 use oxnic_kapi::{
-    devlink::{Flavour, InfoRequest, Instance, Operations, Port, Registered},
+    devlink::{Eswitch, Flavour, InfoRequest, Instance, Operations, Port, Registered, SwitchId},
     extack::Extack,
     pci::Binding, //
 };
 
-/// What `devlink dev info` shows; it does not change while the function is bound.
-struct Versions {
+/// What devlink asks of a function. The versions do not change while it is bound.
+struct Answers {
     binding: Binding,
     model: u32,
     device: u32,
+    switch: Option<Switch>,
 }
 
-impl Operations for Versions {
+impl Operations for Answers {
     fn info(&self, request: &mut InfoRequest<'_>, _extack: Option<&mut Extack>) -> Result {
         if let Some(serial) = self.binding.serial_number() {
             let [a, b, c, d, e, f, g, h] = serial.to_be_bytes();
@@ -34,6 +38,18 @@ impl Operations for Versions {
             fmt!("{}.{}", self.device >> 16, self.device & 0xffff),
         )
     }
+
+    fn eswitch(&self) -> Option<&dyn Eswitch> {
+        self.switch.as_ref().map(|switch| switch as &dyn Eswitch)
+    }
+}
+
+/// What all ports of the device have in common: its serial number.
+fn switch_id(device: &Device) -> Option<SwitchId> {
+    if !device.eswitch.is_there() {
+        return None;
+    }
+    device.binding().serial_number().map(u64::to_be_bytes)
 }
 
 /// The devlink instance of a function, visible until dropped.
@@ -45,15 +61,23 @@ impl Devlink {
     /// Makes the instance of a function and shows it.
     pub(crate) fn new(device: &Arc<Device>) -> Result<Self> {
         let limits = device.registers.limits();
-        let versions = Versions {
+        let there = device.eswitch.is_there();
+        let answers = Answers {
             binding: device.binding().clone(),
             model: limits.model,
             device: limits.version,
+            // The reference goes with the instance, which remove takes from the device.
+            switch: there.then(|| Switch(device.clone())),
         };
-        let instance = Instance::new(device.binding(), KBox::new(versions, GFP_KERNEL)?)?;
+        let instance = Instance::new(device.binding(), KBox::new(answers, GFP_KERNEL)?)?;
         Ok(Self {
             registered: Registered::new(instance),
         })
+    }
+
+    /// The instance, to take its lock.
+    pub(crate) fn instance(&self) -> &Arc<Instance> {
+        self.registered.instance()
     }
 
     /// Makes the port that goes with an interface of the function.
@@ -61,8 +85,33 @@ impl Devlink {
         let flavour = if device.is_vf() {
             Flavour::Virtual
         } else {
-            Flavour::Physical(vport.into())
+            Flavour::Physical {
+                number: vport.into(),
+                switch: switch_id(device),
+            }
         };
-        Port::new(self.registered.instance(), vport.into(), flavour)
+        Port::new(self.instance(), vport.into(), flavour, None)
     }
+}
+
+/// Makes the port that goes with the representor of a VF.
+pub(crate) fn vf_port(
+    instance: &Arc<Instance>,
+    device: &Arc<Device>,
+    vport: u16,
+    vf: u16,
+) -> Result<Arc<Port>> {
+    let function = KBox::new(
+        Function {
+            device: device.clone(),
+            vf,
+        },
+        GFP_KERNEL,
+    )?;
+    let flavour = Flavour::PciVf {
+        pf: 0,
+        vf,
+        switch: switch_id(device).unwrap_or_default(),
+    };
+    Port::new(instance, vport.into(), flavour, Some(function))
 }

@@ -20,6 +20,7 @@ use oxnic_abi::{
     pci::{PF_DEVICE_ID, VENDOR_ID, VF_DEVICE_ID},
     regs::ResetReason, //
 };
+use oxnic_kapi::net::netdev::Registration;
 use oxnic_kapi::pci::{self, Binding, Channel, Core, DeviceId, IdTable, Recovery};
 
 kernel::module_device_table!(
@@ -41,7 +42,7 @@ fn start(device: &Arc<Device>) -> Result {
     let devlink = Devlink::new(device)?;
     for vport in 0..device.port_count() {
         let port = devlink.port(device, vport)?;
-        device.add_port(netdev::create(device, vport, port)?)?;
+        device.add_port(netdev::create(device, vport, netdev::Kind::Own, port)?)?;
     }
     *device.devlink.lock() = Some(devlink);
     device.begin_recovery();
@@ -53,9 +54,7 @@ fn start(device: &Arc<Device>) -> Result {
 fn release(device: &Arc<Device>, reason: ResetReason) {
     device.end_recovery();
     device.stop_tasks();
-    for port in device.take_ports().iter().flatten() {
-        port.unregister();
-    }
+    Registration::unregister_all(device.take_ports(0..u16::MAX));
     let devlink = device.devlink.lock().take();
     drop(devlink);
     device.stop_clock();
@@ -106,7 +105,7 @@ impl pci::Driver for Device {
         device.end_recovery();
         device.stop_tasks();
         device.commands.stop(crate::command::Cause::Gone);
-        for port in device.ports().iter().flatten() {
+        for port in device.ports() {
             port.prepare_reset();
         }
         if !device.is_gone() {

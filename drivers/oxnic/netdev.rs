@@ -15,7 +15,7 @@ mod statistics;
 pub(crate) mod timestamp;
 mod xdp;
 
-pub(crate) use create::create;
+pub(crate) use create::{create, Kind};
 
 use crate::cmd;
 use crate::command::CommandError;
@@ -116,12 +116,15 @@ impl State {
 #[pin_data]
 pub(crate) struct NetPort {
     pub(crate) device: Arc<Device>,
+    pub(crate) kind: Kind,
     pub(crate) share: Share,
     /// Index of the PTP clock that stamps are of, if it can be read.
     pub(crate) phc: Option<i32>,
     /// Counters of each queue pair.
     pub(crate) pair_stats: KVec<Arc<PairStats>>,
     pub(crate) device_stats: DeviceStats,
+    /// Of a representor: the statistics of what it stands for.
+    pub(crate) function_stats: Option<DeviceStats>,
     /// The XDP program in force; changed with RTNL held.
     pub(crate) program: Arc<ProgramSlot>,
     #[pin]
@@ -131,6 +134,7 @@ pub(crate) struct NetPort {
 impl NetPort {
     fn new(
         device: &Arc<Device>,
+        kind: Kind,
         share: Share,
         config: Config,
         steering: Steering,
@@ -153,19 +157,30 @@ impl NetPort {
             stamping: HwtstampConfig::OFF,
             resetting: false,
         };
-        let device_stats = DeviceStats::new(device)?;
+        let device_stats = DeviceStats::new(device, None)?;
+        let function_stats = match kind {
+            Kind::Own => None,
+            Kind::Representor(vf) => Some(DeviceStats::new(device, Some(vf))?),
+        };
         let device = device.clone();
         let phc = device.clock_index();
         let program = Arc::new(ProgramSlot::default(), GFP_KERNEL)?;
         Ok(try_pin_init!(Self {
             device,
+            kind,
             share,
             phc,
             pair_stats,
             device_stats,
+            function_stats,
             program,
             state <- new_mutex!(state),
         }))
+    }
+
+    /// Whether this is an end of a wire, which the function may look after.
+    pub(crate) fn has_wire(&self) -> bool {
+        self.kind == Kind::Own && !self.device.is_vf()
     }
 
     /// What a pair is made with for an MTU.
@@ -283,6 +298,9 @@ impl NetPort {
         self.apply_stamping(state)?;
         self.set_flags(state, vport_flags::ALL, vport_flags::ENABLED)?;
         self.device_stats.start(self);
+        if let Some(stats) = &self.function_stats {
+            stats.start(self);
+        }
         info = self.query()?;
         show_link(netdev, &self.device, info.link == 1, info.speed);
         Ok(())
@@ -314,6 +332,9 @@ impl NetPort {
             },
         );
         self.device_stats.stop(self);
+        if let Some(stats) = &self.function_stats {
+            stats.stop(self);
+        }
     }
 
     /// Puts other queues in the place of those in use: allocates all memory first; where the new ones cannot be started, the

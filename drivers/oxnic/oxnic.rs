@@ -6,6 +6,7 @@
 //!            driver           probe, remove, shutdown, PCI callbacks
 //!   reset  health  sriov      control: recovery, watching, virtual functions
 //!   device                    what the parts of a function share
+//!   eswitch                  its mode, representors of VFs
 //!   clock                     the device's clock as a PTP hardware clock
 //!   cmd -> command -> cmdq    commands; eventq: events; regs, handshake: registers
 //!   netdev, queue             the interfaces and their datapath
@@ -20,6 +21,7 @@ mod command;
 mod device;
 mod devlink;
 mod driver;
+mod eswitch;
 mod ethtool;
 mod eventq;
 mod features;

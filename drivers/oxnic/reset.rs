@@ -167,7 +167,7 @@ impl Device {
 
     /// Lets the interfaces free what they keep for a device that may still use it.
     fn release_memory(&self) {
-        for port in self.ports().iter().flatten() {
+        for port in self.ports() {
             port.release_memory();
         }
     }
@@ -175,7 +175,7 @@ impl Device {
     /// The first half of a reset: no command is accepted, the interfaces are detached, their queues stopped.
     fn quiesce(self: &Arc<Self>, cause: Cause) {
         self.commands.stop(cause);
-        for port in self.ports().iter().flatten() {
+        for port in self.ports() {
             port.prepare_reset();
         }
     }
@@ -269,8 +269,9 @@ impl Device {
     /// Resets the function and brings everything back that it had.
     fn bring_up(self: &Arc<Self>, reason: ResetReason) -> Result {
         self.take_over(reason)?;
+        self.restore_eswitch()?;
         self.restore_vfs()?;
-        for port in self.ports().iter().flatten() {
+        for port in self.ports() {
             port.complete_reset()?;
         }
         Ok(())
@@ -287,12 +288,14 @@ impl Device {
         self.commands.start();
         let caps =
             cmd::caps::nic(self).inspect_err(|error| dev_err!(self.binding(), "{}\n", error))?;
-        self.set_caps(caps).inspect_err(|_| {
-            dev_err!(
-                self.binding(),
-                "the device changed its limits: reload the driver to use it\n"
-            );
-        })
+        self.set_caps(caps)
+            .and_then(|()| self.discover_eswitch())
+            .inspect_err(|_| {
+                dev_err!(
+                    self.binding(),
+                    "the device changed its limits: reload the driver to use it\n"
+                );
+            })
     }
 
     /// The PCI core is about to reset the function.
@@ -327,6 +330,12 @@ impl Device {
         if state.phase == Phase::Running {
             self.watch_health();
         }
+    }
+
+    /// Runs `f` while the function works and is not reset by anybody; not at all, where it does not. RTNL is not held.
+    pub(crate) fn while_running<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let state = self.recovery.state.lock();
+        (state.phase == Phase::Running).then(f)
     }
 
     /// Nothing resets the function any more. Waits for a reset that is under way.

@@ -9,7 +9,8 @@
 use crate::{
     cmd,
     command::CommandError,
-    device::Device, //
+    device::{take_registration, Device},
+    netdev::NetPort, //
 };
 use kernel::{
     prelude::*,
@@ -131,6 +132,10 @@ impl Device {
             Error::from(error)
         })?;
         self.vfs.lock().0 = records;
+        if let Err(error) = self.add_functions(count) {
+            self.forget_vfs();
+            return Err(error);
+        }
         sriov::enable(dev, count).inspect_err(|error| {
             dev_err!(
                 self.binding(),
@@ -138,6 +143,7 @@ impl Device {
                 count,
                 error
             );
+            self.remove_functions(KVec::new());
             self.forget_vfs();
         })
     }
@@ -147,7 +153,7 @@ impl Device {
         if self.vfs.lock().count() == 0 {
             return;
         }
-        unregister_interfaces(dev);
+        self.remove_functions(take_interfaces(dev));
         sriov::disable(dev);
         self.forget_vfs();
     }
@@ -247,21 +253,16 @@ impl Device {
     }
 }
 
-/// Removes the interfaces of all VFs that this driver works from the system, all together: the network core waits for grace
-/// periods, which is by far the longest part of removing a VF.
-fn unregister_interfaces(dev: &Core<'_>) {
+/// Takes the interfaces of all VFs that this driver works, to be removed from the system all together: the network core waits
+/// for grace periods, which is by far the longest part of removing a VF.
+fn take_interfaces(dev: &Core<'_>) -> KVec<Registration<NetPort>> {
     let mut registrations = KVec::new();
     sriov::for_each_bound(dev, |vf: Arc<Device>| {
-        for port in vf.ports().iter().flatten() {
-            // Without memory for the list the VF's own removal does it, only slower.
-            if registrations.reserve(1, GFP_KERNEL).is_ok() {
-                if let Some(registration) = port.take() {
-                    let _ = registrations.push(registration, GFP_KERNEL);
-                }
-            }
+        for port in vf.ports() {
+            take_registration(&*port, &mut registrations);
         }
     });
-    Registration::unregister_all(registrations);
+    registrations
 }
 
 /// Why a VF could not be set.
@@ -271,6 +272,15 @@ pub(crate) enum VfError {
     NoSuchVf,
     /// The device refused, or could not be asked.
     Command(CommandError),
+}
+
+impl kernel::fmt::Display for VfError {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        match self {
+            Self::NoSuchVf => f.write_str("there is no such VF"),
+            Self::Command(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<VfError> for Error {

@@ -4,6 +4,7 @@
 //! nothing and can be done in atomic context.
 
 use crate::cmd;
+use crate::command::CommandError;
 use crate::device::Device;
 use crate::netdev::NetPort;
 use kernel::prelude::*;
@@ -19,13 +20,15 @@ const ATTEMPTS: usize = 4;
 
 /// The vport's statistics in our memory.
 pub(crate) struct DeviceStats {
+    /// The VF whose vport it is, from 0; none: the interface's own.
+    vf: Option<u16>,
     words: Option<Words>,
     period: u16,
 }
 
 impl DeviceStats {
     /// Allocates, where the device can do it.
-    pub(crate) fn new(device: &Arc<Device>) -> Result<Self> {
+    pub(crate) fn new(device: &Arc<Device>, vf: Option<u16>) -> Result<Self> {
         let caps = device.caps();
         let words = if caps.features & features::STATS_DMA != 0 {
             Some(Words::new(device.binding(), VportStats::WORDS)?)
@@ -33,6 +36,7 @@ impl DeviceStats {
             None
         };
         Ok(Self {
+            vf,
             words,
             period: PERIOD.max(caps.stats_period_min),
         })
@@ -45,7 +49,7 @@ impl DeviceStats {
                 address: words.address(),
                 period: self.period,
             };
-            if let Err(error) = cmd::stats::dma(&port.device, port.share.vport, &dma) {
+            if let Err(error) = self.set(port, &dma) {
                 dev_warn!(
                     port.device.binding(),
                     "vport {}: {}\n",
@@ -59,14 +63,20 @@ impl DeviceStats {
     /// The device does not write any more, or is being reset. The counters stay as they are.
     pub(crate) fn stop(&self, port: &NetPort) {
         if self.words.is_some() {
-            let _ = cmd::stats::dma(
-                &port.device,
-                port.share.vport,
+            let _ = self.set(
+                port,
                 &StatsDma {
                     address: 0,
                     period: 0,
                 },
             );
+        }
+    }
+
+    fn set(&self, port: &NetPort, dma: &StatsDma) -> Result<(), CommandError> {
+        match self.vf {
+            None => cmd::stats::dma(&port.device, port.share.vport, dma),
+            Some(vf) => cmd::vf::stats_dma(&port.device, vf, dma),
         }
     }
 

@@ -96,6 +96,15 @@ impl Steering {
         }
     }
 
+    /// For an interface that has no rules.
+    pub(crate) fn none() -> Self {
+        Self {
+            caps: SteeringCaps::ZERO,
+            first_queue: 0,
+            rules: RBTree::new(),
+        }
+    }
+
     /// Number of places.
     pub(crate) fn capacity(&self) -> u32 {
         self.caps.rules

@@ -17,12 +17,30 @@ use oxnic_abi::vf::{vf_fields, VfConfig, VfLink};
 const DEFAULT_TPID: u16 = 0x8100;
 
 fn set(device: &Arc<Device>, vf: u16, config: VfConfig) -> Result {
-    device.set_vf(vf, &config).map_err(|error| {
-        if let VfError::Command(error) = error {
-            dev_err!(device.binding(), "VF {}: {}\n", vf, error);
-        }
-        Error::from(error)
-    })
+    device
+        .set_vf(vf, &config)
+        .map_err(|error| logged(device, vf, error))
+}
+
+fn logged(device: &Device, vf: u16, error: VfError) -> Error {
+    if let VfError::Command(error) = error {
+        dev_err!(device.binding(), "VF {}: {}\n", vf, error);
+    }
+    error.into()
+}
+
+/// Refuses what is the business of rules in switchdev mode, and would have no effect.
+fn refuse_in_switchdev(device: &Device, vf: u16, setting: &str) -> Result {
+    if !device.eswitch.is_switchdev() {
+        return Ok(());
+    }
+    dev_err!(
+        device.binding(),
+        "VF {}: {} has no effect in switchdev mode, use rules on the representor\n",
+        vf,
+        setting
+    );
+    Err(EOPNOTSUPP)
 }
 
 /// Gives VF `vf` an address that it cannot change; all zero: it may choose.
@@ -30,16 +48,22 @@ fn set(device: &Arc<Device>, vf: u16, config: VfConfig) -> Result {
 /// # Errors
 ///
 /// `EINVAL`: no such VF, or a multicast address; what the device says.
+pub(crate) fn change_mac(device: &Arc<Device>, vf: u16, mac: [u8; 6]) -> Result<(), VfError> {
+    let config = VfConfig {
+        fields: vf_fields::MAC,
+        mac,
+        ..VfConfig::ZERO
+    };
+    device.set_vf(vf, &config)
+}
+
+/// As [`change_mac`], and logs a refusal.
+///
+/// # Errors
+///
+/// As [`change_mac`].
 pub(crate) fn set_mac(device: &Arc<Device>, vf: u16, mac: [u8; 6]) -> Result {
-    set(
-        device,
-        vf,
-        VfConfig {
-            fields: vf_fields::MAC,
-            mac,
-            ..VfConfig::ZERO
-        },
-    )
+    change_mac(device, vf, mac).map_err(|error| logged(device, vf, error))
 }
 
 /// Puts VF `vf` into a VLAN that it does not see; 0: takes it out. `protocol` is the TPID in CPU order.
@@ -54,6 +78,7 @@ pub(crate) fn set_vlan(device: &Arc<Device>, vf: u16, vlan: u16, qos: u8, protoc
     if vlan > 4094 || qos > 7 {
         return Err(EINVAL);
     }
+    refuse_in_switchdev(device, vf, "VLAN")?;
     let protocol = if vlan == 0 { DEFAULT_TPID } else { protocol };
     set(
         device,
@@ -95,6 +120,7 @@ pub(crate) fn set_rate(device: &Arc<Device>, vf: u16, min: u32, max: u32) -> Res
 ///
 /// `EINVAL`: no such VF; what the device says.
 pub(crate) fn set_spoof_check(device: &Arc<Device>, vf: u16, on: bool) -> Result {
+    refuse_in_switchdev(device, vf, "spoof check")?;
     set(
         device,
         vf,

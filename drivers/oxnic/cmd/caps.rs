@@ -11,7 +11,8 @@ use kernel::sync::Arc;
 use oxnic_abi::{
     caps::{CapGet, CapabilityId, NicCaps, SteeringCaps},
     clock::ClockCaps,
-    command::Opcode, //
+    command::Opcode,
+    eswitch::EswitchCaps, //
 };
 
 fn get(id: CapabilityId) -> Request<'static> {
@@ -31,4 +32,9 @@ pub(crate) fn steering(device: &Arc<Device>) -> Result<SteeringCaps, CommandErro
 /// What can be done to the clock; an error where there is none.
 pub(crate) fn clock(device: &Arc<Device>) -> Result<ClockCaps, CommandError> {
     ask(device, get(CapabilityId::CLOCK))
+}
+
+/// What the eswitch can do; an error where there is none.
+pub(crate) fn eswitch(device: &Arc<Device>) -> Result<EswitchCaps, CommandError> {
+    ask(device, get(CapabilityId::ESWITCH))
 }

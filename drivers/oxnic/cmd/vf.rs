@@ -10,7 +10,7 @@ use crate::{
 use kernel::sync::Arc;
 use oxnic_abi::{
     command::Opcode,
-    stats::VportStats,
+    stats::{StatsDma, VportStats},
     vf::{VfConfig, VfInfo, VfRange}, //
 };
 
@@ -38,4 +38,12 @@ pub(crate) fn query(device: &Arc<Device>, vf: u16) -> Result<VfInfo, CommandErro
 /// Counters of a VF.
 pub(crate) fn stats(device: &Arc<Device>, vf: u16) -> Result<VportStats, CommandError> {
     ask(device, Request::new(Opcode::VF_STATS).vf(vf))
+}
+
+/// Lets the device keep a VF's counters up to date in memory of ours, or stop that.
+pub(crate) fn stats_dma(device: &Arc<Device>, vf: u16, dma: &StatsDma) -> Result<(), CommandError> {
+    run(
+        device,
+        Request::new(Opcode::STATS_DMA).vf(vf).parameters(dma),
+    )
 }

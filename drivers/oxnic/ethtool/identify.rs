@@ -11,7 +11,7 @@ use oxnic_kapi::net::netdev::Locked;
 #[vtable]
 impl Operations for NetPort {
     fn identify(&self, _netdev: &Locked, on: bool) -> Result {
-        if self.device.is_vf() {
+        if !self.has_wire() {
             return Err(EOPNOTSUPP);
         }
         cmd::port::identify(&self.device, self.share.vport, on).map_err(|error| self.failed(error))

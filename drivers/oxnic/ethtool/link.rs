@@ -73,7 +73,7 @@ impl Operations for NetPort {
             supported: LinkModes::new(),
             advertising: LinkModes::new(),
         };
-        if self.device.is_vf() {
+        if !self.has_wire() {
             let info = cmd::vport::query(&self.device, self.share.vport)?;
             settings.speed = known(info.speed);
             settings.full_duplex = settings.speed.map(|_| true);
@@ -98,7 +98,7 @@ impl Operations for NetPort {
             );
             Err(error)
         };
-        if self.device.is_vf() {
+        if !self.has_wire() {
             return refuse(EOPNOTSUPP, "they are the PF's to change");
         }
         if settings.autoneg {
@@ -132,7 +132,7 @@ impl Operations for NetPort {
     }
 
     fn link_down_events(&self, _netdev: &Locked) -> Option<u64> {
-        if self.device.is_vf() {
+        if !self.has_wire() {
             return None;
         }
         let port = cmd::port::query(&self.device, self.share.vport).ok()?;

@@ -83,7 +83,7 @@ fn without_collisions(stats: MacStats) -> MacStats {
 
 impl NetPort {
     fn port_stats(&self) -> Option<PortStats> {
-        if self.device.is_vf() {
+        if !self.has_wire() {
             return None;
         }
         cmd::stats::port(&self.device, self.share.vport).ok()
@@ -93,7 +93,7 @@ impl NetPort {
 #[vtable]
 impl Operations for NetPort {
     fn mac_stats(&self, _netdev: &Locked) -> Option<MacStats> {
-        if self.device.is_vf() {
+        if !self.has_wire() {
             let stats = cmd::stats::vport(&self.device, self.share.vport).ok()?;
             return Some(without_collisions(of_vport(&stats)));
         }

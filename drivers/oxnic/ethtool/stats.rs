@@ -22,8 +22,8 @@ fn tell_vport(stats: &VportStats, sink: &mut Sink<'_>) {
     tell!(sink, stats;
         rx_unicast, rx_multicast, rx_broadcast, rx_bytes,
         tx_unicast, tx_multicast, tx_broadcast, tx_bytes,
-        rx_no_buffer, rx_too_long, rx_disabled, rx_vlan, rx_dma, rx_steering, rx_csum_bad,
-        tx_spoofed, tx_vlan, tx_rate, tx_bad, tx_disabled, tx_too_long,
+        rx_no_buffer, rx_too_long, rx_disabled, rx_vlan, rx_dma, rx_steering, rx_csum_bad, rx_filtered,
+        tx_spoofed, tx_vlan, tx_rate, tx_bad, tx_disabled, tx_too_long, tx_inactive,
         tx_segmented, tx_csum, tx_segmented_bytes,
     );
 }

@@ -69,6 +69,10 @@ impl Operations for NetPort {
         self.link_stats()
     }
 
+    fn cpu_hit_stats(&self) -> LinkStats {
+        self.slow_path_stats()
+    }
+
     fn set_rx_mode(
         &self,
         netdev: &Rtnl,
@@ -250,13 +254,15 @@ impl Operations for NetPort {
                 + stats.rx_too_long
                 + stats.rx_disabled
                 + stats.rx_vlan
-                + stats.rx_dma,
+                + stats.rx_dma
+                + stats.rx_filtered,
             tx_dropped: stats.tx_spoofed
                 + stats.tx_vlan
                 + stats.tx_rate
                 + stats.tx_bad
                 + stats.tx_disabled
-                + stats.tx_too_long,
+                + stats.tx_too_long
+                + stats.tx_inactive,
         })
     }
 }

@@ -8,8 +8,27 @@ use oxnic_kapi::net::queue::Stats;
 use oxnic_kapi::net::stats::{LinkStats, RxQueueStats, TxQueueStats};
 
 impl NetPort {
-    /// The interface's counters, as the core shows them.
+    /// The interface's counters, as the core shows them. Those of a representor are of all that its function sent and was
+    /// given, which is what the wire to it carried, seen from the other end.
     pub(super) fn link_stats(&self) -> LinkStats {
+        let Some(stats) = &self.function_stats else {
+            return self.slow_path_stats();
+        };
+        let function = stats.snapshot();
+        LinkStats {
+            rx_packets: function.tx_unicast + function.tx_multicast + function.tx_broadcast,
+            rx_bytes: function.tx_bytes,
+            tx_packets: function.rx_unicast + function.rx_multicast + function.rx_broadcast,
+            tx_bytes: function.rx_bytes,
+            multicast: function.tx_multicast,
+            rx_dropped: function.tx_inactive,
+            tx_dropped: function.rx_filtered,
+            ..LinkStats::default()
+        }
+    }
+
+    /// What went through our queues.
+    pub(super) fn slow_path_stats(&self) -> LinkStats {
         let mut link = LinkStats::default();
         for pair in &self.pair_stats {
             let (tx, rx) = (&pair.tx, &pair.rx);

@@ -14,7 +14,10 @@ use oxnic_bindings as bindings;
 pub(super) struct VTable<T>(PhantomData<T>);
 
 impl<T: Operations> VTable<T> {
-    pub(super) const OPERATIONS: bindings::net_device_ops = bindings::net_device_ops {
+    /// The operations of a device.
+    pub(super) const OPERATIONS: &'static bindings::net_device_ops = &Self::TABLE;
+
+    const TABLE: bindings::net_device_ops = bindings::net_device_ops {
         ndo_open: Some(Self::open_callback),
         ndo_stop: Some(Self::stop_callback),
         ndo_start_xmit: Some(Self::start_xmit_callback),
@@ -49,6 +52,55 @@ impl<T: Operations> VTable<T> {
         ),
         ..pin_init::zeroed()
     };
+
+    /// Those of a port of an eswitch that leads to another function: VFs are not its to set up, and it tells what of its
+    /// counters went through this CPU.
+    pub(super) const REPRESENTOR: &'static bindings::net_device_ops = &bindings::net_device_ops {
+        ndo_set_vf_mac: None,
+        ndo_set_vf_vlan: None,
+        ndo_set_vf_rate: None,
+        ndo_set_vf_spoofchk: None,
+        ndo_set_vf_trust: None,
+        ndo_set_vf_link_state: None,
+        ndo_get_vf_config: None,
+        ndo_get_vf_stats: None,
+        ndo_has_offload_stats: Some(Self::has_offload_stats_callback),
+        ndo_get_offload_stats: Some(Self::offload_stats_callback),
+        ..Self::TABLE
+    };
+
+    /// Whether a device has operations of this table.
+    pub(super) fn is_of(operations: *const bindings::net_device_ops) -> bool {
+        core::ptr::eq(operations, Self::OPERATIONS) || core::ptr::eq(operations, Self::REPRESENTOR)
+    }
+
+    /// # Safety
+    ///
+    /// The core calls this for a registered device.
+    unsafe extern "C" fn has_offload_stats_callback(
+        _dev: *const bindings::net_device,
+        attribute: core::ffi::c_int,
+    ) -> bool {
+        attribute as u32 == bindings::IFLA_OFFLOAD_XSTATS_CPU_HIT
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::open_callback`]; for the attribute that the callback above names, `out` is a `rtnl_link_stats64`.
+    unsafe extern "C" fn offload_stats_callback(
+        attribute: core::ffi::c_int,
+        dev: *const bindings::net_device,
+        out: *mut core::ffi::c_void,
+    ) -> core::ffi::c_int {
+        if attribute as u32 != bindings::IFLA_OFFLOAD_XSTATS_CPU_HIT {
+            return EINVAL.to_errno();
+        }
+        // SAFETY: The device is registered.
+        let data = unsafe { data::<T>(dev.cast_mut()) };
+        // SAFETY: By the contract.
+        unsafe { data.cpu_hit_stats().store(&mut *out.cast()) };
+        0
+    }
 
     /// # Safety
     ///

@@ -46,6 +46,9 @@ pub trait Operations: ethtool::Operations + queue::Stats + Send + Sync + Sized +
     /// Statistics of the whole device. No lock, atomic.
     fn stats(&self, device: &Device) -> LinkStats;
 
+    /// Of a representor's statistics, what went through this CPU. No lock; may sleep.
+    fn cpu_hit_stats(&self) -> LinkStats;
+
     /// Takes over which frames are to be received.
     ///
     /// # Errors

@@ -71,7 +71,7 @@ impl<T: Operations> Unregistered<T> {
         unsafe {
             bindings::SET_NETDEV_DEV(raw, binding.raw_device());
             bindings::netdev_lockdep_set_classes(raw);
-            (*raw).netdev_ops = &VTable::<T>::OPERATIONS;
+            (*raw).netdev_ops = VTable::<T>::OPERATIONS;
             (*raw).ethtool_ops = &ethtool::VTable::<T>::OPERATIONS;
             (*raw).stat_ops = &queue::StatsVTable::<T>::OPERATIONS;
             (*raw).request_ops_lock = true;
@@ -137,6 +137,13 @@ impl<T: Operations> Unregistered<T> {
     /// It is no end of a wire: ethtool shows no flow control.
     pub fn without_pause(&mut self) -> &mut Self {
         self.fields().ethtool_ops = &ethtool::VTable::<T>::WITHOUT_PAUSE;
+        self
+    }
+
+    /// It leads to another function, of an eswitch: it cannot set up VFs, and shows how much of its traffic went through the
+    /// CPU.
+    pub fn set_representor(&mut self) -> &mut Self {
+        self.fields().netdev_ops = VTable::<T>::REPRESENTOR;
         self
     }
 
@@ -289,9 +296,7 @@ pub fn tx_slots<'a, T: Operations>(
     let mine = unsafe { (&raw const (*private::<T>(device.as_raw())).data).cast::<u8>() };
     // SAFETY: The device is valid.
     let operations = unsafe { (*device.as_raw()).netdev_ops };
-    if !core::ptr::eq(operations, &VTable::<T>::OPERATIONS)
-        || !core::ptr::eq(mine, core::ptr::from_ref(data).cast())
-    {
+    if !VTable::<T>::is_of(operations) || !core::ptr::eq(mine, core::ptr::from_ref(data).cast()) {
         return Err(EINVAL);
     }
     // SAFETY: It is our device, and `data` proves that its private area is initialised.

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What `devlink dev info` is answered with.
+
+use kernel::{error::to_result, fmt, prelude::*, str::CString};
+use oxnic_bindings as bindings;
+
+/// An answer to `devlink dev info` that is being written.
+pub struct InfoRequest<'a>(pub(super) &'a mut bindings::devlink_info_req);
+
+impl InfoRequest<'_> {
+    /// A version that never changes.
+    pub fn fixed(&mut self, name: &CStr, value: fmt::Arguments<'_>) -> Result {
+        let value = CString::try_from_fmt(value)?;
+        // SAFETY: The request is valid, and copies both strings.
+        to_result(unsafe {
+            bindings::devlink_info_version_fixed_put(
+                self.0,
+                name.as_char_ptr(),
+                value.as_char_ptr(),
+            )
+        })
+    }
+
+    /// A version of what runs now.
+    pub fn running(&mut self, name: &CStr, value: fmt::Arguments<'_>) -> Result {
+        let value = CString::try_from_fmt(value)?;
+        // SAFETY: The request is valid, and copies both strings.
+        to_result(unsafe {
+            bindings::devlink_info_version_running_put(
+                self.0,
+                name.as_char_ptr(),
+                value.as_char_ptr(),
+            )
+        })
+    }
+
+    /// The serial number of the device.
+    pub fn serial(&mut self, value: fmt::Arguments<'_>) -> Result {
+        let value = CString::try_from_fmt(value)?;
+        // SAFETY: The request is valid, and copies the string.
+        to_result(unsafe { bindings::devlink_info_serial_number_put(self.0, value.as_char_ptr()) })
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The eswitch of a PF: its mode, and the representors of VFs.
+//!
+//! [`Eswitch`] is what is known of it. Mode and number of functions change with the lock of the devlink instance held, and
+//! are read by anybody. Where both are taken, that lock comes before the one of recovery, and both before RTNL.
+
+mod function;
+mod mode;
+mod representor;
+
+pub(crate) use function::Function;
+pub(crate) use mode::Switch;
+
+use crate::{cmd, device::Device};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+        SetOnce, //
+    },
+};
+use oxnic_abi::eswitch::{EswitchCaps, EswitchMode};
+
+/// The eswitch of a function, if it has one.
+pub(crate) struct Eswitch {
+    /// Not set where there is none.
+    caps: SetOnce<EswitchCaps>,
+    /// Number of the mode in force.
+    mode: Atomic<u32>,
+    /// VFs that are enabled, and have representors in switchdev mode.
+    functions: Atomic<u32>,
+}
+
+impl Eswitch {
+    /// None until [`Device::discover_eswitch`] finds it.
+    pub(crate) fn new() -> Self {
+        Self {
+            caps: SetOnce::new(),
+            mode: Atomic::new(EswitchMode::LEGACY.0.into()),
+            functions: Atomic::new(0),
+        }
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_there(&self) -> bool {
+        self.caps.as_ref().is_some()
+    }
+
+    /// Most representors that there can be.
+    pub(crate) fn representors(&self) -> u16 {
+        self.caps.as_ref().map_or(0, |caps| caps.representors)
+    }
+
+    /// The vport of a VF's representor.
+    fn vport(&self, vf: u16) -> Option<u16> {
+        let caps = self.caps.as_ref()?;
+        (vf < caps.representors)
+            .then(|| caps.representor_first.checked_add(vf))
+            .flatten()
+    }
+
+    fn mode(&self) -> EswitchMode {
+        EswitchMode(self.mode.load(Relaxed) as u16)
+    }
+
+    /// Whether representors and rules decide on what goes where.
+    pub(crate) fn is_switchdev(&self) -> bool {
+        self.mode() != EswitchMode::LEGACY
+    }
+
+    fn functions(&self) -> u16 {
+        self.functions.load(Relaxed) as u16
+    }
+}
+
+impl Device {
+    /// Asks a PF whether it has an eswitch, and what it can do; or whether that has changed since probe.
+    ///
+    /// # Errors
+    ///
+    /// `ESTALE`: it is another than before a reset.
+    pub(crate) fn discover_eswitch(self: &Arc<Self>) -> Result {
+        if self.is_vf() {
+            return Ok(());
+        }
+        let now = match cmd::caps::eswitch(self) {
+            // Its representors lie behind the wire ports.
+            Ok(caps) if caps.representor_first >= self.port_count() => Some(caps),
+            _ => None,
+        };
+        match (self.eswitch.caps.as_ref(), now) {
+            (None, Some(caps)) if self.ports().next().is_none() => {
+                self.eswitch.caps.populate(caps);
+                Ok(())
+            }
+            (before, now) => (before == now.as_ref()).then_some(()).ok_or(ESTALE),
+        }
+    }
+
+    /// Brings the mode back after a reset, which has made it legacy.
+    pub(crate) fn restore_eswitch(self: &Arc<Self>) -> Result {
+        if !self.eswitch.is_switchdev() {
+            return Ok(());
+        }
+        cmd::eswitch::set_mode(self, self.eswitch.mode()).map_err(|error| {
+            dev_err!(
+                self.binding(),
+                "the eswitch mode cannot be brought back: {}\n",
+                error
+            );
+            error.into()
+        })
+    }
+}
