@@ -200,7 +200,10 @@ impl Nic {
         match function.vf_index() {
             None => {
                 self.ports.iter_mut().for_each(super::port::WirePort::reset);
-                self.mode = EswitchMode::LEGACY;
+                // Functions that go on working must not be let onto the wire past what their representors stand for.
+                if !self.vfs.iter().any(|vf| vf.prepared) {
+                    self.mode = EswitchMode::LEGACY;
+                }
             }
             Some(vf) if active => {
                 self.tell(

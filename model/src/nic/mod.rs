@@ -406,6 +406,7 @@ impl NicCore for Nic {
         self.reset(host, function);
         if function.is_pf() {
             self.disable_vfs(host);
+            self.set_mode(host, EswitchMode::LEGACY);
         }
     }
 

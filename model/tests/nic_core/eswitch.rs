@@ -409,7 +409,41 @@ fn a_change_of_mode_keeps_vfs_at_work() {
 }
 
 #[test]
-fn a_reset_of_the_pf_returns_to_legacy_mode() {
+fn a_reset_of_the_pf_cuts_off_vfs_until_representors_are_back() {
+    let mut bench = bench(2);
+    bench.pf = Port::new(&mut bench.dut, PF);
+    bench.representors.clear();
+    let mode = mode_of(&mut bench.dut, &mut bench.pf.driver);
+    assert_eq!(mode, EswitchMode::SWITCHDEV);
+    for to in [bench.pf.mac, bench.vfs[1].mac, [0xff; 6]] {
+        let sent = frame(to, bench.vfs[0].mac, 60);
+        bench.vfs[0].tx.send(&mut bench.dut, &sent);
+    }
+    assert_eq!(bench.received(), []);
+    set_mode(&mut bench.dut, &mut bench.pf.driver, EswitchMode::SWITCHDEV);
+    let driver = &mut bench.pf.driver;
+    bench.representors = vec![Representor::new(&mut bench.dut, driver, 0)];
+    let sent = frame(bench.pf.mac, bench.vfs[0].mac, 60);
+    bench.vfs[0].tx.send(&mut bench.dut, &sent);
+    let received: Vec<_> = bench.received().into_iter().map(|(at, ..)| at).collect();
+    assert_eq!(received.len(), 1, "its representor only: {received:?}");
+}
+
+#[test]
+fn a_function_level_reset_of_the_pf_and_one_without_vfs_return_to_legacy_mode() {
+    let mut bench = bench(1);
+    bench.dut.function_level_reset(PF);
+    bench.pf = Port::new(&mut bench.dut, PF);
+    let mode = mode_of(&mut bench.dut, &mut bench.pf.driver);
+    assert_eq!(mode, EswitchMode::LEGACY);
+    set_mode(&mut bench.dut, &mut bench.pf.driver, EswitchMode::SWITCHDEV);
+    bench.pf = Port::new(&mut bench.dut, PF);
+    let mode = mode_of(&mut bench.dut, &mut bench.pf.driver);
+    assert_eq!(mode, EswitchMode::LEGACY);
+}
+
+#[test]
+fn statistics_of_vfs_end_with_a_reset_of_the_pf() {
     let mut bench = bench(1);
     let at = bench.dut.host.allocate(4096);
     let watch = Submission {
@@ -424,14 +458,8 @@ fn a_reset_of_the_pf_returns_to_legacy_mode() {
     let done = bench.pf.driver.run(&mut bench.dut, watch, &[]);
     assert_eq!(done.status, Status::OK);
     bench.pf = Port::new(&mut bench.dut, PF);
-    bench.representors.clear();
-    let mode = mode_of(&mut bench.dut, &mut bench.pf.driver);
-    assert_eq!(mode, EswitchMode::LEGACY);
     bench.dut.advance(50_000_000);
     assert_eq!(bench.dut.host.words::<1>(at), [2], "it is not written");
-    let sent = frame(bench.pf.mac, bench.vfs[0].mac, 60);
-    bench.vfs[0].tx.send(&mut bench.dut, &sent);
-    assert_eq!(bench.received(), [("pf".into(), sent, 0x100)]);
 }
 
 #[test]

@@ -93,6 +93,11 @@ impl Device {
         self.nic.control(&mut self.host, &request).unwrap().unwrap()
     }
 
+    pub fn function_level_reset(&mut self, function: Function) {
+        self.nic.function_reset(&mut self.host, function);
+        self.settle();
+    }
+
     pub fn reset(&mut self, function: Function) {
         self.write(function, device::CONTROL, control::RESET);
     }
