@@ -99,15 +99,15 @@ impl Device {
         }
     }
 
-    /// Brings the mode back after a reset, which has made it legacy.
-    pub(crate) fn restore_eswitch(self: &Arc<Self>) -> Result {
-        if !self.eswitch.is_switchdev() {
+    /// Sets the mode after a reset. The device has another one after a FLR, or from a driver that was there before us.
+    pub(crate) fn apply_eswitch_mode(self: &Arc<Self>) -> Result {
+        if !self.eswitch.is_there() {
             return Ok(());
         }
         cmd::eswitch::set_mode(self, self.eswitch.mode()).map_err(|error| {
             dev_err!(
                 self.binding(),
-                "the eswitch mode cannot be brought back: {}\n",
+                "the eswitch mode cannot be set: {}\n",
                 error
             );
             error.into()

@@ -269,7 +269,6 @@ impl Device {
     /// Resets the function and brings everything back that it had.
     fn bring_up(self: &Arc<Self>, reason: ResetReason) -> Result {
         self.take_over(reason)?;
-        self.restore_eswitch()?;
         self.restore_vfs()?;
         for port in self.ports() {
             port.complete_reset()?;
@@ -277,7 +276,7 @@ impl Device {
         Ok(())
     }
 
-    /// Resets the function, makes the handshake, and asks what it offers. Commands work afterwards.
+    /// Resets the function, makes the handshake, asks what it offers, and sets the eswitch's mode. Commands work afterwards.
     pub(crate) fn take_over(self: &Arc<Self>, reason: ResetReason) -> Result {
         handshake::reset(&self.registers, reason)
             .inspect_err(|error| dev_err!(self.binding(), "reset does not end: {:?}\n", error))?;
@@ -295,7 +294,8 @@ impl Device {
                     self.binding(),
                     "the device changed its limits: reload the driver to use it\n"
                 );
-            })
+            })?;
+        self.apply_eswitch_mode()
     }
 
     /// The PCI core is about to reset the function.
