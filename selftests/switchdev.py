@@ -197,10 +197,13 @@ def links_follow():
     first.wait_carrier(False)
     vf.link.ip("up")
     first.wait_carrier()
-    wire.far.down()
+    control = Control()
+    defer(control.close)
+    defer(control.do, "link", port=0, up=True)
+    control.do("link", port=0, up=False)
     wire.near.wait_carrier(False)
     equal([link.carrier() for link in (first, second, vf.link, other.link)], [True] * 4, "carriers without one of the wire")
-    wire.far.up()
+    control.do("link", port=0, up=True)
     wire.near.wait_carrier()
 
 
