@@ -79,8 +79,7 @@ impl Device {
     }
 
     fn find_stalled(&self) -> Option<ResetReason> {
-        let mut ports = self.ports().into_iter().flatten();
-        let stalled = ports.any(|port| port.has_stalled());
+        let stalled = self.ports().any(|port| port.has_stalled());
         stalled.then_some(ResetReason::TX_TIMEOUT)
     }
 
