@@ -20,17 +20,22 @@ from vm.machine import MachineError  # noqa: E402
 
 NET, HW = "drivers/net/", "drivers/net/hw/"
 SIM = "drivers/net/netdevsim/"
-# Each file by step. "none": the test makes its own netdevsim.
+FORWARDING = "net/forwarding/"
+# Each file by step.
 A0 = [SIM + name for name in ("devlink.sh", "ethtool-coalesce.sh", "ethtool-features.sh", "ethtool-fec.sh", "ethtool-pause.sh")]
 A1 = [NET + name for name in ("ping.py", "stats.py", "queues.py", "ring_reconfig.py", "napi_id.py", "napi_threaded.py")]
 A1 += [HW + name for name in ("csum.py", "irq.py", "ethtool_std_stats.sh", "rss_api.py", "rss_drv.py", "uso.py", "ntuple.py")]
 A1 += [NET + "xdp.py", HW + "nic_timestamp.py"]
+A2 = [FORWARDING + name for name in ("bridge_vlan_aware.sh", "bridge_vlan_unaware.sh", "bridge_port_isolation.sh", "min_max_mtu.sh")]
+A2 += [FORWARDING + name for name in ("router.sh", "router_bridge.sh")] + [suite.FILTER]
 MORE = [NET + name for name in ("gro.py", "hds.py", "shaper.py", "so_txtime.py", "netpoll_basic.py")]
 MORE += [HW + name for name in ("tso.py", "rss_ctx.py", "rss_input_xfrm.py", "rss_flow_label.py", "toeplitz.py", "ethtool_rmon.sh")]
 MORE += [HW + name for name in ("xsk_reconfig.py", "pp_alloc_fail.py", "gro_hw.py", "xdp_metadata.py")]
 QUICK = [NET + "ping.py", NET + "stats.py", NET + "queues.py", NET + "ring_reconfig.py", HW + "irq.py", HW + "csum.py"]
-STEPS = {"A0": A0, "A1": A1, "more": MORE, "quick": QUICK}
+STEPS = {"A0": A0, "A1": A1, "A2": A2, "more": MORE, "quick": QUICK}
 NETIFS = ("uplink", "vf")
+# What other tests run on: netdevs that they make; VFs and their representors as the ends of cables.
+SPECIAL = {SIM: "none", suite.FILTER: "none", FORWARDING: "cables"}
 SECONDS = 900.0
 
 
@@ -53,10 +58,11 @@ def arguments(words=None):
 
 def planned(chosen):
     """(file, netif) in the order in which they run: one kind of netdev after the other."""
-    files = [file for step in chosen.step or ("A0", "A1") for file in STEPS[step]]
+    files = [file for step in chosen.step or ("A0", "A1", "A2") for file in STEPS[step]]
     files = [file for file in dict.fromkeys(files) if chosen.pattern in file]
-    jobs = [(file, "none") for file in files if file.startswith(SIM)]
-    return jobs + [(file, netif) for netif in chosen.netif or NETIFS for file in files if not file.startswith(SIM)]
+    special = {file: kind for file in files for start, kind in SPECIAL.items() if file.startswith(start)}
+    jobs = [(file, netif) for netif in chosen.netif or NETIFS for file in files if file not in special]
+    return [(file, "none") for file in special if special[file] == "none"] + jobs + [(f, "cables") for f in special if special[f] == "cables"]
 
 
 class Judge:
@@ -86,7 +92,7 @@ class Judge:
 
     def _explain(self, file, netif, case):
         name = case.name.partition(".")[2]
-        if case.verdict not in ("skip", "xfail") or netif == "none":
+        if case.verdict not in ("skip", "xfail") or file.startswith(SIM):
             return
         # The test's own expected failures are upstream's statement about the environment; only skips need ours.
         entry = expect.find(self.entries, case.verdict, file, name, netif, self.kernel)
@@ -141,7 +147,7 @@ def run_job(runs, file, netif, folder, netdevsim, judge):
     complaints = [text for one in runs.results[before:] for text in one.complaints()]
     for text in complaints:
         runner.say(text)
-    if file.startswith(SIM):
+    if file.startswith(tuple(SPECIAL)):
         cases = shell_cases(file, echo.text(), result.code, complaints)
     else:
         cases = tap.complete(os.path.basename(file), echo.text(), result.code, complaints[0].splitlines()[0] if complaints else "")
@@ -153,7 +159,7 @@ def run_job(runs, file, netif, folder, netdevsim, judge):
 
 
 def shell_cases(file, text, code, complaints):
-    """netdevsim's scripts print "TEST: name [ OK ]" or "PASSED all N checks", not TAP; the exit status decides."""
+    """These scripts print "TEST: name [ OK ]" or "PASSED all N checks", not TAP; the exit status decides."""
     cases = []
     for line in text.splitlines():
         if line.startswith("TEST: ") and line.rstrip().endswith("]"):
@@ -181,7 +187,7 @@ def record(path, judge, jobs):
 def run_jobs(jobs, chosen, judge):
     """All of them in as few guests as there are failures."""
     folder, netdevsim = suite.install(), ""
-    if any(netif == "none" for _, netif in jobs):
+    if any(file.startswith(SIM) for file, _ in jobs):
         netdevsim = suite.netdevsim(chosen.kernel)
     words = [f"KERNEL={chosen.kernel}", f"NIC={chosen.nic}", f"DIR={os.path.dirname(folder)}", "PEER=e1000e", *chosen.vm]
     wanted, _ = options.parse([*words, f"TIMEOUT={SECONDS * runner.SLOWER.get(chosen.kernel, 1)}"], {})
