@@ -15,10 +15,7 @@ use oxnic_abi::{
 
 /// Changes how the eswitch forwards.
 pub(crate) fn set_mode(device: &Arc<Device>, mode: EswitchMode) -> Result<(), CommandError> {
-    let config = EswitchConfig {
-        mode,
-        ..EswitchConfig::ZERO
-    };
+    let config = EswitchConfig { mode };
     run(
         device,
         Request::new(Opcode::ESWITCH_SET).parameters(&config),
