@@ -67,6 +67,48 @@ wire! {
     }
 }
 
+/// Sums of counters. They stay at the highest number instead of wrapping: a device can write anything.
+impl VportStats {
+    fn sum<const N: usize>(counters: [u64; N]) -> u64 {
+        counters.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Frames received.
+    pub fn rx_frames(&self) -> u64 {
+        Self::sum([self.rx_unicast, self.rx_multicast, self.rx_broadcast])
+    }
+
+    /// Frames sent.
+    pub fn tx_frames(&self) -> u64 {
+        Self::sum([self.tx_unicast, self.tx_multicast, self.tx_broadcast])
+    }
+
+    /// Dropped on receive, but for what rules of the user dropped.
+    pub fn rx_drops(&self) -> u64 {
+        Self::sum([
+            self.rx_no_buffer,
+            self.rx_too_long,
+            self.rx_disabled,
+            self.rx_vlan,
+            self.rx_dma,
+            self.rx_filtered,
+        ])
+    }
+
+    /// Dropped on transmit.
+    pub fn tx_drops(&self) -> u64 {
+        Self::sum([
+            self.tx_spoofed,
+            self.tx_vlan,
+            self.tx_rate,
+            self.tx_bad,
+            self.tx_disabled,
+            self.tx_too_long,
+            self.tx_inactive,
+        ])
+    }
+}
+
 wire! {
     /// Answer of [`crate::command::Opcode::PORT_STATS`], named after RFC 2863, RFC 2819 and IEEE 802.3 clause 30.
     pub struct PortStats: 48 {

@@ -130,3 +130,28 @@ fn unknown_values_are_kept_and_named_so() {
     .to_words();
     assert_eq!(command::Completion::from_words(&words).status, status);
 }
+
+#[test]
+fn sums_of_counters_do_not_overflow() {
+    let honest = stats::VportStats {
+        rx_unicast: 1,
+        rx_multicast: 2,
+        rx_broadcast: 3,
+        tx_unicast: 4,
+        rx_filtered: 5,
+        rx_steering: 6,
+        tx_inactive: 7,
+        ..stats::VportStats::ZERO
+    };
+    let sums = |stats: stats::VportStats| {
+        (
+            stats.rx_frames(),
+            stats.tx_frames(),
+            stats.rx_drops(),
+            stats.tx_drops(),
+        )
+    };
+    assert_eq!(sums(honest), (6, 4, 5, 7));
+    let lies = stats::VportStats::from_words(&[u64::MAX; stats::VportStats::WORDS]);
+    assert_eq!(sums(lies), (u64::MAX, u64::MAX, u64::MAX, u64::MAX));
+}

@@ -51,15 +51,15 @@ fn of_port(stats: &PortStats) -> MacStats {
 }
 
 fn of_vport(stats: &VportStats) -> MacStats {
-    let sent = stats.tx_unicast + stats.tx_multicast + stats.tx_broadcast;
-    let received = stats.rx_unicast + stats.rx_multicast + stats.rx_broadcast;
+    let (sent, received) = (stats.tx_frames(), stats.rx_frames());
+    let octets = |bytes: u64, frames: u64| bytes.saturating_add(frames.saturating_mul(FCS));
     MacStats {
         tx_frames: Some(sent),
-        tx_octets: Some(stats.tx_bytes + FCS * sent),
+        tx_octets: Some(octets(stats.tx_bytes, sent)),
         tx_multicast: Some(stats.tx_multicast),
         tx_broadcast: Some(stats.tx_broadcast),
         rx_frames: Some(received),
-        rx_octets: Some(stats.rx_bytes + FCS * received),
+        rx_octets: Some(octets(stats.rx_bytes, received)),
         rx_multicast: Some(stats.rx_multicast),
         rx_broadcast: Some(stats.rx_broadcast),
         too_long: Some(stats.rx_too_long),

@@ -244,25 +244,14 @@ impl Operations for NetPort {
     fn vf_stats(&self, vf: u16) -> Result<VfStats> {
         let stats = self.device.vf_stats(vf)?;
         Ok(VfStats {
-            rx_packets: stats.rx_unicast + stats.rx_multicast + stats.rx_broadcast,
+            rx_packets: stats.rx_frames(),
             rx_bytes: stats.rx_bytes,
-            tx_packets: stats.tx_unicast + stats.tx_multicast + stats.tx_broadcast,
+            tx_packets: stats.tx_frames(),
             tx_bytes: stats.tx_bytes,
             broadcast: stats.rx_broadcast,
             multicast: stats.rx_multicast,
-            rx_dropped: stats.rx_no_buffer
-                + stats.rx_too_long
-                + stats.rx_disabled
-                + stats.rx_vlan
-                + stats.rx_dma
-                + stats.rx_filtered,
-            tx_dropped: stats.tx_spoofed
-                + stats.tx_vlan
-                + stats.tx_rate
-                + stats.tx_bad
-                + stats.tx_disabled
-                + stats.tx_too_long
-                + stats.tx_inactive,
+            rx_dropped: stats.rx_drops(),
+            tx_dropped: stats.tx_drops(),
         })
     }
 }

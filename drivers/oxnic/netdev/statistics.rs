@@ -16,9 +16,9 @@ impl NetPort {
         };
         let function = stats.snapshot();
         LinkStats {
-            rx_packets: function.tx_unicast + function.tx_multicast + function.tx_broadcast,
+            rx_packets: function.tx_frames(),
             rx_bytes: function.tx_bytes,
-            tx_packets: function.rx_unicast + function.rx_multicast + function.rx_broadcast,
+            tx_packets: function.rx_frames(),
             tx_bytes: function.rx_bytes,
             multicast: function.tx_multicast,
             rx_dropped: function.tx_inactive,
