@@ -147,15 +147,7 @@ impl Nic {
             }
             let _ = frame.remove_tag();
         }
-        let visible = frame.tag();
-        let passes = self.vports.get_mut(id.index()).is_some_and(|vport| {
-            let passes = vport.passes_vlan(visible);
-            vport.stats.rx_vlan += u64::from(!passes);
-            passes
-        });
-        if passes {
-            self.deliver(host, id, frame, arrival);
-        }
+        let passes = self.hand_past_address(host, id, frame, arrival);
         if let (Some(_), Some(tag)) = (&transparent, tag) {
             let restored = frame.insert_tag(tag);
             debug_assert!(restored);

@@ -46,17 +46,6 @@ fn mac_text(mac: &[u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-fn queues<'a>(stats: impl Iterator<Item = Option<&'a QueueStats>>) -> Value {
-    let there = stats
-        .enumerate()
-        .filter_map(|(id, stats)| Some((id.to_string(), stats?)));
-    Value::Object(
-        there
-            .map(|(id, stats)| (id, queue_counters(stats)))
-            .collect(),
-    )
-}
-
 /// The objects of a list by their number.
 fn numbered<'a, T: 'a>(
     list: &'a [Option<T>],
@@ -204,8 +193,8 @@ impl Nic {
             "events_outstanding": state.events.as_ref().map(|events| events.outstanding()),
             "events_dropped": state.events.as_ref().map(|events| events.dropped()),
             "completion_queues": state.cqs.iter().flatten().count(),
-            "tx": queues(state.tx.iter().map(|tx| tx.as_ref().map(|tx| &tx.stats))),
-            "rx": queues(state.rx.iter().map(|rx| rx.as_ref().map(|rx| &rx.stats))),
+            "tx": numbered(&state.tx, |tx| queue_counters(&tx.stats)),
+            "rx": numbered(&state.rx, |rx| queue_counters(&rx.stats)),
             "stopped": state.tx.iter().flatten().filter(|tx| tx.stopped).count()
                 + state.rx.iter().flatten().filter(|rx| rx.stopped).count(),
             "vports": vports,

@@ -160,7 +160,7 @@ impl Nic {
     }
 
     /// Hands a frame to a vport whose VLAN filter lets it pass. False if it does not.
-    fn hand_past_address(
+    pub(super) fn hand_past_address(
         &mut self,
         host: &mut dyn Host,
         id: VportId,
