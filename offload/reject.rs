@@ -76,11 +76,6 @@ pub enum Reject {
         /// How many there can be.
         limit: usize,
     },
-    /// Too many copies.
-    TooManyMirrors {
-        /// How many there can be.
-        limit: usize,
-    },
     /// A verdict that tc does not hand to drivers.
     Control {
         /// Its name.
@@ -159,7 +154,7 @@ impl Reject {
             | Self::OtherMask
             | Self::OtherClassifier { .. } => errno::EINVAL,
             Self::GeneveOptions | Self::TooManyActions { .. } => errno::ERANGE,
-            Self::TooManyMirrors { .. } | Self::Control { .. } | Self::EditPlace { .. } | Self::PoliceVerdict { .. } => {
+            Self::Control { .. } | Self::EditPlace { .. } | Self::PoliceVerdict { .. } => {
                 errno::EOPNOTSUPP
             }
             Self::SameKey { .. } | Self::SameCookie => errno::EEXIST,
@@ -172,17 +167,39 @@ impl Reject {
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Width { field } => write!(f, "{}: value or mask has more than {} bits", field.name(), field.description().bits),
-            Self::Prerequisite { field, needs } => write!(f, "{} needs {}", field.name(), needs.text()),
-            Self::MixedFamilies { field } => write!(f, "{}: a rule cannot match IPv4 and IPv6 addresses at once", field.name()),
-            Self::EmptyRange { field, range } => {
-                write!(f, "{} range {}-{}: the first port must be below the last", field.name(), range.min, range.max)
+            Self::Width { field } => write!(
+                f,
+                "{}: value or mask has more than {} bits",
+                field.name(),
+                field.description().bits
+            ),
+            Self::Prerequisite { field, needs } => {
+                write!(f, "{} needs {}", field.name(), needs.text())
             }
-            Self::GeneveOptions => write!(f, "geneve_opts: 4 to 252 bytes in whole options, with a mask of the same length"),
-            Self::Group => write!(f, "vxlan_opts: only group id, policy applied and don't learn exist"),
+            Self::MixedFamilies { field } => write!(
+                f,
+                "{}: a rule cannot match IPv4 and IPv6 addresses at once",
+                field.name()
+            ),
+            Self::EmptyRange { field, range } => {
+                write!(
+                    f,
+                    "{} range {}-{}: the first port must be below the last",
+                    field.name(),
+                    range.min,
+                    range.max
+                )
+            }
+            Self::GeneveOptions => write!(
+                f,
+                "geneve_opts: 4 to 252 bytes in whole options, with a mask of the same length"
+            ),
+            Self::Group => write!(
+                f,
+                "vxlan_opts: only group id, policy applied and don't learn exist"
+            ),
             Self::MatchallKey => write!(f, "matchall has no keys"),
             Self::TooManyActions { limit } => write!(f, "more than {limit} actions"),
-            Self::TooManyMirrors { limit } => write!(f, "mirred mirror: more than {limit} copies"),
             Self::Control { action } => write!(f, "action {action} alone cannot be offloaded"),
             Self::Tag { action, part } => write!(
                 f,
@@ -197,17 +214,32 @@ impl fmt::Display for Reject {
                 write!(f, "pedit {} at {offset}: four bytes at a multiple of four, and no value where bits are kept", header.name())
             }
             Self::EditPlace { header, offset } => {
-                write!(f, "pedit {} at {offset}: outside of the fields of that header", header.name())
+                write!(
+                    f,
+                    "pedit {} at {offset}: outside of the fields of that header",
+                    header.name()
+                )
             }
             Self::Checksum => write!(f, "action csum: unknown checksum"),
             Self::SampleRate => write!(f, "action sample: rate must not be zero"),
             Self::PoliceRate => write!(f, "action police: rate must not be zero"),
-            Self::PoliceVerdict { which } => write!(f, "action police: this {which} verdict cannot be offloaded"),
-            Self::SameKey { other } => write!(f, "a rule of this priority has the same key (cookie {:#x})", other.0),
+            Self::PoliceVerdict { which } => {
+                write!(f, "action police: this {which} verdict cannot be offloaded")
+            }
+            Self::SameKey { other } => write!(
+                f,
+                "a rule of this priority has the same key (cookie {:#x})",
+                other.0
+            ),
             Self::SameCookie => write!(f, "a rule with this cookie exists"),
             Self::NoSuchRule => write!(f, "no rule with this cookie"),
-            Self::OtherMask => write!(f, "the new rule must have the chain, priority and mask of the old one"),
-            Self::OtherClassifier { priority } => write!(f, "priority {priority} has another protocol or classifier"),
+            Self::OtherMask => write!(
+                f,
+                "the new rule must have the chain, priority and mask of the old one"
+            ),
+            Self::OtherClassifier { priority } => {
+                write!(f, "priority {priority} has another protocol or classifier")
+            }
             Self::Full { limit } => write!(f, "the table has no room: {limit} rules"),
         }
     }

@@ -44,7 +44,10 @@ impl Bucket {
         };
         let full = signed(burst(police.rate));
         let passed = signed(now.saturating_sub(self.last)).min(full);
-        let tokens = passed.saturating_add(self.tokens).min(full).saturating_sub(signed(cost));
+        let tokens = passed
+            .saturating_add(self.tokens)
+            .min(full)
+            .saturating_sub(signed(cost));
         if tokens < 0 {
             return false;
         }
@@ -77,5 +80,8 @@ fn duration(rate: u64, units: u32) -> u64 {
         factor <<= 1;
         shift += 1;
     };
-    u64::from(units).saturating_mul(u64::from(multiplier)).checked_shr(shift).unwrap_or(0)
+    u64::from(units)
+        .saturating_mul(u64::from(multiplier))
+        .checked_shr(shift)
+        .unwrap_or(0)
 }

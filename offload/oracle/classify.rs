@@ -60,7 +60,11 @@ pub fn classify<'r>(
         }
         let dissection = dissect(&packet.frame());
         let tunnel = packet.tunnel;
-        let values = Values::new(&Seen { port: arrival.port, packet: &dissection, tunnel: &tunnel });
+        let values = Values::new(&Seen {
+            port: arrival.port,
+            packet: &dissection,
+            tunnel: &tunnel,
+        });
         let Some(rule) = table.lookup(chain, priority, &values) else {
             continue;
         };

@@ -61,7 +61,9 @@ fn correct_ipv4(data: &mut [u8], network: usize, what: u8) -> Option<()> {
     if what & checksum::IPV4 != 0 {
         bytes::put(data, network + 10, &[0, 0]);
         let end = (network + length).min(data.len());
-        let sum = Sum::default().add(data.get(network..end).unwrap_or(&[])).checksum();
+        let sum = Sum::default()
+            .add(data.get(network..end).unwrap_or(&[]))
+            .checksum();
         bytes::put(data, network + 10, &sum.to_be_bytes());
     }
     Some(())
@@ -86,7 +88,16 @@ fn correct_ipv6(data: &mut [u8], network: usize, what: u8) -> Option<()> {
             ports::ICMPV6 | ports::TCP | ports::UDP | ports::UDP_LITE | ports::SCTP => {
                 let address = Address::V6(header.source, header.destination);
                 let end = network.checked_add(ipv6::HEADER)?.checked_add(payload)?;
-                return correct_transport(data, &Transport { start, end, address, protocol: next }, what);
+                return correct_transport(
+                    data,
+                    &Transport {
+                        start,
+                        end,
+                        address,
+                        protocol: next,
+                    },
+                    what,
+                );
             }
             _ => return Some(()),
         }
@@ -104,7 +115,11 @@ fn jumbo(options: &[u8], payload: usize) -> Option<usize> {
     while at + 1 < options.len() {
         let left = options.len() - at;
         let kind = bytes::u8_at(options, at)?;
-        let length = if kind == PAD { 1 } else { usize::from(bytes::u8_at(options, at + 1)?) + 2 };
+        let length = if kind == PAD {
+            1
+        } else {
+            usize::from(bytes::u8_at(options, at + 1)?) + 2
+        };
         if kind == JUMBO {
             if length != 6 || left < 6 || at % 4 != 2 {
                 return None;
@@ -160,7 +175,9 @@ fn correct_transport(data: &mut [u8], transport: &Transport, what: u8) -> Option
                 ports::ICMP | ports::IGMP => Sum::default(),
                 protocol => Sum::default().add_pseudo_header(transport.address, length, protocol),
             };
-            let sum = pseudo.add(data.get(transport.start..transport.end)?).checksum();
+            let sum = pseudo
+                .add(data.get(transport.start..transport.end)?)
+                .checksum();
             bytes::put(data, at, &sum.to_be_bytes());
             Some(())
         }
@@ -182,8 +199,12 @@ fn correct_udp(data: &mut [u8], transport: &Transport, at: usize) -> Option<()> 
         length if !lite && length == all => length,
         _ => return Some(()),
     };
-    let pseudo = Sum::default().add_pseudo_header(transport.address, u32::from(said), transport.protocol);
-    let sum = match pseudo.add(data.get(transport.start..transport.start + covered)?).checksum() {
+    let pseudo =
+        Sum::default().add_pseudo_header(transport.address, u32::from(said), transport.protocol);
+    let sum = match pseudo
+        .add(data.get(transport.start..transport.start + covered)?)
+        .checksum()
+    {
         0 => 0xffff,
         sum => sum,
     };

@@ -5,8 +5,8 @@
 use super::packet::Packet;
 use super::sink::{Count, Sink, World};
 use super::{csum, pedit, tags};
-use crate::packet::{ethernet, Tunnel};
 use crate::packet::tunnel::flag;
+use crate::packet::{ethernet, Tunnel};
 use crate::rule::{Action, Direction, Encap, Police, Port, Rule, Verdict};
 
 /// After so many jumps within a rule, the packet is let go.
@@ -32,7 +32,10 @@ pub fn execute<'r>(
     let mut next = 0;
     let mut jumps = 0;
     while let Some(action) = rule.actions.get(next) {
-        let mut count = Count { bytes: packet.accounted(), ..Count::default() };
+        let mut count = Count {
+            bytes: packet.accounted(),
+            ..Count::default()
+        };
         let ended = act(action, packet, port, world, sink, &mut count);
         sink.counted(rule.cookie, next, count);
         match ended {
@@ -96,7 +99,11 @@ fn act<'r>(
             packet.priority = *priority;
             true
         }
-        Action::Sample { group, rate, truncate } => {
+        Action::Sample {
+            group,
+            rate,
+            truncate,
+        } => {
             if world.is_sampled(*rate) {
                 sink.sampled(*group, *rate, *truncate, &packet.output());
             }
@@ -123,12 +130,23 @@ fn can_send(from: Port, to: Port, direction: Direction, world: &mut impl World) 
 }
 
 /// What a policer says. A conforming packet that it drops counts as dropped only where there is a rate.
-fn police(limits: &Police, packet: &Packet<'_, '_>, world: &mut impl World, count: &mut Count) -> Verdict {
+fn police(
+    limits: &Police,
+    packet: &Packet<'_, '_>,
+    world: &mut impl World,
+    count: &mut Count,
+) -> Verdict {
     let now = world.now();
     let length = packet.accounted().saturating_add(ethernet::HEADER as u32);
-    let conforms = world.bucket(limits).take(limits, packet.accounted(), length, now);
+    let conforms = world
+        .bucket(limits)
+        .take(limits, packet.accounted(), length, now);
     count.overlimit = !conforms;
-    let verdict = if conforms { limits.conform } else { limits.exceed };
+    let verdict = if conforms {
+        limits.conform
+    } else {
+        limits.exceed
+    };
     let counts = !conforms || limits.rate != crate::rule::police::Rate::None;
     count.drop = counts && verdict == Verdict::Drop;
     verdict
@@ -144,7 +162,8 @@ fn note<'r>(encap: &Encap<'r>) -> Tunnel<'r> {
         key_id: encap.key_id,
         tos: encap.tos,
         ttl: encap.ttl,
-        flags: if encap.csum { flag::CSUM } else { 0 } | if encap.dont_fragment { flag::DF } else { 0 },
+        flags: if encap.csum { flag::CSUM } else { 0 }
+            | if encap.dont_fragment { flag::DF } else { 0 },
         options: encap.options,
     }
 }

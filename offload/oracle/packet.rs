@@ -49,7 +49,11 @@ impl<'a> Output<'a, '_> {
     /// The bytes, as on a wire.
     pub fn bytes(&self) -> impl Iterator<Item = u8> + use<'a> {
         let tag = self.tag.map(Tag::bytes);
-        self.addresses.iter().copied().chain(tag.into_iter().flatten()).chain(self.rest.iter().copied())
+        self.addresses
+            .iter()
+            .copied()
+            .chain(tag.into_iter().flatten())
+            .chain(self.rest.iter().copied())
     }
 }
 
@@ -60,8 +64,16 @@ impl<'b, 't> Packet<'b, 't> {
     /// # Errors
     ///
     /// [`Refused`] where Linux drops the frame before tc. The buffer is then as it was.
-    pub fn receive(buffer: &'b mut [u8], start: usize, length: usize, tunnel: Option<Tunnel<'t>>) -> Result<Self, Refused> {
-        let end = start.checked_add(length).filter(|end| *end <= buffer.len()).ok_or(Refused::Runt)?;
+    pub fn receive(
+        buffer: &'b mut [u8],
+        start: usize,
+        length: usize,
+        tunnel: Option<Tunnel<'t>>,
+    ) -> Result<Self, Refused> {
+        let end = start
+            .checked_add(length)
+            .filter(|end| *end <= buffer.len())
+            .ok_or(Refused::Runt)?;
         let received = Received::new(buffer.get(start..end).unwrap_or(&[]))?;
         let mut packet = Self {
             buffer,
@@ -78,7 +90,8 @@ impl<'b, 't> Packet<'b, 't> {
         if received.tag.is_some() {
             packet.cut_tag();
         }
-        packet.accounted = u32::try_from(packet.data().len().saturating_sub(HEADER)).unwrap_or(u32::MAX);
+        packet.accounted =
+            u32::try_from(packet.data().len().saturating_sub(HEADER)).unwrap_or(u32::MAX);
         Ok(packet)
     }
 
@@ -94,7 +107,11 @@ impl<'b, 't> Packet<'b, 't> {
 
     /// How classification looks at it.
     pub fn frame(&self) -> Frame<'_> {
-        Frame { data: self.data(), tag: self.tag, protocol: self.protocol }
+        Frame {
+            data: self.data(),
+            tag: self.tag,
+            protocol: self.protocol,
+        }
     }
 
     /// What counters count: the bytes behind the Ethernet header and the first tag **on arrival** (`qdisc_pkt_len`), whatever
@@ -107,7 +124,14 @@ impl<'b, 't> Packet<'b, 't> {
     pub fn output(&self) -> Output<'_, 't> {
         let data = self.data();
         let (addresses, rest) = data.split_at(ADDRESSES.min(data.len()));
-        Output { addresses, tag: self.tag, rest, mark: self.mark, priority: self.priority, encap: self.encap }
+        Output {
+            addresses,
+            tag: self.tag,
+            rest,
+            mark: self.mark,
+            priority: self.priority,
+            encap: self.encap,
+        }
     }
 
     /// Takes four bytes out behind the addresses.
@@ -122,7 +146,8 @@ impl<'b, 't> Packet<'b, 't> {
         let Some(start) = self.start.checked_sub(vlan::LENGTH) else {
             return false;
         };
-        self.buffer.copy_within(self.start..self.start + ADDRESSES, start);
+        self.buffer
+            .copy_within(self.start..self.start + ADDRESSES, start);
         self.start = start;
         crate::packet::bytes::put(self.data_mut(), ADDRESSES, &tag.bytes())
     }

@@ -38,7 +38,8 @@ fn transport(packet: &Packet<'_, '_>, protocol: u8) -> Option<usize> {
     match packet.protocol {
         ethernet::IPV4 => {
             let header = Ipv4::parse(packet.data(), HEADER)?;
-            (header.protocol == protocol && !header.is_later_fragment()).then_some(HEADER + header.header)
+            (header.protocol == protocol && !header.is_later_fragment())
+                .then_some(HEADER + header.header)
         }
         ethernet::IPV6 => ipv6::find(packet.data(), HEADER, protocol),
         _ => None,

@@ -54,7 +54,8 @@ impl<'s, 'r> Table<'s, 'r> {
     }
 
     fn priority_of(&self, chain: Chain, priority: u32) -> impl Iterator<Item = &Entry<'r>> {
-        self.entries().filter(move |entry| entry.rule.chain == chain && entry.rule.priority == priority)
+        self.entries()
+            .filter(move |entry| entry.rule.chain == chain && entry.rule.priority == priority)
     }
 
     /// Adds a rule.
@@ -69,18 +70,30 @@ impl<'s, 'r> Table<'s, 'r> {
         let mut mask_born = self.clock;
         for entry in self.priority_of(rule.chain, rule.priority) {
             if entry.rule.protocol != rule.protocol || entry.rule.classifier != rule.classifier {
-                return Err(Reject::OtherClassifier { priority: rule.priority });
+                return Err(Reject::OtherClassifier {
+                    priority: rule.priority,
+                });
             }
             if entry.rule.key.equals(&rule.key) {
-                return Err(Reject::SameKey { other: entry.rule.cookie });
+                return Err(Reject::SameKey {
+                    other: entry.rule.cookie,
+                });
             }
             if entry.rule.key.has_mask_of(&rule.key) {
                 mask_born = entry.mask_born;
             }
         }
         let limit = self.slots.len();
-        let slot = self.slots.iter_mut().find(|slot| slot.is_none()).ok_or(Reject::Full { limit })?;
-        *slot = Some(Entry { rule, born: self.clock, mask_born });
+        let slot = self
+            .slots
+            .iter_mut()
+            .find(|slot| slot.is_none())
+            .ok_or(Reject::Full { limit })?;
+        *slot = Some(Entry {
+            rule,
+            born: self.clock,
+            mask_born,
+        });
         self.clock += 1;
         Ok(())
     }
@@ -91,9 +104,16 @@ impl<'s, 'r> Table<'s, 'r> {
     ///
     /// [`Reject::NoSuchRule`], [`Reject::OtherMask`], [`Reject::SameKey`]. The table is then as it was.
     pub fn replace(&mut self, rule: Rule<'r>) -> Result<(), Reject> {
-        let old = *self.entries().find(|entry| entry.rule.cookie == rule.cookie).ok_or(Reject::NoSuchRule)?;
-        let same_place = (old.rule.chain, old.rule.priority, old.rule.protocol, old.rule.classifier)
-            == (rule.chain, rule.priority, rule.protocol, rule.classifier);
+        let old = *self
+            .entries()
+            .find(|entry| entry.rule.cookie == rule.cookie)
+            .ok_or(Reject::NoSuchRule)?;
+        let same_place = (
+            old.rule.chain,
+            old.rule.priority,
+            old.rule.protocol,
+            old.rule.classifier,
+        ) == (rule.chain, rule.priority, rule.protocol, rule.classifier);
         if !same_place || !old.rule.key.has_mask_of(&rule.key) {
             return Err(Reject::OtherMask);
         }
@@ -101,9 +121,16 @@ impl<'s, 'r> Table<'s, 'r> {
             .priority_of(rule.chain, rule.priority)
             .find(|entry| entry.rule.cookie != rule.cookie && entry.rule.key.equals(&rule.key));
         if let Some(other) = same_key {
-            return Err(Reject::SameKey { other: other.rule.cookie });
+            return Err(Reject::SameKey {
+                other: other.rule.cookie,
+            });
         }
-        if let Some(entry) = self.slots.iter_mut().flatten().find(|entry| entry.rule.cookie == rule.cookie) {
+        if let Some(entry) = self
+            .slots
+            .iter_mut()
+            .flatten()
+            .find(|entry| entry.rule.cookie == rule.cookie)
+        {
             entry.rule = rule;
         }
         Ok(())
@@ -116,13 +143,20 @@ impl<'s, 'r> Table<'s, 'r> {
     /// [`Reject::NoSuchRule`].
     pub fn remove(&mut self, cookie: Cookie) -> Result<Rule<'r>, Reject> {
         let mut slots = self.slots.iter_mut();
-        let slot = slots.find(|slot| slot.is_some_and(|entry| entry.rule.cookie == cookie)).ok_or(Reject::NoSuchRule)?;
-        slot.take().map(|entry| entry.rule).ok_or(Reject::NoSuchRule)
+        let slot = slots
+            .find(|slot| slot.is_some_and(|entry| entry.rule.cookie == cookie))
+            .ok_or(Reject::NoSuchRule)?;
+        slot.take()
+            .map(|entry| entry.rule)
+            .ok_or(Reject::NoSuchRule)
     }
 
     /// The first priority of a chain beyond `after`, with its protocol.
     pub fn next_priority(&self, chain: Chain, after: Option<u32>) -> Option<(u32, u16)> {
-        let rules = self.entries().map(Entry::rule).filter(|rule| rule.chain == chain);
+        let rules = self
+            .entries()
+            .map(Entry::rule)
+            .filter(|rule| rule.chain == chain);
         let later = rules.filter(|rule| after.is_none_or(|after| rule.priority > after));
         later.map(|rule| (rule.priority, rule.protocol)).min()
     }
@@ -141,15 +175,32 @@ impl<'s, 'r> Table<'s, 'r> {
     }
 
     fn next_mask(&self, chain: Chain, priority: u32, after: Option<u64>) -> Option<u64> {
-        let masks = self.priority_of(chain, priority).map(|entry| entry.mask_born);
-        masks.filter(|born| after.is_none_or(|after| *born > after)).min()
+        let masks = self
+            .priority_of(chain, priority)
+            .map(|entry| entry.mask_born);
+        masks
+            .filter(|born| after.is_none_or(|after| *born > after))
+            .min()
     }
 
-    fn lookup_in_mask(&self, chain: Chain, priority: u32, born: u64, packet: &Values<'_>) -> Option<Rule<'r>> {
-        let group = || self.priority_of(chain, priority).filter(|entry| entry.mask_born == born);
+    fn lookup_in_mask(
+        &self,
+        chain: Chain,
+        priority: u32,
+        born: u64,
+        packet: &Values<'_>,
+    ) -> Option<Rule<'r>> {
+        let group = || {
+            self.priority_of(chain, priority)
+                .filter(|entry| entry.mask_born == born)
+        };
         let exact = |ranges: &Key<'_>| {
-            let same = |key: &Key<'_>| key.src_range == ranges.src_range && key.dst_range == ranges.dst_range;
-            group().find(|entry| same(&entry.rule.key) && entry.rule.key.matches_but_ranges(packet)).map(|entry| entry.rule)
+            let same = |key: &Key<'_>| {
+                key.src_range == ranges.src_range && key.dst_range == ranges.dst_range
+            };
+            group()
+                .find(|entry| same(&entry.rule.key) && entry.rule.key.matches_but_ranges(packet))
+                .map(|entry| entry.rule)
         };
         let first = group().min_by_key(|entry| entry.born)?;
         if first.rule.classifier == Classifier::Matchall {
@@ -158,7 +209,9 @@ impl<'s, 'r> Table<'s, 'r> {
         // The oldest rule whose ranges hold the packet's ports, and of which a rule with the same ranges matches.
         let mut after = None;
         loop {
-            let next = group().filter(|entry| after.is_none_or(|after| entry.born > after)).min_by_key(|entry| entry.born)?;
+            let next = group()
+                .filter(|entry| after.is_none_or(|after| entry.born > after))
+                .min_by_key(|entry| entry.born)?;
             if next.rule.key.in_ranges(packet) {
                 if let Some(rule) = exact(&next.rule.key) {
                     return Some(rule);

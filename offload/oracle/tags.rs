@@ -6,9 +6,9 @@
 //! addresses and what was there; the network header then is the **first** tag, which matters to pedit.
 
 use super::packet::Packet;
+use crate::packet::bytes;
 use crate::packet::ethernet::{self, ADDRESSES, HEADER};
 use crate::packet::vlan::{self, Tag, PRIORITY_MASK, PRIORITY_SHIFT};
-use crate::packet::bytes;
 
 /// Puts a new outermost tag on. `false`: drop, for want of room in the buffer.
 pub fn push(packet: &mut Packet<'_, '_>, tpid: u16, id: u16, priority: u8) -> bool {
@@ -18,13 +18,17 @@ pub fn push(packet: &mut Packet<'_, '_>, tpid: u16, id: u16, priority: u8) -> bo
         }
         packet.protocol = tag.tpid;
     }
-    packet.tag = Some(Tag { tpid, tci: id | u16::from(priority) << PRIORITY_SHIFT });
+    packet.tag = Some(Tag {
+        tpid,
+        tci: id | u16::from(priority) << PRIORITY_SHIFT,
+    });
     true
 }
 
 /// Takes the outermost tag off. `false`: drop, of a packet whose next tag is cut off.
 pub fn pop(packet: &mut Packet<'_, '_>) -> bool {
-    if packet.tag.take().is_none() && vlan::is_tag(packet.protocol) && pop_in_data(packet).is_none() {
+    if packet.tag.take().is_none() && vlan::is_tag(packet.protocol) && pop_in_data(packet).is_none()
+    {
         return false;
     }
     if !vlan::is_tag(packet.protocol) {

@@ -24,7 +24,9 @@ pub fn be32(data: &[u8], offset: usize) -> Option<u32> {
 
 /// Writes `bytes` at `offset`. Nothing is written where not all of them fit.
 pub fn put(data: &mut [u8], offset: usize, bytes: &[u8]) -> bool {
-    let place = offset.checked_add(bytes.len()).and_then(|end| data.get_mut(offset..end));
+    let place = offset
+        .checked_add(bytes.len())
+        .and_then(|end| data.get_mut(offset..end));
     match place {
         Some(place) => {
             place.copy_from_slice(bytes);

@@ -53,7 +53,11 @@ pub fn crc32c(parts: &[&[u8]]) -> [u8; 4] {
     for byte in parts.iter().flat_map(|part| part.iter()) {
         crc ^= u32::from(*byte);
         for _ in 0..8 {
-            crc = if crc & 1 != 0 { crc >> 1 ^ REFLECTED } else { crc >> 1 };
+            crc = if crc & 1 != 0 {
+                crc >> 1 ^ REFLECTED
+            } else {
+                crc >> 1
+            };
         }
     }
     (!crc).to_le_bytes()

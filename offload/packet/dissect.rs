@@ -105,7 +105,12 @@ pub fn dissect(frame: &Frame<'_>) -> Dissection {
         at: ethernet::HEADER,
         steps: 0,
         encapsulated: false,
-        found: Dissection { eth_dst, eth_src, protocol: frame.protocol, ..Dissection::default() },
+        found: Dissection {
+            eth_dst,
+            eth_src,
+            protocol: frame.protocol,
+            ..Dissection::default()
+        },
     };
     let mut step = match frame.tag {
         Some(tag) => {
@@ -258,7 +263,11 @@ impl Walk<'_> {
                 };
                 self.at += ipv6::FRAGMENT_HEADER;
                 self.found.ip_proto = header.next;
-                self.found.fragment = if header.later { Fragment::Later } else { Fragment::First };
+                self.found.fragment = if header.later {
+                    Fragment::Later
+                } else {
+                    Fragment::First
+                };
                 return Step::End;
             }
             ports::MPLS => {
@@ -278,7 +287,8 @@ impl Walk<'_> {
             _ => Step::End,
         };
         // Taken anew at each header, so that a chain of extension headers that is too long still has its ports.
-        let (source, destination) = ports::ports(self.data, self.at, self.found.ip_proto).unwrap_or((0, 0));
+        let (source, destination) =
+            ports::ports(self.data, self.at, self.found.ip_proto).unwrap_or((0, 0));
         self.found.src_port = source;
         self.found.dst_port = destination;
         step

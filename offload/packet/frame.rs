@@ -50,7 +50,10 @@ impl Received {
         let behind = frame.get(ethernet::HEADER..).unwrap_or(&[]);
         let protocol = ethernet::protocol(field, behind);
         if !vlan::is_tag(protocol) {
-            return Ok(Self { tag: None, protocol });
+            return Ok(Self {
+                tag: None,
+                protocol,
+            });
         }
         let tci = bytes::be16(behind, 0).ok_or(Refused::CutTag)?;
         let field = bytes::be16(behind, 2).ok_or(Refused::CutTag)?;
@@ -58,7 +61,13 @@ impl Received {
         if behind.len() < 2 {
             return Err(Refused::CutTag);
         }
-        Ok(Self { tag: Some(Tag { tpid: protocol, tci }), protocol: ethernet::protocol(field, behind) })
+        Ok(Self {
+            tag: Some(Tag {
+                tpid: protocol,
+                tci,
+            }),
+            protocol: ethernet::protocol(field, behind),
+        })
     }
 }
 
@@ -71,6 +80,9 @@ impl Frame<'_> {
 
     /// The two addresses: destination, source.
     pub fn addresses(&self) -> (ethernet::Mac, ethernet::Mac) {
-        (bytes::array(self.data, 0).unwrap_or_default(), bytes::array(self.data, 6).unwrap_or_default())
+        (
+            bytes::array(self.data, 0).unwrap_or_default(),
+            bytes::array(self.data, 6).unwrap_or_default(),
+        )
     }
 }

@@ -28,7 +28,9 @@ impl Gre {
     /// version, another inner protocol than Ethernet, or a wrong checksum.
     pub fn parse(data: &[u8], offset: usize) -> Option<Self> {
         let flags = bytes::be16(data, offset)?;
-        if flags & (ROUTING | VERSION) != 0 || bytes::be16(data, offset.checked_add(2)?)? != ethernet::BRIDGED {
+        if flags & (ROUTING | VERSION) != 0
+            || bytes::be16(data, offset.checked_add(2)?)? != ethernet::BRIDGED
+        {
             return None;
         }
         let mut length = 4;
@@ -48,6 +50,10 @@ impl Gre {
             length += 4;
         }
         data.get(..offset.checked_add(length)?)?;
-        Some(Self { checksum, key, length })
+        Some(Self {
+            checksum,
+            key,
+            length,
+        })
     }
 }

@@ -70,7 +70,10 @@ impl FragmentHeader {
     /// Reads the header at `offset`.
     pub fn parse(data: &[u8], offset: usize) -> Option<Self> {
         let header: [u8; FRAGMENT_HEADER] = bytes::array(data, offset)?;
-        Some(Self { next: header[0], later: bytes::be16(&header, 2)? & 0xfff8 != 0 })
+        Some(Self {
+            next: header[0],
+            later: bytes::be16(&header, 2)? & 0xfff8 != 0,
+        })
     }
 }
 

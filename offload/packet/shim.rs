@@ -39,5 +39,8 @@ pub fn batman(data: &[u8], offset: usize) -> Option<Next> {
     if header[0] != UNICAST || header[1] != VERSION {
         return None;
     }
-    Some((bytes::be16(&header, 10 + ethernet::ADDRESSES)?, header.len()))
+    Some((
+        bytes::be16(&header, 10 + ethernet::ADDRESSES)?,
+        header.len(),
+    ))
 }

@@ -133,7 +133,9 @@ fn outer<'a>(frame: &Frame<'a>) -> Option<Outer<'a>> {
         Address::None => return None,
         Address::V4(..) => {
             let header = Ipv4::parse(frame.data, network)?;
-            let bytes = frame.data.get(network..network.checked_add(header.header)?)?;
+            let bytes = frame
+                .data
+                .get(network..network.checked_add(header.header)?)?;
             if frame.data.get(network)? >> 4 != 4 || Sum::default().add(bytes).folded() != 0xffff {
                 return None;
             }
@@ -154,19 +156,27 @@ fn outer<'a>(frame: &Frame<'a>) -> Option<Outer<'a>> {
         flags: if df { flag::DF } else { 0 },
         ..Tunnel::default()
     };
-    Some(Outer { data: frame.data.get(..end)?, transport: found.transport, protocol: found.ip_proto, tunnel })
+    Some(Outer {
+        data: frame.data.get(..end)?,
+        transport: found.transport,
+        protocol: found.ip_proto,
+        tunnel,
+    })
 }
 
 fn open_udp<'a>(outer: &Outer<'a>, ports: &[TunnelPort]) -> Option<Opened<'a>> {
     let header: [u8; 8] = bytes::array(outer.data, outer.transport)?;
     let dst_port = bytes::be16(&header, 2)?;
-    let port = *ports.iter().find(|port| port.kind != TunnelKind::Gretap && port.port == dst_port)?;
+    let port = *ports
+        .iter()
+        .find(|port| port.kind != TunnelKind::Gretap && port.port == dst_port)?;
     let length = bytes::be16(&header, 4)?;
     let data = outer.data.get(..outer.transport + usize::from(length))?;
     let datagram = data.get(outer.transport..)?;
     let checksum = bytes::be16(&header, 6)? != 0;
     let right = if checksum {
-        let pseudo = Sum::default().add_pseudo_header(outer.tunnel.address, u32::from(length), ports::UDP);
+        let pseudo =
+            Sum::default().add_pseudo_header(outer.tunnel.address, u32::from(length), ports::UDP);
         pseudo.add(datagram).folded() == 0xffff
     } else {
         port.zero_checksum_v6 || matches!(outer.tunnel.address, Address::V4(..))
@@ -174,14 +184,20 @@ fn open_udp<'a>(outer: &Outer<'a>, ports: &[TunnelPort]) -> Option<Opened<'a>> {
     if !right {
         return None;
     }
-    let mut tunnel = Tunnel { src_port: bytes::be16(&header, 0)?, dst_port, ..outer.tunnel };
+    let mut tunnel = Tunnel {
+        src_port: bytes::be16(&header, 0)?,
+        dst_port,
+        ..outer.tunnel
+    };
     tunnel.flags |= if checksum { flag::CSUM } else { 0 };
     let start = outer.transport + header.len();
     let inner = match port.kind {
         TunnelKind::Vxlan { group_policy } => {
             let vxlan = Vxlan::parse(data, start, group_policy)?;
             tunnel.key_id = vxlan.id;
-            tunnel.options = vxlan.group.map_or(TunnelOptions::None, TunnelOptions::Group);
+            tunnel.options = vxlan
+                .group
+                .map_or(TunnelOptions::None, TunnelOptions::Group);
             start + vxlan::HEADER
         }
         TunnelKind::Geneve => {
@@ -196,18 +212,30 @@ fn open_udp<'a>(outer: &Outer<'a>, ports: &[TunnelPort]) -> Option<Opened<'a>> {
         }
         TunnelKind::Gretap => return None,
     };
-    Some(Opened { port, tunnel, inner: inner_frame(data, inner)? })
+    Some(Opened {
+        port,
+        tunnel,
+        inner: inner_frame(data, inner)?,
+    })
 }
 
 fn open_gre<'a>(outer: &Outer<'a>, ports: &[TunnelPort]) -> Option<Opened<'a>> {
     let port = *ports.iter().find(|port| port.kind == TunnelKind::Gretap)?;
     let gre = Gre::parse(outer.data, outer.transport)?;
-    let mut tunnel = Tunnel { key_id: gre.key.unwrap_or(0), ..outer.tunnel };
+    let mut tunnel = Tunnel {
+        key_id: gre.key.unwrap_or(0),
+        ..outer.tunnel
+    };
     tunnel.flags |= if gre.checksum { flag::CSUM } else { 0 };
-    Some(Opened { port, tunnel, inner: inner_frame(outer.data, outer.transport + gre.length)? })
+    Some(Opened {
+        port,
+        tunnel,
+        inner: inner_frame(outer.data, outer.transport + gre.length)?,
+    })
 }
 
 /// The inner frame, which has at least an Ethernet header.
 fn inner_frame(data: &[u8], start: usize) -> Option<&[u8]> {
-    data.get(start..).filter(|inner| inner.len() >= ethernet::HEADER)
+    data.get(start..)
+        .filter(|inner| inner.len() >= ethernet::HEADER)
 }

@@ -13,9 +13,7 @@ use crate::packet::tunnel::TunnelOptions;
 use crate::packet::{ethernet, geneve, ports, vlan, vxlan};
 use crate::reject::{Reject, TagPart};
 
-/// The most copies that a rule can make.
-pub const MIRRORS_MAX: usize = 32;
-/// The most actions that a rule can have (`TCA_ACT_MAX_PRIO`).
+/// The most actions, and so the most copies, that a rule can have (`TCA_ACT_MAX_PRIO`).
 pub const ACTIONS_MAX: usize = 32;
 
 /// Says why a rule cannot be meant.
@@ -31,20 +29,21 @@ pub fn check(rule: &Rule<'_>) -> Result<(), Reject> {
     if rule.actions.len() > ACTIONS_MAX {
         return Err(Reject::TooManyActions { limit: ACTIONS_MAX });
     }
-    if rule.actions.iter().filter(|action| matches!(action, Action::Mirror(..))).count() > MIRRORS_MAX {
-        return Err(Reject::TooManyMirrors { limit: MIRRORS_MAX });
-    }
     rule.actions.iter().try_for_each(check_action)
 }
 
 fn check_key(key: &Key<'_>) -> Result<(), Reject> {
     for row in TABLE {
         if key.uses(row.field) && !has(key, row.needs) {
-            return Err(Reject::Prerequisite { field: row.field, needs: row.needs });
+            return Err(Reject::Prerequisite {
+                field: row.field,
+                needs: row.needs,
+            });
         }
     }
     let wants_family = |family: u8, v4: Field, v6: Field| {
-        (family == super::field::family::V4 && key.uses(v6)) || (family == super::field::family::V6 && key.uses(v4))
+        (family == super::field::family::V4 && key.uses(v6))
+            || (family == super::field::family::V6 && key.uses(v4))
     };
     for (family, v4, v6) in [
         (Field::Family, Field::Ipv4Src, Field::Ipv6Src),
@@ -61,7 +60,9 @@ fn check_key(key: &Key<'_>) -> Result<(), Reject> {
     check_range(key, Field::DstPort, key.dst_range)?;
     match key.options {
         OptionsMatch::Any => Ok(()),
-        OptionsMatch::Geneve { value, mask } if value.len() != mask.len() => Err(Reject::GeneveOptions),
+        OptionsMatch::Geneve { value, mask } if value.len() != mask.len() => {
+            Err(Reject::GeneveOptions)
+        }
         OptionsMatch::Geneve { value, .. } => check_geneve(value),
         OptionsMatch::Group { value, mask } => check_group(value | mask),
     }
@@ -69,14 +70,18 @@ fn check_key(key: &Key<'_>) -> Result<(), Reject> {
 
 fn check_range(key: &Key<'_>, field: Field, range: Option<Range>) -> Result<(), Reject> {
     match range {
-        Some(_) if !has(key, Needs::Ports) => Err(Reject::Prerequisite { field, needs: Needs::Ports }),
+        Some(_) if !has(key, Needs::Ports) => Err(Reject::Prerequisite {
+            field,
+            needs: Needs::Ports,
+        }),
         Some(range) if range.min >= range.max => Err(Reject::EmptyRange { field, range }),
         _ => Ok(()),
     }
 }
 
 fn check_geneve(options: &[u8]) -> Result<(), Reject> {
-    let whole = !options.is_empty() && options.len() % 4 == 0 && options.len() <= geneve::OPTIONS_MAX;
+    let whole =
+        !options.is_empty() && options.len() % 4 == 0 && options.len() <= geneve::OPTIONS_MAX;
     if whole {
         Ok(())
     } else {
@@ -115,10 +120,16 @@ fn has(key: &Key<'_>, needs: Needs) -> bool {
 
 fn check_action(action: &Action<'_>) -> Result<(), Reject> {
     match action {
-        Action::Control(Verdict::Accept | Verdict::Drop | Verdict::Trap | Verdict::Goto(_)) => Ok(()),
-        Action::Control(_) => Err(Reject::Control { action: action.name() }),
+        Action::Control(Verdict::Accept | Verdict::Drop | Verdict::Trap | Verdict::Goto(_)) => {
+            Ok(())
+        }
+        Action::Control(_) => Err(Reject::Control {
+            action: action.name(),
+        }),
         Action::VlanPush { tpid, id, priority } => check_tag(action.name(), *tpid, *id, *priority),
-        Action::VlanModify { tpid, id, priority } => check_tag(action.name(), *tpid, *id, priority.unwrap_or(0)),
+        Action::VlanModify { tpid, id, priority } => {
+            check_tag(action.name(), *tpid, *id, priority.unwrap_or(0))
+        }
         Action::Pedit(edits) => edits.iter().try_for_each(check_edit),
         Action::Checksum(what) if what & !checksum::ALL != 0 => Err(Reject::Checksum),
         Action::Sample { rate: 0, .. } => Err(Reject::SampleRate),
@@ -146,8 +157,17 @@ fn check_tag(action: &'static str, tpid: u16, id: u16, priority: u8) -> Result<(
 }
 
 fn check_edit(edit: &Edit) -> Result<(), Reject> {
-    if edit.offset % 4 != 0 || edit.value.iter().zip(edit.keep).any(|(value, keep)| value & keep != 0) {
-        return Err(Reject::EditShape { header: edit.header, offset: edit.offset });
+    if edit.offset % 4 != 0
+        || edit
+            .value
+            .iter()
+            .zip(edit.keep)
+            .any(|(value, keep)| value & keep != 0)
+    {
+        return Err(Reject::EditShape {
+            header: edit.header,
+            offset: edit.offset,
+        });
     }
     let limit = match edit.header {
         Header::Ethernet => 14,
@@ -156,15 +176,27 @@ fn check_edit(edit: &Edit) -> Result<(), Reject> {
         Header::Tcp => 20,
         Header::Udp => 8,
     };
-    let last = edit.keep.iter().zip(edit.offset..).filter(|(keep, _)| **keep != 0xff).map(|(_, at)| at).last();
+    let last = edit
+        .keep
+        .iter()
+        .zip(edit.offset..)
+        .filter(|(keep, _)| **keep != 0xff)
+        .map(|(_, at)| at)
+        .last();
     match last {
-        Some(last) if last >= limit => Err(Reject::EditPlace { header: edit.header, offset: edit.offset }),
+        Some(last) if last >= limit => Err(Reject::EditPlace {
+            header: edit.header,
+            offset: edit.offset,
+        }),
         _ => Ok(()),
     }
 }
 
 fn check_police(police: &Police) -> Result<(), Reject> {
-    if matches!(police.rate, Rate::Bytes { rate: 0, .. } | Rate::Packets { rate: 0, .. }) {
+    if matches!(
+        police.rate,
+        Rate::Bytes { rate: 0, .. } | Rate::Packets { rate: 0, .. }
+    ) {
         return Err(Reject::PoliceRate);
     }
     for (verdict, name) in [(police.conform, "conform"), (police.exceed, "exceed")] {

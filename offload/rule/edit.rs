@@ -68,7 +68,12 @@ pub struct Place {
 }
 
 const fn place(header: Header, start: u32, bytes: u32, name: &'static str) -> Place {
-    Place { header, start, bytes, name }
+    Place {
+        header,
+        start,
+        bytes,
+        name,
+    }
 }
 
 /// The fields by name. An edit of other bytes has no name.
@@ -117,8 +122,14 @@ impl Edit {
 
     /// The fields that it changes bits of. Network edits are read as IPv4.
     pub fn places(self) -> impl Iterator<Item = &'static Place> {
-        let header = if self.header == Header::Network { Header::Ipv4 } else { self.header };
-        PLACES.iter().filter(move |place| place.header == header && self.touches(place.start, place.bytes))
+        let header = if self.header == Header::Network {
+            Header::Ipv4
+        } else {
+            self.header
+        };
+        PLACES
+            .iter()
+            .filter(move |place| place.header == header && self.touches(place.start, place.bytes))
     }
 
     /// What four bytes become.

@@ -38,7 +38,13 @@ pub struct Key<'a> {
 
 impl Default for Key<'_> {
     fn default() -> Self {
-        Self { value: [0; SIZE], mask: [0; SIZE], src_range: None, dst_range: None, options: OptionsMatch::Any }
+        Self {
+            value: [0; SIZE],
+            mask: [0; SIZE],
+            src_range: None,
+            dst_range: None,
+            options: OptionsMatch::Any,
+        }
     }
 }
 
@@ -53,7 +59,9 @@ impl<'a> Key<'a> {
         let width = field.width();
         let spare = width * 8 - field.description().bits;
         let unused = !(0xffu8.checked_shr(spare as u32).unwrap_or(0));
-        let fits = |bytes: &[u8]| bytes.len() == width && bytes.first().is_some_and(|first| first & unused == 0);
+        let fits = |bytes: &[u8]| {
+            bytes.len() == width && bytes.first().is_some_and(|first| first & unused == 0)
+        };
         if !fits(value) || !fits(mask) {
             return Err(Reject::Width { field });
         }
@@ -112,14 +120,26 @@ impl<'a> Key<'a> {
 
     /// The fields that are matched.
     pub fn fields(&self) -> impl Iterator<Item = Field> + use<'_, 'a> {
-        TABLE.iter().map(|row| row.field).filter(|field| self.uses(*field))
+        TABLE
+            .iter()
+            .map(|row| row.field)
+            .filter(|field| self.uses(*field))
     }
 
     /// The value of a field of at most 16 bits, if all its bits are matched.
     pub fn exactly(&self, field: Field) -> Option<u16> {
         let bits = field.description().bits;
-        let full = self.mask(field).iter().map(|byte| byte.count_ones() as usize).sum::<usize>() == bits;
-        (full && bits <= 16).then(|| self.value(field).iter().fold(0, |number, byte| number << 8 | u16::from(*byte)))
+        let full = self
+            .mask(field)
+            .iter()
+            .map(|byte| byte.count_ones() as usize)
+            .sum::<usize>()
+            == bits;
+        (full && bits <= 16).then(|| {
+            self.value(field)
+                .iter()
+                .fold(0, |number, byte| number << 8 | u16::from(*byte))
+        })
     }
 
     /// Whether a packet matches.
@@ -129,14 +149,20 @@ impl<'a> Key<'a> {
 
     /// Whether the packet's ports are in the ranges.
     pub fn in_ranges(&self, packet: &Values<'_>) -> bool {
-        self.src_range.is_none_or(|range| range.has(packet.number(Field::SrcPort)))
-            && self.dst_range.is_none_or(|range| range.has(packet.number(Field::DstPort)))
+        self.src_range
+            .is_none_or(|range| range.has(packet.number(Field::SrcPort)))
+            && self
+                .dst_range
+                .is_none_or(|range| range.has(packet.number(Field::DstPort)))
     }
 
     /// Whether all but the ranges matches.
     pub fn matches_but_ranges(&self, packet: &Values<'_>) -> bool {
         let fields = self.value.iter().zip(&self.mask).zip(&packet.bytes);
-        fields.into_iter().all(|((value, mask), byte)| byte & mask == *value) && self.options.matches(packet.options)
+        fields
+            .into_iter()
+            .all(|((value, mask), byte)| byte & mask == *value)
+            && self.options.matches(packet.options)
     }
 
     /// Whether two keys look at the same bits: for flower, whether they have the same mask.

@@ -39,11 +39,17 @@ impl OptionsMatch<'_> {
             (Self::Geneve { value, mask }, TunnelOptions::Geneve(options)) => {
                 let length = value.len();
                 options.len() & length == length
-                    && value.iter().zip(mask).enumerate().all(|(at, (value, mask))| {
-                        options.get(at).copied().unwrap_or(0) & mask == value & mask
-                    })
+                    && value
+                        .iter()
+                        .zip(mask)
+                        .enumerate()
+                        .all(|(at, (value, mask))| {
+                            options.get(at).copied().unwrap_or(0) & mask == value & mask
+                        })
             }
-            (Self::Group { value, mask }, TunnelOptions::Group(group)) => group & mask == value & mask,
+            (Self::Group { value, mask }, TunnelOptions::Group(group)) => {
+                group & mask == value & mask
+            }
             _ => false,
         }
     }
@@ -64,9 +70,14 @@ impl OptionsMatch<'_> {
             (Self::Any, Self::Any) => true,
             (Self::Geneve { value, mask }, Self::Geneve { value: others, .. }) => {
                 value.len() == others.len()
-                    && mask.iter().zip(value.iter().zip(*others)).all(|(mask, (one, other))| one & mask == other & mask)
+                    && mask
+                        .iter()
+                        .zip(value.iter().zip(*others))
+                        .all(|(mask, (one, other))| one & mask == other & mask)
             }
-            (Self::Group { value, mask }, Self::Group { value: others, .. }) => value & mask == others & mask,
+            (Self::Group { value, mask }, Self::Group { value: others, .. }) => {
+                value & mask == others & mask
+            }
             _ => false,
         }
     }

@@ -36,7 +36,10 @@ impl<'a> Values<'a> {
                 (row.read)(seen, place);
             }
         }
-        Self { bytes, options: seen.tunnel.options }
+        Self {
+            bytes,
+            options: seen.tunnel.options,
+        }
     }
 
     /// The bytes of a field.
@@ -46,6 +49,8 @@ impl<'a> Values<'a> {
 
     /// The value of a field of at most 16 bits.
     pub fn number(&self, field: Field) -> u16 {
-        self.get(field).iter().fold(0, |number, byte| number << 8 | u16::from(*byte))
+        self.get(field)
+            .iter()
+            .fold(0, |number, byte| number << 8 | u16::from(*byte))
     }
 }

@@ -46,12 +46,32 @@ pub fn sample(kind: usize) -> Vec<u8> {
     let builder = PacketBuilder::ethernet2([1; 6], [2; 6]);
     let mut frame = Vec::new();
     match kind {
-        0 => builder.ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(1000, 2000, 1, 512).write(&mut frame, b"tcp").unwrap(),
-        1 => builder.ipv6([1; 16], [2; 16], 64).udp(1000, 2000).write(&mut frame, b"udp").unwrap(),
-        2 => builder.ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).icmpv4_echo_request(1, 2).write(&mut frame, b"icmp").unwrap(),
+        0 => builder
+            .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+            .tcp(1000, 2000, 1, 512)
+            .write(&mut frame, b"tcp")
+            .unwrap(),
+        1 => builder
+            .ipv6([1; 16], [2; 16], 64)
+            .udp(1000, 2000)
+            .write(&mut frame, b"udp")
+            .unwrap(),
+        2 => builder
+            .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+            .icmpv4_echo_request(1, 2)
+            .write(&mut frame, b"icmp")
+            .unwrap(),
         _ => {
-            let inner = [vxlan::Vxlan { id: 5, group: None }.bytes().to_vec(), sample(0)].concat();
-            builder.ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64).udp(5555, 4789).write(&mut frame, &inner).unwrap();
+            let inner = [
+                vxlan::Vxlan { id: 5, group: None }.bytes().to_vec(),
+                sample(0),
+            ]
+            .concat();
+            builder
+                .ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+                .udp(5555, 4789)
+                .write(&mut frame, &inner)
+                .unwrap();
         }
     }
     frame
