@@ -74,7 +74,7 @@ fn duration(rate: u64, units: u32) -> u64 {
     let mut shift = 0u32;
     let multiplier = loop {
         let multiplier = factor.checked_div(rate).unwrap_or(0) as u32;
-        if multiplier & 1 << 31 != 0 || factor & 1 << 63 != 0 {
+        if multiplier & (1 << 31) != 0 || factor & (1 << 63) != 0 {
             break multiplier;
         }
         factor <<= 1;

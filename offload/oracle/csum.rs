@@ -62,7 +62,7 @@ fn correct_ipv4(data: &mut [u8], network: usize, what: u8) -> Option<()> {
         bytes::put(data, network + 10, &[0, 0]);
         let end = (network + length).min(data.len());
         let sum = Sum::default()
-            .add(data.get(network..end).unwrap_or(&[]))
+            .with(data.get(network..end).unwrap_or(&[]))
             .checksum();
         bytes::put(data, network + 10, &sum.to_be_bytes());
     }
@@ -173,10 +173,10 @@ fn correct_transport(data: &mut [u8], transport: &Transport, what: u8) -> Option
             let length = u32::try_from(transport.end - transport.start).ok()?;
             let pseudo = match transport.protocol {
                 ports::ICMP | ports::IGMP => Sum::default(),
-                protocol => Sum::default().add_pseudo_header(transport.address, length, protocol),
+                protocol => Sum::default().with_pseudo_header(transport.address, length, protocol),
             };
             let sum = pseudo
-                .add(data.get(transport.start..transport.end)?)
+                .with(data.get(transport.start..transport.end)?)
                 .checksum();
             bytes::put(data, at, &sum.to_be_bytes());
             Some(())
@@ -200,9 +200,9 @@ fn correct_udp(data: &mut [u8], transport: &Transport, at: usize) -> Option<()> 
         _ => return Some(()),
     };
     let pseudo =
-        Sum::default().add_pseudo_header(transport.address, u32::from(said), transport.protocol);
+        Sum::default().with_pseudo_header(transport.address, u32::from(said), transport.protocol);
     let sum = match pseudo
-        .add(data.get(transport.start..transport.start + covered)?)
+        .with(data.get(transport.start..transport.start + covered)?)
         .checksum()
     {
         0 => 0xffff,

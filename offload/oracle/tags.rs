@@ -20,7 +20,7 @@ pub fn push(packet: &mut Packet<'_, '_>, tpid: u16, id: u16, priority: u8) -> bo
     }
     packet.tag = Some(Tag {
         tpid,
-        tci: id | u16::from(priority) << PRIORITY_SHIFT,
+        tci: id | (u16::from(priority) << PRIORITY_SHIFT),
     });
     true
 }
@@ -48,9 +48,9 @@ pub fn modify(packet: &mut Packet<'_, '_>, tpid: u16, id: u16, priority: Option<
     let Some(old) = old else {
         return false;
     };
-    let mut tci = old.tci & !vlan::ID_MASK | id;
+    let mut tci = (old.tci & !vlan::ID_MASK) | id;
     if let Some(priority) = priority {
-        tci = tci & !PRIORITY_MASK | u16::from(priority) << PRIORITY_SHIFT;
+        tci = (tci & !PRIORITY_MASK) | (u16::from(priority) << PRIORITY_SHIFT);
     }
     packet.tag = Some(Tag { tpid, tci });
     true

@@ -11,7 +11,7 @@ pub struct Sum(u64);
 impl Sum {
     /// Adds bytes, padded with a zero where their number is odd: only the last part may be odd.
     #[must_use]
-    pub fn add(self, bytes: &[u8]) -> Self {
+    pub fn with(self, bytes: &[u8]) -> Self {
         let sum = bytes.chunks(2).fold(self.0, |sum, pair| {
             let high = pair.first().copied().unwrap_or(0);
             let low = pair.get(1).copied().unwrap_or(0);
@@ -22,13 +22,13 @@ impl Sum {
 
     /// Adds the pseudo header of TCP, UDP or ICMPv6. Without addresses nothing is added.
     #[must_use]
-    pub fn add_pseudo_header(self, address: Address, length: u32, protocol: u8) -> Self {
+    pub fn with_pseudo_header(self, address: Address, length: u32, protocol: u8) -> Self {
         let sum = match address {
             Address::None => return self,
-            Address::V4(source, destination) => self.add(&source).add(&destination),
-            Address::V6(source, destination) => self.add(&source).add(&destination),
+            Address::V4(source, destination) => self.with(&source).with(&destination),
+            Address::V6(source, destination) => self.with(&source).with(&destination),
         };
-        sum.add(&length.to_be_bytes()).add(&[0, protocol])
+        sum.with(&length.to_be_bytes()).with(&[0, protocol])
     }
 
     /// The sum in 16 bits, not complemented: `0xffff` over data that holds a right checksum.
@@ -54,7 +54,7 @@ pub fn crc32c(parts: &[&[u8]]) -> [u8; 4] {
         crc ^= u32::from(*byte);
         for _ in 0..8 {
             crc = if crc & 1 != 0 {
-                crc >> 1 ^ REFLECTED
+                (crc >> 1) ^ REFLECTED
             } else {
                 crc >> 1
             };

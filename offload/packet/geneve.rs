@@ -49,7 +49,7 @@ impl<'a> Geneve<'a> {
     pub fn bytes(&self) -> [u8; HEADER] {
         let [_, a, b, c] = (self.id & 0x00ff_ffff).to_be_bytes();
         let [p, q] = ethernet::BRIDGED.to_be_bytes();
-        let flags = u8::from(self.oam) << 7 | u8::from(self.critical) << 6;
+        let flags = (u8::from(self.oam) << 7) | (u8::from(self.critical) << 6);
         [
             (self.options.len() / 4) as u8 & 0x3f,
             flags,

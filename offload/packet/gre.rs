@@ -37,7 +37,7 @@ impl Gre {
         let checksum = flags & CHECKSUM != 0;
         if checksum {
             length += 4;
-            if Sum::default().add(data.get(offset..)?).folded() != 0xffff {
+            if Sum::default().with(data.get(offset..)?).folded() != 0xffff {
                 return None;
             }
         }

@@ -47,7 +47,7 @@ impl Ipv6 {
     pub fn parse(data: &[u8], offset: usize) -> Option<Self> {
         let header: [u8; HEADER] = bytes::array(data, offset)?;
         Some(Self {
-            traffic_class: header[0] << 4 | header[1] >> 4,
+            traffic_class: (header[0] << 4) | (header[1] >> 4),
             payload: bytes::be16(&header, 4)?,
             next: header[6],
             hop_limit: header[7],

@@ -136,7 +136,7 @@ fn outer<'a>(frame: &Frame<'a>) -> Option<Outer<'a>> {
             let bytes = frame
                 .data
                 .get(network..network.checked_add(header.header)?)?;
-            if frame.data.get(network)? >> 4 != 4 || Sum::default().add(bytes).folded() != 0xffff {
+            if frame.data.get(network)? >> 4 != 4 || Sum::default().with(bytes).folded() != 0xffff {
                 return None;
             }
             (network + usize::from(header.total), header.dont_fragment())
@@ -176,8 +176,8 @@ fn open_udp<'a>(outer: &Outer<'a>, ports: &[TunnelPort]) -> Option<Opened<'a>> {
     let checksum = bytes::be16(&header, 6)? != 0;
     let right = if checksum {
         let pseudo =
-            Sum::default().add_pseudo_header(outer.tunnel.address, u32::from(length), ports::UDP);
-        pseudo.add(datagram).folded() == 0xffff
+            Sum::default().with_pseudo_header(outer.tunnel.address, u32::from(length), ports::UDP);
+        pseudo.with(datagram).folded() == 0xffff
     } else {
         port.zero_checksum_v6 || matches!(outer.tunnel.address, Address::V4(..))
     };

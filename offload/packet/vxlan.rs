@@ -45,7 +45,10 @@ impl Vxlan {
 
     /// The header's bytes.
     pub fn bytes(self) -> [u8; HEADER] {
-        let flags = HAS_ID | self.group.map_or(0, |group| HAS_GROUP | group & GROUP_MASK);
+        let flags = HAS_ID
+            | self
+                .group
+                .map_or(0, |group| HAS_GROUP | (group & GROUP_MASK));
         let [a, b, c, d] = flags.to_be_bytes();
         let [e, f, g, h] = (self.id << 8).to_be_bytes();
         [a, b, c, d, e, f, g, h]

@@ -138,7 +138,7 @@ impl<'a> Key<'a> {
         (full && bits <= 16).then(|| {
             self.value(field)
                 .iter()
-                .fold(0, |number, byte| number << 8 | u16::from(*byte))
+                .fold(0, |number, byte| (number << 8) | u16::from(*byte))
         })
     }
 

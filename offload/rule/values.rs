@@ -51,6 +51,6 @@ impl<'a> Values<'a> {
     pub fn number(&self, field: Field) -> u16 {
         self.get(field)
             .iter()
-            .fold(0, |number, byte| number << 8 | u16::from(*byte))
+            .fold(0, |number, byte| (number << 8) | u16::from(*byte))
     }
 }
