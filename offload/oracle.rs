@@ -8,7 +8,7 @@
 //! What is interpreted is **software** tc on ingress, as it is and not as one would like it; where a device is meant to differ
 //! (a trapped packet goes to the CPU, where tc drops it) the [`Fate`] says so.
 //!
-//! - [`table`]: rules and their order, [`classify`]: chains and priorities, [`execute`]: the actions of a rule.
+//! - [`table`]: rules and their order, [`mod@classify`]: chains and priorities, [`mod@execute`]: the actions of a rule.
 //! - [`packet`]: the packet that actions change, [`tags`], [`pedit`], [`csum`]: the changes. [`bucket`]: policers.
 //! - [`sink`]: where results go, and what of the world around is asked.
 //!

@@ -12,7 +12,7 @@
 //! - A field whose header is not there, or is cut off, is **zero**, and zero matches: a rule `dst_port 0/0x8000` takes packets
 //!   without ports. Only the address family says "no such header" (`fl_classify` clears the key before each mask).
 //! - Tunnels are not entered: for flower the dissector stops before GRE, IPIP and 6in4. The exceptions are MPLS in IP, which
-//!   changes the type of the packet (see [`dissect`]), and BATMAN.
+//!   changes the type of the packet (see [`mod@dissect`]), and BATMAN.
 //! - A first fragment has no ports, flags of TCP or ICMP type either: flower does not ask for them.
 //! - Lengths in headers are not checked. A port may come from padding behind an IPv4 packet whose total length ends earlier.
 //!

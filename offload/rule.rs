@@ -6,7 +6,7 @@
 //! packet's [`Values`] have the same layout, so that a match is a comparison of bytes under a mask. What is of variable length or
 //! no mask is beside it: port ranges and tunnel options.
 //!
-//! [`Action`] is what tc's actions ask for, in tc's order. [`check`] says why a rule cannot be meant; what a given device can do
+//! [`Action`] is what tc's actions ask for, in tc's order. [`check()`] says why a rule cannot be meant; what a given device can do
 //! is not asked here.
 
 pub mod action;

@@ -2,7 +2,7 @@
 
 //! IPv6 headers and the way to the transport header.
 //!
-//! Two walks, because Linux has two. The dissector (in [`super::dissect`]) steps over hop-by-hop, routing and destination
+//! Two walks, because Linux has two. The dissector (in [`mod@super::dissect`]) steps over hop-by-hop, routing and destination
 //! options and over a fragment header, and takes an authentication header for the transport: its `ports` then are the SPI. What
 //! pedit uses ([`find`], the kernel's `ipv6_find_hdr`) steps over the authentication header as well.
 
