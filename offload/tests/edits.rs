@@ -228,6 +228,34 @@ fn network_header_of_two_tags_is_the_inner_tag() {
 }
 
 #[test]
+fn transport_edits_reach_first_fragments_but_no_later_ones() {
+    let edits = [set(Header::Tcp, 2, &[9, 9])];
+    for (fragment, changes) in [([0x20, 0], true), ([0, 1], false), ([0x20, 1], false)] {
+        let mut frame = sample(0);
+        frame[20..22].copy_from_slice(&fragment);
+        assert_eq!(
+            play(&[Action::Pedit(&edits)], &frame).bytes != frame,
+            changes,
+            "{fragment:?}"
+        );
+    }
+}
+
+#[test]
+fn transport_edits_step_over_ipv6_authentication() {
+    let mut frame = sample(1);
+    let datagram = frame.split_off(54);
+    frame[20] = 51;
+    frame.extend_from_slice(&[17, 2, 0, 0]);
+    frame.extend_from_slice(&[0; 12]);
+    frame.extend_from_slice(&datagram);
+    let edits = [set(Header::Udp, 2, &[9, 9])];
+    let mut expected = frame.clone();
+    expected[54 + 16 + 2..54 + 16 + 4].fill(9);
+    assert_eq!(play(&[Action::Pedit(&edits)], &frame).bytes, expected);
+}
+
+#[test]
 fn edit_of_the_type_does_not_change_what_the_packet_is() {
     let edits = [set(Header::Ethernet, 12, &[0x12, 0x34])];
     let tcp = [set(Header::Tcp, 2, &[9, 9])];
@@ -369,6 +397,7 @@ fn udp_of_another_length_loses_its_checksum() {
 fn later_fragment_gets_the_header_checksum_only() {
     let mut frame = sample(0);
     frame[21] = 1;
+    frame[50] ^= 0x55;
     let end = play(&[Action::Checksum(checksum::ALL)], &frame);
     assert_ne!(end.bytes[24..26], frame[24..26]);
     assert_eq!(end.bytes[34..], frame[34..]);
