@@ -14,7 +14,7 @@ open_enum! {
         NIC = 1: "nic",
         /// [`crate::eswitch::EswitchCaps`]: representors of VFs. PF only.
         ESWITCH = 2: "eswitch",
-        /// Reserved: flow tables.
+        /// [`crate::flow::capability::FlowCaps`]: the flow engine. PF only, and there with [`features::FLOW`].
         FLOW = 3: "flow",
         /// Reserved: firmware.
         FIRMWARE = 4: "firmware",
@@ -152,6 +152,8 @@ pub mod features {
     pub const RSS_SYMMETRIC: u64 = 1 << 17;
     /// Single fields can be left out of the receive hash, see [`crate::rss::RssConfig::omit`].
     pub const RSS_FIELDS: u64 = 1 << 18;
+    /// The flow engine, see [`crate::flow`]. PF only.
+    pub const FLOW: u64 = 1 << 19;
 }
 
 /// Bits of [`NicCaps::privileges`]. A PF has all of them; a VF has what its PF lets it.

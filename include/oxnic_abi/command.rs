@@ -175,6 +175,43 @@ open_enum! {
         /// Answers [`crate::clock::ClockInfo`].
         CLOCK_QUERY = 0x51: "query clock",
 
+        /// [`crate::flow::table::TableSet`]: makes or changes a table. PF only, as are all commands of the flow engine.
+        TABLE_SET = 0x60: "set flow table",
+        /// [`crate::flow::FlowId`].
+        TABLE_DESTROY = 0x61: "destroy flow table",
+        /// [`crate::flow::port::PortTable`]: binds a port to a table.
+        PORT_TABLE = 0x62: "bind port to flow table",
+        /// [`crate::flow::template::TemplateSet`]; buffer: list of [`crate::flow::template::FlowCondition`], masks of options.
+        MATCH_TEMPLATE_SET = 0x64: "create match template",
+        /// [`crate::flow::FlowId`].
+        MATCH_TEMPLATE_DESTROY = 0x65: "destroy match template",
+        /// [`crate::flow::template::TemplateSet`]; buffer: list of [`crate::flow::action::FlowAction`].
+        ACTION_TEMPLATE_SET = 0x66: "create action template",
+        /// [`crate::flow::FlowId`].
+        ACTION_TEMPLATE_DESTROY = 0x67: "destroy action template",
+        /// [`crate::flow::encap::EncapSet`]; buffer: headers.
+        ENCAP_SET = 0x68: "set tunnel headers",
+        /// [`crate::flow::FlowId`].
+        ENCAP_DESTROY = 0x69: "destroy tunnel headers",
+        /// [`crate::flow::meter::MeterSet`].
+        METER_SET = 0x6a: "set meter",
+        /// [`crate::flow::FlowId`].
+        METER_DESTROY = 0x6b: "destroy meter",
+        /// [`crate::flow::FlowId`]; answers [`crate::flow::meter::MeterStats`].
+        METER_QUERY = 0x6c: "query meter",
+        /// [`crate::flow::tunnel::TunnelPort`]: which UDP ports carry tunnels.
+        TUNNEL_PORT = 0x6e: "set tunnel port",
+        /// [`crate::flow::counter::CounterMemory`]; buffer: list of 64-bit bus addresses.
+        COUNTER_MEMORY = 0x70: "set counter memory",
+        /// [`crate::flow::queue::FlowQueueCreate`].
+        FLOW_QUEUE_CREATE = 0x74: "create flow queue",
+        /// [`crate::queue::QueueId`]. Completes when no DMA for the queue is under way.
+        FLOW_QUEUE_DESTROY = 0x75: "destroy flow queue",
+        /// [`crate::flow::info::FlowInfoGet`]; answers [`crate::flow::info::FlowInfo`].
+        FLOW_INFO = 0x78: "query use of flow engine",
+        /// Answers [`crate::flow::info::FlowStats`].
+        FLOW_STATS = 0x79: "query flow statistics",
+
         // 0x60 to 0x8f: flow objects. 0x90 to 0x9f: firmware. 0xa0 to 0xaf: health. 0xb0 to 0xdf: RDMA.
         // 0xe0 to 0xef: migration and debugging. 0xf000 and up: the vendor's own.
     }
@@ -239,5 +276,7 @@ open_enum! {
         CONFLICT = 12: "conflicts with another setting",
         /// The failure was injected for a test.
         INJECTED = 13: "injected failure",
+        /// What the field at `offset` asks for is not among the device's capabilities.
+        UNSUPPORTED = 14: "not among the device's capabilities",
     }
 }

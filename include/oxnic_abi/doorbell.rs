@@ -32,7 +32,7 @@ open_enum! {
         RX = 4: "receive",
         /// Arms the interrupt of vector `queue`: see [`arm_index`].
         ARM = 5: "arm",
-        /// Reserved: flow queue.
+        /// Flow queue `queue`: `index` is the free-running producer index modulo 2^16, in slots.
         FLOW = 6: "flow",
         /// Reserved: RDMA send queue, receive queue, completion queue arm.
         RDMA_SQ = 16: "rdma send",

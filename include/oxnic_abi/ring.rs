@@ -167,7 +167,7 @@ wire! {
         12: source_port: u16,
         /// Tag that was stripped, with [`completion_flags::VLAN`], in CPU order.
         14: vlan: u16,
-        /// Cookie of the rule that sent the frame here; 0 for none.
+        /// What the flow engine says of the frame, see the flags FLOW_RULE to FLOW_SAMPLE; 0 for nothing.
         16: cookie: u32,
         /// With [`completion_flags::CSUM_RAW`]: one's complement sum (RFC 1071) over the frame after the Ethernet header and,
         /// where one was stripped, the tag; folded to 16 bits, not inverted, in memory order.
@@ -209,6 +209,14 @@ pub mod completion_flags {
     pub const MULTICAST: u16 = 1 << 9;
     /// `timestamp` holds. Transmit: the reported packet had [`super::tx_flags::TIMESTAMP`].
     pub const TIMESTAMP: u16 = 1 << 10;
+    /// Receive: `cookie` is that of a rule of the flow engine, whose ACCEPT or TRAP sent the frame here.
+    pub const FLOW_RULE: u16 = 1 << 11;
+    /// Receive: `cookie` is that of the table of the flow engine which no rule took the frame from.
+    pub const FLOW_MISS: u16 = 1 << 12;
+    /// Receive: `cookie` is the mark that rules of the flow engine gave the frame.
+    pub const FLOW_MARK: u16 = 1 << 13;
+    /// Receive: a copy that SAMPLE made. `cookie` is the action's, and `csum` the length of the whole frame.
+    pub const FLOW_SAMPLE: u16 = 1 << 14;
 }
 
 /// Bits of [`RxCompletion::kind`].

@@ -6,8 +6,8 @@ extern crate std;
 
 use crate::wire::Wire;
 use crate::{
-    caps, clock, command, doorbell, eswitch, event, port, queue, regs, ring, rss, stats, steering,
-    vf, vport,
+    caps, clock, command, doorbell, eswitch, event, flow, port, queue, regs, ring, rss, stats,
+    steering, vf, vport,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -74,6 +74,25 @@ layouts! {
     clock_caps: clock::ClockCaps, 16;
     clock_config: clock::ClockConfig, 40;
     clock_info: clock::ClockInfo, 24;
+    flow_caps: flow::capability::FlowCaps, 216;
+    flow_id: flow::FlowId, 40;
+    table_set: flow::table::TableSet, 40;
+    port_table: flow::port::PortTable, 40;
+    template_set: flow::template::TemplateSet, 40;
+    flow_condition: flow::template::FlowCondition, 32;
+    flow_action: flow::action::FlowAction, 24;
+    encap_set: flow::encap::EncapSet, 40;
+    tunnel_port: flow::tunnel::TunnelPort, 40;
+    meter_set: flow::meter::MeterSet, 40;
+    meter_stats: flow::meter::MeterStats, 32;
+    counter_memory: flow::counter::CounterMemory, 40;
+    counter_record: flow::counter::CounterRecord, 32;
+    flow_queue_create: flow::queue::FlowQueueCreate, 40;
+    flow_request: flow::request::FlowRequest, 40;
+    flow_completion: flow::completion::FlowCompletion, 16;
+    flow_info_get: flow::info::FlowInfoGet, 40;
+    flow_info: flow::info::FlowInfo, 16;
+    flow_stats: flow::info::FlowStats, 96;
 }
 
 proptest! {
@@ -154,4 +173,60 @@ fn sums_of_counters_do_not_overflow() {
     assert_eq!(sums(honest), (6, 4, 5, 7));
     let lies = stats::VportStats::from_words(&[u64::MAX; stats::VportStats::WORDS]);
     assert_eq!(sums(lies), (u64::MAX, u64::MAX, u64::MAX, u64::MAX));
+}
+
+#[test]
+fn every_flow_field_has_a_width_that_fits_a_condition_and_a_bit_of_its_own() {
+    use flow::field::FlowField;
+    let mut seen = 0;
+    for field in FlowField::ALL {
+        let variable = *field == FlowField::ENC_OPTIONS;
+        assert_eq!(field.width() == 0, variable, "{}", field.text());
+        assert!(field.width() <= flow::template::FlowCondition::ZERO.mask.len());
+        assert_ne!(field.bit(), 0);
+        assert_eq!(seen & field.bit(), 0);
+        seen |= field.bit();
+    }
+    assert_eq!(FlowField(64).bit(), 0);
+    assert_eq!(FlowField(64).width(), 0);
+}
+
+#[test]
+fn arguments_of_every_action_are_operands_that_there_are() {
+    use flow::action::{FlowAction, FlowActionKind};
+    for kind in FlowActionKind::ALL {
+        let (first, count) = kind.arguments();
+        assert!(
+            first + count <= FlowAction::ZERO.operands.len(),
+            "{}",
+            kind.text()
+        );
+        assert_ne!(kind.bit(), 0);
+    }
+}
+
+#[test]
+fn bytes_of_edits_have_bits_in_the_capability() {
+    use flow::action::FlowHeader;
+    assert_eq!(
+        FlowHeader::ALL.len(),
+        flow::capability::FlowCaps::ZERO.edit_set.len()
+    );
+    for (index, header) in FlowHeader::ALL.iter().enumerate() {
+        assert_eq!(usize::from(header.0), index);
+        assert!((1..=64).contains(&header.length()), "{}", header.text());
+    }
+}
+
+#[test]
+fn flow_request_ends_where_its_body_starts() {
+    use flow::request::{FlowRequest, REQUEST_BODY, REQUEST_INLINE};
+    assert_eq!(FlowRequest::BYTES, REQUEST_BODY);
+    assert_eq!(REQUEST_BODY + REQUEST_INLINE, flow::queue::SLOT_BYTES);
+}
+
+#[test]
+fn a_page_is_full_of_counters() {
+    use flow::counter::{CounterRecord, COUNTERS_IN_PAGE, COUNTER_PAGE};
+    assert_eq!(CounterRecord::BYTES as u32 * COUNTERS_IN_PAGE, COUNTER_PAGE);
 }
