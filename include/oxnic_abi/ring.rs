@@ -211,7 +211,7 @@ pub mod completion_flags {
     pub const TIMESTAMP: u16 = 1 << 10;
     /// Receive: `cookie` is that of a rule of the flow engine, whose ACCEPT or TRAP sent the frame here.
     pub const FLOW_RULE: u16 = 1 << 11;
-    /// Receive: `cookie` is that of the table of the flow engine which no rule took the frame from.
+    /// Receive: `cookie` is that of the table of the flow engine that was looked at last; none of its rules took the frame.
     pub const FLOW_MISS: u16 = 1 << 12;
     /// Receive: `cookie` is the mark that rules of the flow engine gave the frame.
     pub const FLOW_MARK: u16 = 1 << 13;

@@ -35,8 +35,7 @@ wire! {
         38: actions_max: u16,
         /// Actions MIRROR and SAMPLE of an action template.
         40: copies_max: u16,
-        /// How often one frame can be sent on by GOTO, by a miss to another table, or by CONTINUE, from one port's table on. The
-        /// next time it is dropped.
+        /// How often one frame can be sent on by GOTO, from one port's table on. The next time it is dropped.
         42: restarts_max: u16,
         /// How often one frame, or a copy of it, can be put into a port. The next time it is dropped.
         44: hops_max: u16,
@@ -82,5 +81,7 @@ wire! {
         152: edit_add: [u64; 6],
         /// Most requests that a flow queue carries out in a second, as a hint; 0: not said.
         200: rule_rate: u32,
+        /// How often one frame can miss into another table, from one port's table on. The next time it is dropped.
+        204: misses_max: u16,
     }
 }

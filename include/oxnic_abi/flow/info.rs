@@ -65,7 +65,7 @@ wire! {
         40: dropped_port: u64,
         /// Frames dropped since an action could not be done: a tag cut off, no room for headers, a congestion mark that cannot be.
         48: dropped_action: u64,
-        /// Frames that passed over a rule since its encap was not ready.
+        /// Frames that missed into DEFAULT since the encap of their rule was not ready.
         56: encap_not_ready: u64,
         /// Edits that were left out since the packet has no such bytes.
         64: edits_left_out: u64,
