@@ -74,6 +74,8 @@ open_enum! {
         SAMPLE = 17: "sample",
         /// The frame is taken out of its tunnel. Operand 0: see [`decap_flags`].
         DECAP = 18: "decap",
+        /// The frame goes where it would go without rules, as it came, and no COUNT of any rule counts it. Ends the rule.
+        REWIND = 19: "rewind",
     }
 }
 
@@ -99,7 +101,13 @@ impl FlowActionKind {
     pub const fn is_last(self) -> bool {
         matches!(
             self,
-            Self::REDIRECT | Self::DROP | Self::ACCEPT | Self::TRAP | Self::GOTO | Self::CONTINUE
+            Self::REDIRECT
+                | Self::DROP
+                | Self::ACCEPT
+                | Self::TRAP
+                | Self::GOTO
+                | Self::CONTINUE
+                | Self::REWIND
         )
     }
 
@@ -130,6 +138,8 @@ open_enum! {
         CONTINUE = 5: "continue",
         /// Actions are left out. Operand: how many; beyond the last: ACCEPT.
         SKIP = 6: "skip",
+        /// As action REWIND.
+        REWIND = 7: "rewind",
     }
 }
 

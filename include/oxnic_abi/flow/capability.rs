@@ -83,5 +83,7 @@ wire! {
         200: rule_rate: u32,
         /// How often one frame can miss into another table, from one port's table on. The next time it is dropped.
         204: misses_max: u16,
+        /// Bit n: [`super::table::TableMiss`] n.
+        206: misses: u16,
     }
 }

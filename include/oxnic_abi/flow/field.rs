@@ -102,6 +102,9 @@ open_enum! {
         ENC_OPTIONS_LENGTH = 44: "enc_opts length",
         /// Options, from the first byte on. For VXLAN the group as 32 bits. Zeros behind the end. As long as the condition says.
         ENC_OPTIONS = 45: "enc_opts",
+        /// Type of the first tag; of a frame without tag its own type: that of the Ethernet header, 0x0001 or 0x0004 where it has a
+        /// length instead.
+        PROTOCOL = 46: "protocol",
     }
 }
 
@@ -135,7 +138,8 @@ impl FlowField {
             | Self::SRC_PORT
             | Self::DST_PORT
             | Self::ENC_SRC_PORT
-            | Self::ENC_DST_PORT => 16,
+            | Self::ENC_DST_PORT
+            | Self::PROTOCOL => 16,
             Self::INGRESS_PORT
             | Self::IPV4_SRC
             | Self::IPV4_DST

@@ -44,5 +44,7 @@ open_enum! {
         TABLE = 1: "table",
         /// The frame is dropped.
         DROP = 2: "drop",
+        /// As action REWIND.
+        REWIND = 3: "rewind",
     }
 }
