@@ -67,6 +67,8 @@ open_enum! {
         PORTS_CHANGED = 12: "ports changed",
         /// Reserved: a long operation has finished.
         OPERATION = 13: "operation done",
+        /// A flow queue stopped (`object`: its id, `detail`: [`QueueError`]). To a PF.
+        FLOW_ERROR = 14: "flow queue error",
     }
 }
 
