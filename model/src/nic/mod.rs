@@ -16,6 +16,7 @@ mod cq;
 mod doorbell;
 mod eswitch;
 mod event;
+pub mod flow;
 pub mod frame;
 mod function;
 mod ids;
