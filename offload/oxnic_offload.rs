@@ -2,10 +2,11 @@
 
 //! What tc asked for, and what packets then do: the part of the offload engine that needs no kernel.
 //!
-//! Three parts, each usable alone:
+//! Four parts:
 //!
 //! - [`packet`]: a frame into header positions and values, as the kernel's flow dissector does it for `cls_flower`.
 //! - [`rule`]: keys and actions as tc says them, and [`reject`]: every reason to refuse one.
+//! - [`plan`]: rules into objects of the device, in the terms of `oxnic_abi`.
 //! - [`oracle`]: a naive interpreter of rules over packets. It defines what "exactly as asked" means: a device, a plan or a
 //!   fast table is right if it does the same.
 //!
@@ -26,5 +27,6 @@
 
 pub mod oracle;
 pub mod packet;
+pub mod plan;
 pub mod reject;
 pub mod rule;

@@ -6,6 +6,15 @@
 
 use core::fmt;
 
+pub mod lack;
+pub mod loss;
+pub mod obstacle;
+
+pub use lack::Lack;
+pub use loss::Loss;
+pub use obstacle::Obstacle;
+
+use crate::plan::order::Ranges;
 use crate::rule::edit::Header;
 use crate::rule::field::Needs;
 use crate::rule::key::Range;
@@ -134,6 +143,44 @@ pub enum Reject {
         /// How many rules there can be.
         limit: usize,
     },
+    /// Something that the device lacks.
+    Lacks(Lack),
+    /// Something that would be lost, or done twice, where packets go on in software.
+    Lost(Loss),
+    /// Something about tunnels.
+    Tunnel(Obstacle),
+    /// A jump to an action that is not behind.
+    Jump {
+        /// The number of that action.
+        to: usize,
+    },
+    /// A chain for which there is no table.
+    NoTable {
+        /// The chain.
+        chain: u32,
+    },
+    /// An interface that is not on this device.
+    NoPort {
+        /// The field or action that names it.
+        what: &'static str,
+    },
+    /// A priority that tc does not have.
+    Priority {
+        /// The priority.
+        priority: u32,
+    },
+    /// No number for another mask in a priority.
+    OrderFull {
+        /// The priority.
+        priority: u32,
+    },
+    /// A port range that a younger, overlapping one has followed.
+    RangeOrder {
+        /// The rule's ranges.
+        own: Ranges,
+        /// The younger ones.
+        other: Ranges,
+    },
 }
 
 impl Reject {
@@ -152,14 +199,21 @@ impl Reject {
             | Self::SampleRate
             | Self::PoliceRate
             | Self::OtherMask
-            | Self::OtherClassifier { .. } => errno::EINVAL,
+            | Self::OtherClassifier { .. }
+            | Self::Priority { .. } => errno::EINVAL,
             Self::GeneveOptions | Self::TooManyActions { .. } => errno::ERANGE,
-            Self::Control { .. } | Self::EditPlace { .. } | Self::PoliceVerdict { .. } => {
-                errno::EOPNOTSUPP
-            }
+            Self::Control { .. }
+            | Self::EditPlace { .. }
+            | Self::PoliceVerdict { .. }
+            | Self::Jump { .. }
+            | Self::NoPort { .. }
+            | Self::RangeOrder { .. } => errno::EOPNOTSUPP,
             Self::SameKey { .. } | Self::SameCookie => errno::EEXIST,
             Self::NoSuchRule => errno::ENOENT,
-            Self::Full { .. } => errno::ENOSPC,
+            Self::Full { .. } | Self::NoTable { .. } | Self::OrderFull { .. } => errno::ENOSPC,
+            Self::Lacks(lack) => lack.errno(),
+            Self::Lost(loss) => loss.errno(),
+            Self::Tunnel(obstacle) => obstacle.errno(),
         }
     }
 }
@@ -241,8 +295,46 @@ impl fmt::Display for Reject {
                 write!(f, "priority {priority} has another protocol or classifier")
             }
             Self::Full { limit } => write!(f, "the table has no room: {limit} rules"),
+            Self::Lacks(lack) => lack.fmt(f),
+            Self::Lost(loss) => loss.fmt(f),
+            Self::Tunnel(obstacle) => obstacle.fmt(f),
+            Self::Jump { to } => {
+                write!(
+                    f,
+                    "action police: jump to action {to}, which is not behind it"
+                )
+            }
+            Self::NoTable { chain } => {
+                write!(
+                    f,
+                    "action goto chain {chain}: the device has no table for it"
+                )
+            }
+            Self::NoPort { what } => write!(f, "{what}: the interface is not on this device"),
+            Self::Priority { priority } => write!(f, "prio {priority}: more than 65535"),
+            Self::OrderFull { priority } => {
+                write!(f, "prio {priority}: too many masks, use another prio")
+            }
+            Self::RangeOrder { own, other } => write_ranges(f, own, other),
         }
     }
+}
+
+fn write_ranges(f: &mut fmt::Formatter<'_>, own: &Ranges, other: &Ranges) -> fmt::Result {
+    let both = [
+        ("src_port", own.src, other.src),
+        ("dst_port", own.dst, other.dst),
+    ];
+    for (name, own, other) in both {
+        if let (Some(own), Some(other)) = (own, other) {
+            return write!(
+                f,
+                "{name} range {}-{}: {}-{} of the same prio overlaps it and came between, use another prio",
+                own.min, own.max, other.min, other.max
+            );
+        }
+    }
+    Ok(())
 }
 
 impl Needs {

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What would be lost or done twice where a packet that the device does not bring to an end goes on in software.
+
+use core::fmt;
+
+use super::errno;
+
+/// Why a rule's packets could not go on in software as they must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// A `goto chain` in hardware only: software does not know it.
+    Unknown {
+        /// The chain.
+        chain: u32,
+    },
+    /// Something before a `goto chain` that cannot be taken back, and that software would do again.
+    Again {
+        /// The action's name.
+        action: &'static str,
+        /// The chain.
+        chain: u32,
+    },
+    /// The device cannot take back what it has done before a `goto chain`.
+    Rewind {
+        /// The action's name, or `hw_stats`.
+        what: &'static str,
+        /// The chain.
+        chain: u32,
+    },
+    /// Back to the first chain, where software would start.
+    Back,
+    /// A note beside the packet that no one takes along.
+    Note {
+        /// The action that makes it.
+        action: &'static str,
+        /// The action behind which it is lost.
+        at: &'static str,
+    },
+    /// Accepted by a rule in hardware only: software would go on with the rules behind.
+    Accepted,
+    /// `continue`, and software would police a packet again that nothing behind takes.
+    Continue,
+    /// `continue` behind a change of the packet, or in a chain that is not the first.
+    ContinueAfter {
+        /// What is in the way.
+        what: &'static str,
+    },
+}
+
+impl Loss {
+    /// The error number, positive.
+    pub const fn errno(&self) -> i32 {
+        errno::EOPNOTSUPP
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { chain } => write!(
+                f,
+                "action goto chain {chain}: with skip_sw, software could not go on behind it (no NET_TC_SKB_EXT)"
+            ),
+            Self::Again { action, chain } => write!(
+                f,
+                "action {action} before goto chain {chain}: software would do it again for packets that the chain does not take (no NET_TC_SKB_EXT)"
+            ),
+            Self::Rewind { what, chain } => write!(
+                f,
+                "{what} with goto chain {chain}: this device cannot take it back for packets that the chain does not take (no NET_TC_SKB_EXT)"
+            ),
+            Self::Back => write!(
+                f,
+                "action goto chain 0: software could not go on behind it (no NET_TC_SKB_EXT)"
+            ),
+            Self::Note { action, at } => {
+                write!(f, "action {action} before {at}: it would be lost there")
+            }
+            Self::Accepted => write!(
+                f,
+                "action ok with skip_sw: software would go on with the rules behind"
+            ),
+            Self::Continue => write!(
+                f,
+                "action police continue: without skip_sw, software would police again what nothing behind takes"
+            ),
+            Self::ContinueAfter { what } => write!(
+                f,
+                "action police continue: not behind {what}, software could not go on there"
+            ),
+        }
+    }
+}
