@@ -98,9 +98,15 @@ impl ActionTemplate {
         ensure(copies <= usize::from(caps.copies_max), Why::Limit, many)?;
         let mut width = 0;
         let mut before = None;
+        let mut ended = false;
+        let mut skips = false;
         for (number, action) in (0u16..).zip(actions) {
             let at = |byte| Place::Action(number, byte);
             check(caps, action, at)?;
+            // What is behind the end of a rule is reached by a verdict that skips, or never.
+            ensure(!ended || skips, Why::Conflict, at(0))?;
+            ended |= action.kind.is_last();
+            skips |= action.kind == Kind::METER && action.choice.contains(&FlowVerdict::SKIP.0);
             let continued = action.flags & action_flags::CONTINUED != 0;
             ensure(
                 !continued || before == Some(Kind::EDIT),
@@ -209,6 +215,7 @@ fn operand_count(kind: Kind) -> usize {
 
 fn check(caps: &FlowCaps, action: &FlowAction, at: impl Fn(u16) -> Place) -> Result<(), Refused> {
     let kind = action.kind;
+    ensure(Kind::ALL.contains(&kind), Why::Invalid, at(0))?;
     ensure(caps.actions & kind.bit() != 0, Why::Unsupported, at(0))?;
     let allowed = match kind {
         Kind::EDIT => action_flags::ALL,
@@ -240,6 +247,8 @@ fn check_choice(
     let known = match action.kind {
         Kind::METER => {
             for (byte, verdict, operand) in [(6, first, 1usize), (7, second, 2)] {
+                let known = FlowVerdict::ALL.contains(&FlowVerdict(verdict));
+                ensure(known, Why::Invalid, at(byte))?;
                 let bit = 1u16.checked_shl(u32::from(verdict)).unwrap_or(0);
                 ensure(caps.verdicts & bit != 0, Why::Unsupported, at(byte))?;
                 let has = matches!(FlowVerdict(verdict), FlowVerdict::GOTO | FlowVerdict::SKIP);
@@ -278,11 +287,12 @@ fn check_edit(
     let bits = match FlowEdit(edit) {
         FlowEdit::SET => &caps.edit_set,
         FlowEdit::ADD => &caps.edit_add,
-        _ => return Err(Refused::new(Why::Unsupported, at(7))),
+        _ => return Err(Refused::new(Why::Invalid, at(7))),
     };
     let known = FlowHeader::ALL.contains(&FlowHeader(header));
     let bits = bits.get(usize::from(header)).copied().filter(|_| known);
-    let bits = bits.ok_or(Refused::new(Why::Unsupported, at(6)))?;
+    let bits = bits.ok_or(Refused::new(Why::Invalid, at(6)))?;
+    ensure(offset % 4 == 0, Why::Invalid, at(8))?;
     for (byte, kept) in (0u32..).zip(keep.to_le_bytes()) {
         let bit = offset
             .checked_add(byte)

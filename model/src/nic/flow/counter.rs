@@ -86,8 +86,8 @@ impl Counters {
             return;
         };
         let value = &mut counter.value;
-        value.packets = value.packets.wrapping_add(1);
-        value.bytes = value.bytes.wrapping_add(u64::from(bytes));
+        value.packets = value.packets.saturating_add(1);
+        value.bytes = value.bytes.saturating_add(u64::from(bytes));
         value.last_use = uptime;
         list(&mut self.changed, id, counter);
     }

@@ -50,8 +50,10 @@ impl Encap {
         let field = |offset| Place::Field(offset);
         let has = |flag| set.options & flag != 0;
         let bit = 1u16.checked_shl(u32::from(set.kind.0)).unwrap_or(0);
-        let known = (caps.encap_v4 | caps.encap_v6) & bit & !1 != 0;
-        ensure(known, Why::Unsupported, field(14))?;
+        let known = TunnelKind::ALL.contains(&set.kind) && set.kind != TunnelKind::NONE;
+        ensure(known, Why::Invalid, field(14))?;
+        let offered = (caps.encap_v4 | caps.encap_v6) & bit != 0;
+        ensure(offered, Why::Unsupported, field(14))?;
         let unknown = set.options & !caps.encap_flags;
         ensure(unknown == 0, Why::Unsupported, field(6))?;
         ensure(set.length <= caps.encap_max, Why::Limit, field(8))?;
@@ -98,7 +100,7 @@ impl Encap {
             _ => return Err(Refused::new(Why::Invalid, place)),
         };
         ensure(kinds & bit != 0, Why::Unsupported, Place::Field(14))?;
-        ensure(length >= 20, Why::Invalid, byte(0))?;
+        ensure(family == 6 || length == 20, Why::Invalid, byte(0))?;
         let meets = self.transport == at + length;
         ensure(meets, Why::Invalid, Place::Field(12))?;
         let expected = match self.kind {
@@ -145,6 +147,11 @@ impl Encap {
     /// Whether frames can be sent with these headers.
     pub fn is_ready(&self) -> bool {
         self.has(encap_flags::READY)
+    }
+
+    /// Kind of tunnel.
+    pub fn kind(&self) -> TunnelKind {
+        self.kind
     }
 
     /// Bytes that it adds.
@@ -214,11 +221,14 @@ impl Encap {
         if let [_, tos, rest @ ..] = header {
             *tos = self.tos(*tos, inner);
             let _ = write(rest, 0, &length.to_be_bytes());
-            let _ = write(rest, 2, &id.to_be_bytes());
             if self.has(encap_flags::DF) && inner.family == 4 {
                 let flags = if inner.dont_fragment { 0x4000u16 } else { 0 };
                 let _ = write(rest, 4, &flags.to_be_bytes());
             }
+            // Nobody puts together what may not be taken apart (RFC 6864).
+            let whole = word(rest, 4).is_some_and(|flags| flags & 0x4000 != 0);
+            let id = if whole { 0 } else { id };
+            let _ = write(rest, 2, &id.to_be_bytes());
             if let Some(own) = rest.get_mut(6) {
                 *own = ttl(*own);
             }

@@ -11,6 +11,7 @@ use oxnic_abi::flow::capability::FlowCaps;
 use oxnic_abi::flow::encap::encap_flags;
 use oxnic_abi::flow::field::FlowField;
 use oxnic_abi::flow::meter::MeterUnit;
+use oxnic_abi::flow::table::TableMiss;
 use oxnic_abi::flow::tunnel::TunnelKind;
 
 /// Frames and copies that may come of one frame that arrived; what is more is dropped. Rules that copy to ports whose rules copy
@@ -32,6 +33,7 @@ pub fn capability() -> FlowCaps {
     let verdicts = FlowVerdict::ALL
         .iter()
         .fold(0, |all, verdict| all | 1 << verdict.0);
+    let misses = TableMiss::ALL.iter().fold(0, |all, miss| all | 1 << miss.0);
     let units = MeterUnit::ALL.iter().fold(0, |all, unit| all | 1 << unit.0);
     let tunnels = 1 << TunnelKind::VXLAN.0 | 1 << TunnelKind::GENEVE.0 | 1 << TunnelKind::GRETAP.0;
     let mut edits = [0; 6];
@@ -54,6 +56,8 @@ pub fn capability() -> FlowCaps {
         actions_max: 96,
         copies_max: 32,
         restarts_max: 16,
+        misses_max: 16,
+        misses,
         hops_max: 8,
         queue_log2_max: 15,
         request_slots_max: 17,

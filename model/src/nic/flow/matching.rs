@@ -51,22 +51,28 @@ impl MatchTemplate {
             many,
         )?;
         let mut template = Self::default();
-        let mut seen = 0u64;
+        let (mut ranged, mut masked) = (0u64, 0u64);
         for (number, condition) in (0u16..).zip(conditions) {
             let at = |byte| Place::Condition(number, byte);
             let bit = condition.field.bit();
+            ensure(
+                FlowField::ALL.contains(&condition.field),
+                Why::Invalid,
+                at(0),
+            )?;
             ensure(caps.fields & bit != 0, Why::Unsupported, at(0))?;
             // A range and a mask of one field may stand together, two of a kind may not.
-            let ranged = condition.kind == ConditionKind::RANGE;
-            if !ranged {
-                ensure(seen & bit == 0, Why::Conflict, at(0))?;
-                seen |= bit;
-            }
+            let seen = match condition.kind {
+                ConditionKind::RANGE => &mut ranged,
+                _ => &mut masked,
+            };
+            ensure(*seen & bit == 0, Why::Conflict, at(0))?;
+            *seen |= bit;
             match condition.kind {
                 ConditionKind::MASK => template.mask(caps, condition, at)?,
                 ConditionKind::RANGE => template.range(caps, condition, at)?,
                 ConditionKind::OPTIONS => template.options(caps, condition, masks, at)?,
-                _ => return Err(Refused::new(Why::Unsupported, at(2))),
+                _ => return Err(Refused::new(Why::Invalid, at(2))),
             }
         }
         ensure(
@@ -84,7 +90,7 @@ impl MatchTemplate {
         at: impl Fn(u16) -> Place,
     ) -> Result<(), Refused> {
         let field = condition.field;
-        let from = values::offset(field).ok_or(Refused::new(Why::Invalid, at(0)))?;
+        let from = values::offset(field).ok_or(Refused::new(Why::Invalid, at(2)))?;
         let idle = [
             condition.offset,
             condition.length,
@@ -108,6 +114,8 @@ impl MatchTemplate {
                 at(byte),
             )?;
         }
+        let some = mask.iter().any(|byte| *byte != 0);
+        ensure(some, Why::Invalid, at(16))?;
         let beyond = 16 + field.width() as u16;
         ensure(rest.iter().all(|byte| *byte == 0), Why::Invalid, at(beyond))?;
         self.width += mask.len();
@@ -152,7 +160,7 @@ impl MatchTemplate {
     ) -> Result<(), Refused> {
         let FlowCondition { offset, length, .. } = *condition;
         let is_options = condition.field == FlowField::ENC_OPTIONS;
-        ensure(is_options, Why::Invalid, at(0))?;
+        ensure(is_options, Why::Invalid, at(2))?;
         ensure(length != 0 && length % 4 == 0, Why::Invalid, at(6))?;
         ensure(length <= caps.options_max, Why::Limit, at(6))?;
         ensure(condition.minimum == 0, Why::Invalid, at(8))?;

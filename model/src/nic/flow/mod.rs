@@ -2,33 +2,43 @@
 //! The flow engine: tables of rules, and what these do with frames. Free of I/O, of commands and of queues.
 //!
 //! [`Engine`] owns all objects of `oxnic_abi::flow` and checks what a driver says of them: limits, references, values. Whoever
-//! reads commands and requests has decoded them and checked reserved bytes.
+//! reads commands and requests has decoded them and checked reserved bytes. [`Engine::run`] takes a frame through the rules and
+//! tells what comes of it.
 //!
 //! - [`parse`], [`tunnel`]: from headers to [`values`]; [`matching`], [`group`], [`index`]: from values to a rule;
-//! - [`actions`], [`meter`], [`encap`]: what rules do;
+//! - [`run`], [`actions`], [`execute`] and what it uses ([`packet`], [`tags`], [`edit`], [`csum`], [`meter`], [`encap`]): what
+//!   rules do, and [`outcome`], what comes of it;
 //! - [`store`], [`table`], [`objects`], [`slots`], [`pages`], [`counter`]: where everything is kept.
 
 pub mod actions;
 pub mod bytes;
 pub mod counter;
+pub mod csum;
+pub mod edit;
 pub mod encap;
+pub mod execute;
 pub mod group;
 pub mod index;
 pub mod limits;
 pub mod matching;
 pub mod meter;
 pub mod objects;
+pub mod outcome;
+pub mod packet;
 pub mod pages;
 pub mod parse;
 pub mod refused;
+pub mod run;
 pub mod slots;
 pub mod store;
 pub mod table;
+pub mod tags;
 pub mod tunnel;
 pub mod values;
 
 pub use counter::{CounterValue, Counters};
 pub use objects::{Objects, Usage};
+pub use outcome::{Outcome, Sent, To, Up};
 pub use refused::{Place, Refused, Why};
 
 use actions::{ActionTemplate, Named};
@@ -71,6 +81,10 @@ pub struct Engine {
     tunnels: tunnel::Ports,
     ports: HashMap<(u16, FlowDirection), u32>,
     stats: FlowStats,
+    chance: run::Chance,
+    /// Identification of the next IPv4 header that is put around a frame.
+    next_id: u16,
+    key: Vec<u8>,
     /// The counters, for who writes them into the host's memory.
     pub counters: Counters,
 }
@@ -84,9 +98,10 @@ impl Default for Engine {
 impl Engine {
     /// Without objects.
     pub fn new(caps: FlowCaps) -> Self {
+        let seed = RandomState::new().hash_one(0u8);
         Self {
             caps,
-            seed: RandomState::new().hash_one(0u8),
+            seed,
             tables: Objects::new(caps.tables),
             match_templates: Objects::new(caps.match_templates),
             action_templates: Objects::new(caps.action_templates),
@@ -100,6 +115,9 @@ impl Engine {
             tunnels: tunnel::Ports::new(caps.tunnel_ports),
             ports: HashMap::new(),
             stats: FlowStats::ZERO,
+            chance: run::Chance::new(seed),
+            next_id: 0,
+            key: Vec::new(),
             counters: Counters::new(caps.counters),
         }
     }
@@ -157,6 +175,8 @@ impl Engine {
         let field = |offset| Place::Field(offset);
         ensure(TableView::ALL.contains(&set.view), Why::Invalid, field(6))?;
         ensure(TableMiss::ALL.contains(&set.miss), Why::Invalid, field(7))?;
+        let offered = self.caps.misses & (1 << set.miss.0) != 0;
+        ensure(offered, Why::Unsupported, field(7))?;
         let follows = set.miss == TableMiss::TABLE;
         ensure(follows || set.miss_table == 0, Why::Invalid, field(8))?;
         let create = set.flags & flow_set::CREATE != 0;
@@ -164,6 +184,7 @@ impl Engine {
             self.tables.vacant(set.id)?;
         }
         if follows {
+            ensure(set.miss_table != set.id, Why::Conflict, field(8))?;
             self.tables.named(set.miss_table, field(8))?;
         }
         let old = match create {
@@ -196,28 +217,11 @@ impl Engine {
     /// # Errors
     /// See [`Refused`].
     pub fn destroy_table(&mut self, id: u32) -> Result<(), Refused> {
-        // A table may miss to itself; that alone does not keep it.
-        let own = self
-            .tables
-            .get(id)
-            .is_some_and(|table| table.miss == TableMiss::TABLE && table.miss_table == id);
-        if own {
-            self.tables.release(id);
+        let table = self.tables.remove(id)?;
+        if table.miss == TableMiss::TABLE {
+            self.tables.release(table.miss_table);
         }
-        match self.tables.remove(id) {
-            Ok(table) => {
-                if table.miss == TableMiss::TABLE {
-                    self.tables.release(table.miss_table);
-                }
-                Ok(())
-            }
-            Err(refused) => {
-                if own {
-                    self.tables.hold(id);
-                }
-                Err(refused)
-            }
-        }
+        Ok(())
     }
 
     /// Binds a port, which the caller knows to be one, to a table, or to none.
@@ -301,7 +305,9 @@ impl Engine {
         if create {
             self.encaps.vacant(set.id)?;
         } else {
-            self.encaps.named(set.id, Place::Object)?;
+            let old = self.encaps.named(set.id, Place::Object)?;
+            let same = old.kind() == set.kind;
+            ensure(same, Why::Conflict, Place::Field(14))?;
         }
         let encap = Encap::new(&self.caps, set, headers)?;
         match self.encaps.get_mut(set.id) {
@@ -324,9 +330,10 @@ impl Engine {
     /// # Errors
     /// See [`Refused`].
     pub fn set_meter(&mut self, set: &MeterSet, now: u64) -> Result<(), Refused> {
-        let unit = 1u16.checked_shl(u32::from(set.unit.0)).unwrap_or(0);
-        let known = self.caps.meter_units & unit != 0;
-        ensure(known, Why::Unsupported, Place::Field(6))?;
+        let known = MeterUnit::ALL.contains(&set.unit);
+        ensure(known, Why::Invalid, Place::Field(6))?;
+        let offered = self.caps.meter_units & (1 << set.unit.0) != 0;
+        ensure(offered, Why::Unsupported, Place::Field(6))?;
         let none = set.unit == MeterUnit::NONE;
         ensure((set.rate == 0) == none, Why::Invalid, Place::Field(8))?;
         ensure(!none || set.burst == 0, Why::Invalid, Place::Field(16))?;
@@ -337,9 +344,7 @@ impl Engine {
         }
         self.meters.named(set.id, Place::Object)?;
         if let Some(meter) = self.meters.get_mut(set.id) {
-            let stats = meter.stats;
             *meter = Meter::new(set, now);
-            meter.stats = stats;
         }
         Ok(())
     }

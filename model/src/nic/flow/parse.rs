@@ -104,6 +104,8 @@ struct Walk<'a, 'v> {
 pub fn parse(view: &View<'_>, values: &mut Values) -> Layers {
     values.put(Field::ETH_DST, &take::<6>(view.data, 0).unwrap_or_default());
     values.put(Field::ETH_SRC, &take::<6>(view.data, 6).unwrap_or_default());
+    let outermost = view.tag.map_or(view.protocol, |tag| tag.tpid);
+    values.put16(Field::PROTOCOL, outermost);
     let mut walk = Walk {
         data: view.data,
         values,

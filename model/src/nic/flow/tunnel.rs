@@ -56,8 +56,10 @@ impl Ports {
     /// The kind is not understood, the port another kind's, or there are too many.
     pub fn set(&mut self, caps: &FlowCaps, set: &TunnelPort) -> Result<(), Refused> {
         let bit = 1u16.checked_shl(u32::from(set.kind.0)).unwrap_or(0);
-        let known = (caps.decap_v4 | caps.decap_v6) & bit & !1 != 0;
-        ensure(known, Why::Unsupported, Place::Field(0))?;
+        let known = TunnelKind::ALL.contains(&set.kind) && set.kind != TunnelKind::NONE;
+        ensure(known, Why::Invalid, Place::Field(0))?;
+        let offered = (caps.decap_v4 | caps.decap_v6) & bit != 0;
+        ensure(offered, Why::Unsupported, Place::Field(0))?;
         let gre = set.kind == TunnelKind::GRETAP;
         ensure(gre == (set.port == [0, 0]), Why::Invalid, Place::Field(2))?;
         let allowed = match set.kind {
@@ -70,7 +72,7 @@ impl Ports {
         let other = at
             .and_then(|at| self.list.get(at))
             .is_some_and(|port| port.kind != set.kind);
-        ensure(!other, Why::Conflict, Place::Field(2))?;
+        ensure(!other, Why::Exists, Place::Field(2))?;
         match (at, set.flags & tunnel_flags::ON != 0) {
             (None, false) => return Err(Refused::new(Why::Missing, Place::Field(2))),
             (None, true) => {

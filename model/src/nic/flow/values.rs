@@ -5,8 +5,8 @@
 
 use oxnic_abi::flow::field::FlowField;
 
-/// Fields that have a place: those below ENC_OPTIONS.
-pub const FIELDS: usize = FlowField::ENC_OPTIONS.0 as usize;
+/// Numbers of fields. ENC_OPTIONS among them has no width, and so no place.
+pub const FIELDS: usize = FlowField::PROTOCOL.0 as usize + 1;
 
 const OFFSETS: [usize; FIELDS + 1] = {
     let mut offsets = [0; FIELDS + 1];
@@ -24,7 +24,8 @@ pub const SIZE: usize = OFFSETS[FIELDS];
 /// Where a field starts; none for one without a place.
 pub fn offset(field: FlowField) -> Option<usize> {
     let number = usize::from(field.0);
-    OFFSETS.get(number).copied().filter(|_| number < FIELDS)
+    let has_place = number < FIELDS && field.width() != 0;
+    OFFSETS.get(number).copied().filter(|_| has_place)
 }
 
 /// The values of a frame. A field that the frame does not have is zero.
