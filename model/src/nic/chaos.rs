@@ -14,6 +14,7 @@
 //! Faults are those of [`Fault::ALL`]. A specification replaces the one before; "off" and an empty one end all faults.
 
 use oxnic_abi::command::{Completion, Qualifier, Status};
+use oxnic_abi::flow::completion::FlowCompletion;
 use oxnic_abi::ring::{RxCompletion, TxCompletion, completion_flags};
 
 /// What can go wrong.
@@ -45,6 +46,20 @@ pub enum Fault {
     TxQueue,
     /// A transmit completion has the wrong generation bit.
     TxGeneration,
+    /// A result of a flow queue is not written.
+    FlowSilent,
+    /// A result of a flow queue is written twice.
+    FlowTwice,
+    /// A result of a flow queue names a random index.
+    FlowHead,
+    /// A result of a flow queue names a random queue.
+    FlowQueue,
+    /// A result of a flow queue names a random rule.
+    FlowObject,
+    /// A result of a flow queue has a status that nobody knows.
+    FlowStatus,
+    /// A result of a flow queue has the wrong generation bit.
+    FlowGeneration,
     /// A transmit completion has a time stamp, random, and none where one was asked for.
     TxStamp,
     /// A receive completion is not written.
@@ -73,7 +88,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault and its name in a specification.
-    pub const ALL: [(Fault, &'static str); 25] = [
+    pub const ALL: [(Fault, &'static str); 32] = [
         (Fault::FailCommand, "fail-command"),
         (Fault::FailAllocation, "fail-allocation"),
         (Fault::FailDma, "fail-dma"),
@@ -96,6 +111,13 @@ impl Fault {
         (Fault::RxEnd, "rx-end"),
         (Fault::RxFlags, "rx-flags"),
         (Fault::RxGeneration, "rx-generation"),
+        (Fault::FlowSilent, "flow-silent"),
+        (Fault::FlowTwice, "flow-twice"),
+        (Fault::FlowHead, "flow-head"),
+        (Fault::FlowQueue, "flow-queue"),
+        (Fault::FlowObject, "flow-object"),
+        (Fault::FlowStatus, "flow-status"),
+        (Fault::FlowGeneration, "flow-generation"),
         (Fault::EventRandom, "event-random"),
         (Fault::InterruptLost, "interrupt-lost"),
         (Fault::RegisterOnes, "register-ones"),
@@ -278,6 +300,31 @@ impl Chaos {
         }
         *words = entry.to_words();
         self.times(Fault::TxSilent, Fault::TxTwice)
+    }
+
+    /// Changes a result of a flow queue; tells how often to write it.
+    pub fn flow_entries(&mut self, words: &mut [u64; FlowCompletion::WORDS]) -> usize {
+        if self.items.is_empty() {
+            return 1;
+        }
+        let mut entry = FlowCompletion::from_words(words);
+        if self.hit(Fault::FlowHead) {
+            entry.head = self.random() as u16;
+        }
+        if self.hit(Fault::FlowQueue) {
+            entry.queue = self.random() as u16;
+        }
+        if self.hit(Fault::FlowObject) {
+            entry.object = self.random() as u32;
+        }
+        if self.hit(Fault::FlowStatus) {
+            entry.status = Status(self.random() as u16 | 0x8000);
+        }
+        if self.hit(Fault::FlowGeneration) {
+            entry.flags ^= completion_flags::GENERATION;
+        }
+        *words = entry.to_words();
+        self.times(Fault::FlowSilent, Fault::FlowTwice)
     }
 
     /// Changes a receive completion; tells how often to write it.

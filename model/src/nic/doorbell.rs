@@ -33,6 +33,7 @@ impl Nic {
             DoorbellKind::EVENT => self.event_doorbell(host, function, index),
             DoorbellKind::TX => self.tx_doorbell(host, function, queue, index),
             DoorbellKind::RX => self.rx_doorbell(host, function, queue, index),
+            DoorbellKind::FLOW => self.flow_doorbell(host, function, queue, index),
             DoorbellKind::ARM => self.arm(function, queue, index),
             _ => self.stray(function),
         }

@@ -154,6 +154,9 @@ impl Nic {
         for vector in 0..self.state(function).vector_count() {
             self.list_vector(function, vector);
         }
+        if function.is_pf() {
+            self.list_flows();
+        }
     }
 
     /// Everything that a function set up is gone; nothing of it is on any list.
@@ -166,6 +169,7 @@ impl Nic {
             self.forget_vport(id);
         }
         if function.is_pf() {
+            self.drop_flow();
             for vf in 0..self.config.max_vfs {
                 self.stop_stats(self.vf_vport_id(vf), Stream::Pf);
             }
@@ -174,6 +178,15 @@ impl Nic {
         self.admin_ready.retain(|owner| *owner != function);
         self.vectors_ready.retain(|(owner, _)| *owner != function);
         self.forget_vebs();
+    }
+
+    /// Nothing of the flow engine is left.
+    fn drop_flow(&mut self) {
+        self.flow.clear();
+        self.flow_queues.fill(None);
+        self.flow_queues_most = 0;
+        self.flow_ready.clear();
+        self.stop_counters();
     }
 
     /// Forgets what was set up of a vport.

@@ -76,7 +76,7 @@ pub const VF_RULES: u32 = 128;
 /// Bytes that two tags add to a frame.
 pub const TAGS: usize = 8;
 
-/// Every feature that the device has.
+/// Every feature that functions have.
 pub const FEATURES: u64 = features::TX_CSUM
     | features::RX_CSUM
     | features::RX_CSUM_RAW
@@ -96,13 +96,16 @@ pub const FEATURES: u64 = features::TX_CSUM
     | features::RSS_SYMMETRIC
     | features::RSS_FIELDS;
 
-/// The capabilities that functions have, ESWITCH a PF only.
-pub const CAPABILITIES: [CapabilityId; 4] = [
+/// The capabilities that functions have, some of them a PF only.
+pub const CAPABILITIES: [CapabilityId; 5] = [
     CapabilityId::NIC,
     CapabilityId::ESWITCH,
+    CapabilityId::FLOW,
     CapabilityId::STEERING,
     CapabilityId::CLOCK,
 ];
+/// The capabilities that only a PF has.
+pub const PF_CAPABILITIES: [CapabilityId; 2] = [CapabilityId::ESWITCH, CapabilityId::FLOW];
 /// Receive filters that can be set, see [`ClockCaps::filters`].
 pub const STAMP_FILTERS: u8 =
     (1 << StampFilter::NONE.0) | (1 << StampFilter::EVERY.0) | (1 << StampFilter::PTP.0);
@@ -118,6 +121,8 @@ pub struct Shares {
     pub vfs: u16,
     /// Locations of steering rules.
     pub rules: u32,
+    /// Flow queues.
+    pub flow_queues: u16,
 }
 
 impl Shares {
@@ -128,6 +133,7 @@ impl Shares {
             vports: u16::from(ports),
             vfs,
             rules: PF_RULES,
+            flow_queues: super::flow::limits::capability().queues,
         }
     }
 
@@ -138,12 +144,21 @@ impl Shares {
             vports: 1,
             vfs: 0,
             rules: VF_RULES,
+            flow_queues: 0,
+        }
+    }
+
+    /// Features.
+    fn features(&self) -> u64 {
+        match self.flow_queues {
+            0 => FEATURES,
+            _ => FEATURES | features::FLOW,
         }
     }
 
     /// Completion queues: one for each queue.
     pub fn completion_queues(&self) -> u16 {
-        2 * self.queues
+        2 * self.queues + self.flow_queues
     }
 
     /// Vectors in the pool for VFs.
@@ -158,7 +173,7 @@ impl Shares {
     pub fn nic_caps(&self, privileges: u64) -> NicCaps {
         let for_vfs = |value| if self.vfs == 0 { 0 } else { value };
         NicCaps {
-            features: FEATURES,
+            features: self.features(),
             tx_queues: self.queues,
             rx_queues: self.queues,
             completion_queues: self.completion_queues(),

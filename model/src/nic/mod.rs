@@ -12,11 +12,13 @@ pub mod checksum;
 pub mod clock;
 mod command;
 mod control;
+mod counter_memory;
 mod cq;
 mod doorbell;
 mod eswitch;
 mod event;
 pub mod flow;
+mod flow_queue;
 pub mod frame;
 mod function;
 mod ids;
@@ -29,6 +31,7 @@ pub mod ptp;
 pub mod rate;
 mod receive;
 mod registers;
+mod requests;
 pub mod rss;
 mod rx;
 pub mod segment;
@@ -44,6 +47,9 @@ mod vport;
 use crate::host::{Function, Host, NicConfig, NicCore};
 use chaos::Chaos;
 use clock::Clock;
+use counter_memory::CounterMemory;
+use flow::Engine;
+use flow_queue::FlowQueue;
 use frame::Frame;
 use function::FunctionState;
 use ids::{EswitchPort, FunctionId, VportId, pf_number, vf_number, wire_number};
@@ -73,6 +79,7 @@ struct Scratch {
     descriptors: Vec<[u64; 2]>,
     receivers: Vec<VportId>,
     filled: Vec<(u16, u16)>,
+    slots: Vec<u8>,
 }
 
 /// The device behind the BARs.
@@ -85,12 +92,21 @@ pub struct Nic {
     vebs: Vec<Veb>,
     /// How frames are forwarded.
     mode: EswitchMode,
+    /// Rules of the eswitch, and what they name.
+    flow: Engine,
+    /// Flow queues, by id.
+    flow_queues: Vec<Option<FlowQueue>>,
+    /// The most flow queues that there were at once since the last reset of the PF.
+    flow_queues_most: u32,
+    /// Where counters of rules go in the host's memory.
+    counter_memory: CounterMemory,
     /// Links have to be looked at, since a function halted.
     links_stale: bool,
     timers: Timers,
     clock: Clock,
     tx_ready: VecDeque<(FunctionId, u16)>,
     admin_ready: VecDeque<FunctionId>,
+    flow_ready: VecDeque<u16>,
     vectors_ready: Vec<(FunctionId, u16)>,
     scratch: Scratch,
     chaos: Chaos,
@@ -145,11 +161,16 @@ impl Nic {
             ports: Vec::new(),
             vebs: (0..ports).map(|_| Veb::default()).collect(),
             mode: EswitchMode::LEGACY,
+            flow: Engine::default(),
+            flow_queues: vec![None; usize::from(flow::limits::capability().queues)],
+            flow_queues_most: 0,
+            counter_memory: CounterMemory::default(),
             links_stale: false,
             timers: Timers::default(),
             clock: Clock::default(),
             tx_ready: VecDeque::new(),
             admin_ready: VecDeque::new(),
+            flow_ready: VecDeque::new(),
             vectors_ready: Vec::new(),
             scratch: Scratch::default(),
             chaos: Chaos::default(),
@@ -463,9 +484,11 @@ impl NicCore for Nic {
         }
         self.run_timers(host);
         self.run_admin(host);
+        self.run_flow(host);
         self.run_tx(host);
         self.run_vectors(host);
-        if self.tx_ready.is_empty() && self.admin_ready.is_empty() {
+        let idle = self.tx_ready.is_empty() && self.admin_ready.is_empty();
+        if idle && self.flow_ready.is_empty() {
             self.timers.next()
         } else {
             Some(self.now)

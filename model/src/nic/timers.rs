@@ -17,6 +17,8 @@ pub enum Timer {
     Watch(VportId),
     /// A vport may send again.
     Rate(VportId),
+    /// Counters of rules are due in the host's memory.
+    Counters,
 }
 
 /// The deadlines that are set.

@@ -13,7 +13,8 @@ impl Nic {
         ensure(EswitchMode::ALL.contains(&mode), field(parameter(0)))?;
         let leaves = mode == EswitchMode::LEGACY && self.is_switchdev();
         let busy = Failure::new(Status::EBUSY, Qualifier::STATE, parameter(0));
-        ensure(!leaves || !self.representors_have_queues(), busy)?;
+        let in_use = self.representors_have_queues() || self.flow_in_use();
+        ensure(!leaves || !in_use, busy)?;
         if mode != self.mode {
             self.allocate()?;
             self.set_mode(host, mode);

@@ -5,6 +5,7 @@
 
 mod clock;
 mod eswitch;
+mod flow;
 mod port;
 mod queue;
 mod rss;
@@ -12,6 +13,8 @@ mod stats;
 mod steering;
 mod vf;
 mod vport;
+
+pub(super) use flow::reason as flow_reason;
 
 use super::Nic;
 use super::chaos::Fault;
@@ -193,7 +196,7 @@ struct Shape {
 
 /// The shapes of commands, in letters: `p` PF only, `v` vport, `f` VF, `g` VF or none, `b` request in the
 /// buffer, `a` answer in the buffer, `x` parameters.
-const SHAPES: [(Opcode, &str); 36] = [
+const SHAPES: [(Opcode, &str); 54] = [
     (Opcode::NOP, "x"),
     (Opcode::CAP_LIST, "a"),
     (Opcode::CAP_GET, "ax"),
@@ -230,6 +233,24 @@ const SHAPES: [(Opcode, &str); 36] = [
     (Opcode::VF_STATS, "pfa"),
     (Opcode::CLOCK_SET, "px"),
     (Opcode::CLOCK_QUERY, "a"),
+    (Opcode::TABLE_SET, "px"),
+    (Opcode::TABLE_DESTROY, "px"),
+    (Opcode::PORT_TABLE, "px"),
+    (Opcode::MATCH_TEMPLATE_SET, "pbx"),
+    (Opcode::MATCH_TEMPLATE_DESTROY, "px"),
+    (Opcode::ACTION_TEMPLATE_SET, "pbx"),
+    (Opcode::ACTION_TEMPLATE_DESTROY, "px"),
+    (Opcode::ENCAP_SET, "pbx"),
+    (Opcode::ENCAP_DESTROY, "px"),
+    (Opcode::METER_SET, "px"),
+    (Opcode::METER_DESTROY, "px"),
+    (Opcode::METER_QUERY, "pax"),
+    (Opcode::TUNNEL_PORT, "px"),
+    (Opcode::COUNTER_MEMORY, "pbx"),
+    (Opcode::FLOW_QUEUE_CREATE, "px"),
+    (Opcode::FLOW_QUEUE_DESTROY, "px"),
+    (Opcode::FLOW_INFO, "px"),
+    (Opcode::FLOW_STATS, "pa"),
 ];
 
 fn shape(opcode: Opcode) -> Option<Shape> {
@@ -338,7 +359,7 @@ impl Nic {
             Opcode::VF_STATS => self.vf_stats(submission),
             Opcode::CLOCK_SET => self.clock_set(submission),
             Opcode::CLOCK_QUERY => self.clock_query(),
-            _ => Err(Failure::new(Status::EOPNOTSUPP, Qualifier::OPCODE, 0)),
+            _ => self.dispatch_flow(host, submission),
         }
     }
 
@@ -354,6 +375,9 @@ impl Nic {
             CapabilityId::ESWITCH if function.is_pf() => {
                 let caps = limits::eswitch_caps(self.config.ports, self.config.max_vfs);
                 Ok(Answer::buffer(&caps.to_words()))
+            }
+            CapabilityId::FLOW if function.is_pf() => {
+                Ok(Answer::buffer(&self.flow.capability().to_words()))
             }
             _ => Err(no_object(parameter(0))),
         }
@@ -399,7 +423,7 @@ impl Nic {
     }
 
     /// Making an object may be made to fail.
-    fn allocate(&mut self) -> Result<(), Failure> {
+    pub(super) fn allocate(&mut self) -> Result<(), Failure> {
         match self.chaos.hit(Fault::FailAllocation) {
             true => Err(Failure::new(Status::ENOSPC, Qualifier::INJECTED, 0)),
             false => Ok(()),
@@ -454,7 +478,7 @@ fn check(
 }
 
 fn capability_list(function: FunctionId) -> Answer {
-    let has = |id: &&CapabilityId| function.is_pf() || **id != CapabilityId::ESWITCH;
+    let has = |id: &&CapabilityId| function.is_pf() || !limits::PF_CAPABILITIES.contains(*id);
     let mut ids: Vec<u16> = limits::CAPABILITIES
         .iter()
         .filter(has)

@@ -18,20 +18,20 @@ use oxnic_abi::command::{Qualifier, Status, Submission};
 use oxnic_abi::queue::{CqCreate, CqModerate, QueueId, RxCreate, TxCreate};
 use oxnic_abi::ring::RING_LOG2_MIN;
 
-const RING_ALIGN: u64 = 4096;
-const TX_ENTRY: u8 = 16;
+pub(super) const RING_ALIGN: u64 = 4096;
+pub(super) const TX_ENTRY: u8 = 16;
 const RX_ENTRY: u8 = 32;
 
 fn exists(offset: usize) -> Failure {
     Failure::new(Status::EEXIST, Qualifier::CONFLICT, offset)
 }
 
-fn conflict(offset: usize) -> Failure {
+pub(super) fn conflict(offset: usize) -> Failure {
     Failure::new(Status::EBUSY, Qualifier::CONFLICT, offset)
 }
 
 /// The slot for a new queue of the kind.
-fn free<T>(queues: &[Option<T>], id: u16) -> Result<(), Failure> {
+pub(super) fn free<T>(queues: &[Option<T>], id: u16) -> Result<(), Failure> {
     match queues.get(usize::from(id)) {
         None => Err(limit(parameter(0))),
         Some(Some(_)) => Err(exists(parameter(0))),
@@ -40,7 +40,7 @@ fn free<T>(queues: &[Option<T>], id: u16) -> Result<(), Failure> {
 }
 
 /// Whether a ring's memory can be reached: its first and last entry.
-fn try_ring(
+pub(super) fn try_ring(
     host: &mut dyn Host,
     function: FunctionId,
     address: u64,

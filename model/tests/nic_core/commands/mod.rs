@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! Commands and their errors: what all of them have in common, with one good command of each kind.
 
+mod flow;
 mod queues;
 mod settings;
 mod virtual_functions;
@@ -33,7 +34,7 @@ fn capabilities_are_listed_and_told() {
     let list = driver.submission(Opcode::CAP_LIST);
     assert_eq!(
         driver.query::<2>(&mut dut, list).unwrap(),
-        [1 | (2 << 16) | (6 << 32) | (7 << 48), 0]
+        [1 | (2 << 16) | (3 << 32) | (6 << 48), 7]
     );
     let get = |driver: &mut Driver, id| Submission {
         parameters: CapGet { id }.to_words(),
@@ -43,7 +44,7 @@ fn capabilities_are_listed_and_told() {
     let caps = NicCaps::from_words(&driver.query(&mut dut, nic).unwrap());
     assert_eq!(
         (caps.tx_queues, caps.rx_queues, caps.completion_queues),
-        (164, 164, 328)
+        (164, 164, 336)
     );
     assert_eq!(
         (caps.vports, caps.vfs, caps.frame_max, caps.tx_fragments),
@@ -187,7 +188,7 @@ fn good(dut: &mut Device, driver: &mut Driver) -> Vec<(Submission, Vec<u64>, usi
         ..VfConfig::ZERO
     };
     let _ = driver;
-    vec![
+    let mut commands = vec![
         plain(Opcode::NOP, [0; 5]),
         answers(Opcode::CAP_LIST, [0; 5], 1),
         answers(
@@ -265,7 +266,9 @@ fn good(dut: &mut Device, driver: &mut Driver) -> Vec<(Submission, Vec<u64>, usi
         plain(Opcode::RX_DESTROY, QueueId { id: 6 }.to_words()),
         plain(Opcode::TX_DESTROY, QueueId { id: 5 }.to_words()),
         plain(Opcode::CQ_DESTROY, QueueId { id: 7 }.to_words()),
-    ]
+    ];
+    commands.extend(flow::good(cq, stats));
+    commands
 }
 
 /// Runs a command of [`good`], as it is or with words changed before.

@@ -12,7 +12,7 @@ fn fields_of_queues_are_checked_at_their_limits() {
     let mut driver = Driver::new(&mut dut, PF);
     let ring = dut.host.allocate(4 << 20);
     let good = CqCreate {
-        id: 127,
+        id: 135,
         vector: 128,
         slot: 1,
         log2: 5,
@@ -23,7 +23,7 @@ fn fields_of_queues_are_checked_at_their_limits() {
     };
     let bad = [
         (
-            CqCreate { id: 128, ..good },
+            CqCreate { id: 136, ..good },
             Status::EINVAL,
             Qualifier::LIMIT,
             24,
@@ -120,7 +120,7 @@ fn fields_of_queues_are_checked_at_their_limits() {
 
     let tx = TxCreate {
         id: 63,
-        cq: 127,
+        cq: 135,
         log2: 5,
         version: 0,
         address: ring,
@@ -193,7 +193,7 @@ fn fields_of_queues_are_checked_at_their_limits() {
         &mut dut,
         Opcode::CQ_DESTROY,
         0,
-        QueueId { id: 127 }.to_words(),
+        QueueId { id: 135 }.to_words(),
     );
     assert_eq!(why(&referenced), (Status::EBUSY, Qualifier::REFERENCED, 24));
 

@@ -249,7 +249,12 @@ fn a_vf_cannot_do_what_its_pf_does() {
             Opcode::VF_STATS,
             Opcode::CLOCK_SET,
         ];
-        let offset = if pf_only.contains(&opcode) { 0 } else { 6 };
+        let flow = (0x60..0x90).contains(&opcode.0);
+        let offset = if flow || pf_only.contains(&opcode) {
+            0
+        } else {
+            6
+        };
         let change = |words: &mut [u64; 8]| words[0] = words[0] & !(0xffff << 48) | (2 << 48);
         let completion = run(&mut dut, &mut vf, command, change);
         let denied = (Status::EPERM, Qualifier::PRIVILEGE, offset);

@@ -7,12 +7,14 @@
 
 mod device;
 mod driver;
+mod flow;
 mod host;
 mod rx;
 mod tx;
 
 pub use device::Device;
 pub use driver::Driver;
+pub use flow::FlowQueue;
 pub use host::{BASE, FakeHost};
 use oxnic_abi::command::Opcode;
 use oxnic_model::host::{Function, NicCore};
