@@ -59,8 +59,6 @@ pub fn capability() -> FlowCaps {
         misses_max: 16,
         misses,
         hops_max: 8,
-        misses_max: 16,
-        misses,
         queue_log2_max: 15,
         request_slots_max: 17,
         encap_max: 512,
