@@ -23,7 +23,7 @@ wire! {
         12: transport: u16,
         /// Kind of tunnel.
         14: kind: TunnelKind,
-        /// With SOURCE_PORT: the lowest UDP source port. Else zero.
+        /// With SOURCE_PORT: the lowest UDP source port, not zero. Else zero.
         16: port_min: u16,
         /// With SOURCE_PORT: the highest one.
         18: port_max: u16,
@@ -42,7 +42,8 @@ pub mod encap_flags {
     pub const TTL: u16 = 1 << 3;
     /// The upper six bits of TOS or traffic class are the inner packet's, where there is IP within.
     pub const TOS: u16 = 1 << 4;
-    /// The lower two bits of TOS or traffic class are made of the inner packet's (RFC 6040, normal mode).
+    /// The lower two bits of TOS or traffic class are the inner packet's; where these say CE, they are ECT(0) (RFC 3168, 9.1.1, full
+    /// functionality).
     pub const ECN: u16 = 1 << 5;
     /// Outer IPv4: DF is the inner packet's, where that is IPv4.
     pub const DF: u16 = 1 << 6;
