@@ -98,15 +98,9 @@ impl ActionTemplate {
         ensure(copies <= usize::from(caps.copies_max), Why::Limit, many)?;
         let mut width = 0;
         let mut before = None;
-        let mut ended = false;
-        let mut skips = false;
         for (number, action) in (0u16..).zip(actions) {
             let at = |byte| Place::Action(number, byte);
             check(caps, action, at)?;
-            // What is behind the end of a rule is reached by a verdict that skips, or never.
-            ensure(!ended || skips, Why::Conflict, at(0))?;
-            ended |= action.kind.is_last();
-            skips |= action.kind == Kind::METER && action.choice.contains(&FlowVerdict::SKIP.0);
             let continued = action.flags & action_flags::CONTINUED != 0;
             ensure(
                 !continued || before == Some(Kind::EDIT),

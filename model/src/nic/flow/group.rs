@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! A group: the rules of one table that have one match template.
 //!
-//! Rules with the same key differ in priority. The first of them is found by one look into the index, so that the cost of a
-//! lookup does not depend on how many rules there are; the others are in a tree beside.
+//! The first rule of a key is found by one look into the index, so that the cost of a lookup does not depend on how many rules
+//! there are; the others, of higher priorities or just like it, are in a tree beside.
 
 use super::index::{Index, hash};
 use super::slots::Slots;
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A rule in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +26,8 @@ pub struct Group {
     index: Index,
     /// For each key, its rule with the lowest priority.
     first: Vec<Member>,
-    /// The other rules, by key and priority.
-    others: BTreeMap<(u32, u32), u32>,
+    /// The other rules: key, priority, rule.
+    others: BTreeSet<(u32, u32, u32)>,
     /// How many rules each priority has.
     priorities: BTreeMap<u32, u32>,
 }
@@ -42,7 +41,7 @@ impl Group {
             keys: Slots::new(width),
             index: Index::default(),
             first: Vec::new(),
-            others: BTreeMap::new(),
+            others: BTreeSet::new(),
             priorities: BTreeMap::new(),
         }
     }
@@ -70,17 +69,17 @@ impl Group {
         if head.priority >= from {
             return Some(head);
         }
-        let ((_, priority), rule) = self.others.range((slot, from)..=(slot, u32::MAX)).next()?;
+        self.next(slot, from)
+    }
+
+    /// The first of the other rules of a key, from a priority on.
+    fn next(&self, slot: u32, from: u32) -> Option<Member> {
+        let range = (slot, from, 0)..=(slot, u32::MAX, u32::MAX);
+        let (_, priority, rule) = self.others.range(range).next()?;
         Some(Member {
             priority: *priority,
             rule: *rule,
         })
-    }
-
-    /// Whether there is a rule with just this key and priority.
-    pub fn has(&self, key: &[u8], priority: u32) -> bool {
-        self.find(key, priority)
-            .is_some_and(|member| member.priority == priority)
     }
 
     /// Adds a rule that is not there; tells where its key is.
@@ -92,7 +91,7 @@ impl Group {
                 if member.priority < head.priority {
                     std::mem::swap(head, &mut later);
                 }
-                self.others.insert((slot, later.priority), later.rule);
+                self.others.insert((slot, later.priority, later.rule));
             }
             return slot;
         }
@@ -114,19 +113,14 @@ impl Group {
             }
         }
         if self.head(slot) != Some(member) {
-            self.others.remove(&(slot, member.priority));
+            self.others.remove(&(slot, member.priority, member.rule));
             return;
         }
-        let range = (
-            Bound::Included((slot, 0)),
-            Bound::Included((slot, u32::MAX)),
-        );
-        let next = self.others.range(range).next();
-        match next.map(|((_, priority), rule)| (*priority, *rule)) {
-            Some((priority, rule)) => {
-                self.others.remove(&(slot, priority));
+        match self.next(slot, 0) {
+            Some(next) => {
+                self.others.remove(&(slot, next.priority, next.rule));
                 if let Some(head) = self.first.get_mut(slot as usize) {
-                    *head = Member { priority, rule };
+                    *head = next;
                 }
             }
             None => {

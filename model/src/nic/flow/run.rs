@@ -154,7 +154,7 @@ impl Engine {
         self.finish(world, visit, ended, outcome);
     }
 
-    /// What a miss of a table says; a rule whose headers are not ready always misses into DEFAULT.
+    /// What a miss of a table says; a frame whose rule has headers that are not ready goes to software.
     fn missed(&mut self, table: u32, not_ready: bool) -> Ended {
         let Some(table) = self.tables.get(table) else {
             return Ended::Default(Up::Plain);
@@ -163,14 +163,12 @@ impl Engine {
             0 => Up::Plain,
             cookie => Up::Miss(cookie),
         };
-        if not_ready {
-            self.stats.encap_not_ready += 1;
-            return Ended::Default(up);
-        }
+        self.stats.encap_not_ready += u64::from(not_ready);
         match table.miss {
+            TableMiss::REWIND => Ended::Rewind,
+            _ if not_ready => Ended::Default(up),
             TableMiss::TABLE => Ended::Goto(table.miss_table),
             TableMiss::DROP => Ended::Drop(Dropped::Miss),
-            TableMiss::REWIND => Ended::Rewind,
             _ => Ended::Default(up),
         }
     }

@@ -45,7 +45,6 @@ impl Default for Rule {
 mod at {
     pub const RULE: u16 = 4;
     pub const TABLE: u16 = 8;
-    pub const PRIORITY: u16 = 12;
     pub const MATCH_TEMPLATE: u16 = 16;
     pub const ACTION_TEMPLATE: u16 = 20;
     pub const KEY_LENGTH: u16 = 28;
@@ -61,7 +60,7 @@ impl Engine {
     /// Puts a rule into a table.
     ///
     /// # Errors
-    /// There is one with its id, or with its key and priority; it names what is not there; key or arguments do not fit.
+    /// There is one with its id; it names what is not there; key or arguments do not fit.
     pub fn add_rule(
         &mut self,
         request: &FlowRequest,
@@ -82,16 +81,12 @@ impl Engine {
         ensure(fits, Why::Invalid, Place::Field(at::KEY_LENGTH))?;
         template.check_key(key)?;
         let width = template.width();
-        let group = self
-            .by_template
-            .get(&(request.table, request.match_template));
-        let taken = group
-            .and_then(|group| self.groups.get(*group as usize)?.as_ref())
-            .is_some_and(|group| group.has(key, request.priority));
-        ensure(!taken, Why::Exists, Place::Field(at::PRIORITY))?;
         let names = self.check_actions(request.action_template, arguments)?;
         // All is well from here on.
-        let group = match group.copied() {
+        let by_template = self
+            .by_template
+            .get(&(request.table, request.match_template));
+        let group = match by_template.copied() {
             Some(group) => group,
             None => self.make_group(request.table, request.match_template, width),
         };
