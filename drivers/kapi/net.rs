@@ -7,6 +7,7 @@
 
 pub mod ethtool;
 pub mod features;
+pub mod flow;
 pub mod moderation;
 pub mod napi;
 pub mod netdev;

@@ -14,10 +14,10 @@ pub(crate) mod vf;
 pub(crate) mod vport;
 
 use crate::{
-    command::{CommandError, Reply, Request},
+    command::{Cause, CommandError, Reply, Request},
     device::Device, //
 };
-use kernel::sync::Arc;
+use kernel::{prelude::*, sync::Arc};
 use oxnic_abi::wire::Wire;
 
 /// Runs a command whose answer says nothing.
@@ -33,4 +33,34 @@ fn ask<const N: usize, T: Wire<N>>(
     device
         .command(&request.answer(N))
         .map(|reply: Reply| reply.decode())
+}
+
+/// Runs a command whose answer is a list of at most so many structures. The device says how large each is, and may know more of it
+/// than we do.
+fn list<const N: usize, T: Wire<N>>(
+    device: &Arc<Device>,
+    request: Request<'_>,
+    most: usize,
+) -> Result<KVec<T>, CommandError> {
+    let failed = |cause| CommandError {
+        opcode: request.opcode,
+        cause,
+    };
+    // Room for entries that are larger by half.
+    let reply = device.command(&request.answer(most * (N + N.div_ceil(2))))?;
+    let [count, size] = reply.result;
+    let words = usize::try_from(size / 8).unwrap_or(0);
+    if words < N || size % 8 != 0 {
+        return Err(failed(Cause::Malformed));
+    }
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(most);
+    let mut entries = KVec::with_capacity(count, GFP_KERNEL).map_err(|_| failed(Cause::Memory))?;
+    for entry in reply.data.chunks_exact(words).take(count) {
+        let known = entry.first_chunk().map(T::from_words);
+        let entry = known.ok_or(failed(Cause::Malformed))?;
+        entries
+            .push(entry, GFP_KERNEL)
+            .map_err(|_| failed(Cause::Memory))?;
+    }
+    Ok(entries)
 }

@@ -349,7 +349,10 @@ impl CommandQueue {
             data.push(memory.read(base + index), GFP_KERNEL)
                 .map_err(|_| Cause::Memory)?;
         }
-        Ok(Reply { data })
+        Ok(Reply {
+            result: completion.result,
+            data,
+        })
     }
 
     fn submit(

@@ -71,6 +71,8 @@ impl<'a> Request<'a> {
 
 /// The answer to a command that succeeded.
 pub(crate) struct Reply {
+    /// The two words of the completion.
+    pub(crate) result: [u64; 2],
     /// What the buffer holds, as far as it was wanted and given.
     pub(crate) data: KVec<u64>,
 }
@@ -105,6 +107,8 @@ pub(crate) enum Cause {
     Gone,
     /// No memory for the buffer.
     Memory,
+    /// The answer makes no sense.
+    Malformed,
 }
 
 /// A command that failed, and why. Prints as a line for a log or for extack.
@@ -134,6 +138,7 @@ impl From<CommandError> for Error {
             Cause::GivenUp => EIO,
             Cause::Gone => ENODEV,
             Cause::Memory => ENOMEM,
+            Cause::Malformed => EPROTO,
         }
     }
 }
@@ -178,6 +183,7 @@ impl fmt::Display for CommandError {
             )),
             Cause::Gone => f.write_fmt(fmt!("'{}' not possible: the device is gone", name)),
             Cause::Memory => f.write_fmt(fmt!("no memory for '{}'", name)),
+            Cause::Malformed => f.write_fmt(fmt!("the answer to '{}' makes no sense", name)),
         }
     }
 }

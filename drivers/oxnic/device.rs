@@ -13,6 +13,7 @@ use crate::{
     devlink::Devlink,
     eswitch::Eswitch,
     eventq::{EventQueue, Notice},
+    flow::ports::PortNumbers,
     handshake::Rings,
     health::Pulse,
     netdev::NetPort,
@@ -78,6 +79,8 @@ pub(crate) struct Device {
     /// Of a PF that has one.
     pub(crate) eswitch: Eswitch,
     #[pin]
+    pub(crate) port_numbers: PortNumbers,
+    #[pin]
     pub(crate) recovery: Recovery,
     pub(crate) pulse: Pulse,
     event_task: Task<Device>,
@@ -142,6 +145,7 @@ impl Device {
                 clock <- new_mutex!(None),
                 vfs <- new_mutex!(Vfs::new()),
                 eswitch: Eswitch::new(),
+                port_numbers <- PortNumbers::new(),
                 recovery <- Recovery::new(),
                 pulse: Pulse::new(),
                 event_task,

@@ -104,6 +104,7 @@ impl Device {
         if !self.eswitch.is_there() {
             return Ok(());
         }
+        self.port_numbers.forget();
         cmd::eswitch::set_mode(self, self.eswitch.mode()).map_err(|error| {
             dev_err!(
                 self.binding(),

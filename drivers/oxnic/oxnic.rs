@@ -26,6 +26,7 @@ mod ethtool;
 mod eventq;
 mod features;
 mod filter;
+mod flow;
 mod handshake;
 mod health;
 mod interface;

@@ -43,6 +43,8 @@ features! {
     RXHASH = NETIF_F_RXHASH_BIT;
     /// Receive steering by n-tuple.
     NTUPLE = NETIF_F_NTUPLE_BIT;
+    /// Rules of tc in the device.
+    HW_TC = NETIF_F_HW_TC_BIT;
     /// What is sent comes back.
     LOOPBACK = NETIF_F_LOOPBACK_BIT;
     /// Faulty frames are received too.

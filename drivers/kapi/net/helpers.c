@@ -49,6 +49,11 @@ void oxnic_c_dev_put(struct net_device *dev)
 	dev_put(dev);
 }
 
+struct net *oxnic_c_dev_net(const struct net_device *dev)
+{
+	return dev_net(dev);
+}
+
 void oxnic_c_netdev_lock(struct net_device *dev)
 {
 	netdev_lock(dev);
@@ -404,4 +409,5 @@ u8 *oxnic_c_ethtool_rxfh_context_key(struct ethtool_rxfh_context *context)
 	return ethtool_rxfh_context_key(context);
 }
 
+#include "flow_helpers.c"
 #include "xdp_helpers.c"

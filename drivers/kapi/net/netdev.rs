@@ -19,7 +19,7 @@ use kernel::sync::aref::ARef;
 pub use device::{AddressList, Device, Locked, Rtnl};
 pub use operations::{Operations, SkBuffRef, Transmit};
 pub(super) use registration::{data, private_slots};
-pub use registration::{tx_slots, Registration, Unregistered};
+pub use registration::{data_of, tx_slots, Registration, Unregistered};
 
 /// Length of an Ethernet address in bytes.
 pub const ADDRESS_LENGTH: usize = 6;

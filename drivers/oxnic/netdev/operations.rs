@@ -12,6 +12,7 @@ use oxnic_abi::vf::VfLink;
 use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig};
 use oxnic_kapi::extack::Extack;
 use oxnic_kapi::net::features as net_features;
+use oxnic_kapi::net::flow::{Binding, Rules};
 use oxnic_kapi::net::netdev::{self, Address, AddressList, Operations, Rtnl, SkBuffRef, Transmit};
 use oxnic_kapi::net::skb::SkBuff;
 use oxnic_kapi::net::stats::LinkStats;
@@ -172,6 +173,14 @@ impl Operations for NetPort {
         extack: Option<&mut Extack>,
     ) -> Result<HwtstampConfig> {
         self.set_stamping(config, extack)
+    }
+
+    fn bind_block(
+        &self,
+        binding: &Binding<'_>,
+        extack: Option<&mut Extack>,
+    ) -> Result<KBox<dyn Rules>> {
+        self.bind_flow_block(binding, extack)
     }
 
     fn set_xdp_program(

@@ -6,7 +6,7 @@ use super::registration::{data, private};
 use super::{AddressList, Device, Operations, Rtnl, SkBuffRef, Transmit, ADDRESS_LENGTH};
 use crate::callback::{errno, optional};
 use crate::net::skb::{DropReason, SkBuff};
-use crate::net::{timestamp, vf, xdp};
+use crate::net::{flow, timestamp, vf, xdp};
 use core::marker::PhantomData;
 use kernel::prelude::*;
 use oxnic_bindings as bindings;
@@ -45,6 +45,7 @@ impl<T: Operations> VTable<T> {
         ndo_set_vf_link_state: optional!(T::HAS_SET_VF_LINK, vf::set_link_callback::<T>),
         ndo_get_vf_config: optional!(T::HAS_VF_CONFIG, vf::config_callback::<T>),
         ndo_get_vf_stats: optional!(T::HAS_VF_STATS, vf::stats_callback::<T>),
+        ndo_setup_tc: optional!(T::HAS_BIND_BLOCK, flow::block::setup_callback::<T>),
         ndo_bpf: optional!(T::HAS_SET_XDP_PROGRAM, xdp::callbacks::bpf_callback::<T>),
         ndo_xdp_xmit: optional!(
             T::HAS_TRANSMIT_FRAMES,

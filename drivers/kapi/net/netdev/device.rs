@@ -3,7 +3,7 @@
 //! A network device as anybody may see it, and the locks that more needs: [`Locked`] stands for the instance lock, [`Rtnl`]
 //! for RTNL and the instance lock.
 
-use super::{Address, ADDRESS_LENGTH};
+use super::{Address, DeviceRef, ADDRESS_LENGTH};
 use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -54,6 +54,16 @@ impl Device {
         // SAFETY: The name is an array in the device, and is changed by whole bytes; it always has a NUL in it.
         let name: &[u8; 16] = unsafe { &*(&raw const (*self.as_raw()).name).cast() };
         BStr::from_bytes(name.split(|&byte| byte == 0).next().unwrap_or_default())
+    }
+
+    /// The device of this number that is in the same network namespace.
+    pub fn neighbour(&self, index: u32) -> Option<DeviceRef> {
+        // SAFETY: The device is valid, and so is its namespace. The function takes the reference that we get.
+        let found = unsafe {
+            bindings::dev_get_by_index(bindings::dev_net(self.as_raw()), index as core::ffi::c_int)
+        };
+        // SAFETY: As above; the wrapper is transparent.
+        NonNull::new(found).map(|found| unsafe { DeviceRef::from_raw(found.cast()) })
     }
 
     /// MTU in bytes, without the Ethernet header.

@@ -5,6 +5,7 @@
 use super::{Address, AddressList, Device, Rtnl};
 use crate::extack::Extack;
 use crate::net::ethtool;
+use crate::net::flow::{self, Binding};
 use crate::net::queue;
 use crate::net::skb::SkBuff;
 use crate::net::stats::LinkStats;
@@ -124,6 +125,18 @@ pub trait Operations: ethtool::Operations + queue::Stats + Send + Sync + Sized +
         config: HwtstampConfig,
         extack: Option<&mut Extack>,
     ) -> Result<HwtstampConfig>;
+
+    /// The device is bound to a block of rules, of tc or of nftables; gives what hears of them. RTNL is held. Until it is unbound, the
+    /// data stays as it is: the core unbinds a device before it is unregistered.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP`: no rule of the block goes to the device; it is bound nevertheless. All else: it is not bound.
+    fn bind_block(
+        &self,
+        binding: &Binding<'_>,
+        extack: Option<&mut Extack>,
+    ) -> Result<KBox<dyn flow::Rules>>;
 
     /// Puts an XDP program, or none, in the place of the one in force. Taking it away must not fail: the core does so when the
     /// device is unregistered.

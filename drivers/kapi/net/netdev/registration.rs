@@ -303,6 +303,24 @@ pub fn tx_slots<'a, T: Operations>(
     Ok(unsafe { &(*private::<T>(device.as_raw())).tx })
 }
 
+/// The driver's data of a device, if it is one with data of type `T` that was registered.
+pub fn data_of<T: Operations>(device: &Device) -> Option<&T> {
+    let raw = device.as_raw();
+    // SAFETY: The device is valid; operations and state are read as everywhere in the core.
+    let (operations, state) = unsafe {
+        (
+            (*raw).netdev_ops,
+            (&raw const (*raw).reg_state).read_volatile(),
+        )
+    };
+    let registered = (bindings::netdev_reg_state_NETREG_REGISTERED
+        ..=bindings::netdev_reg_state_NETREG_UNREGISTERED)
+        .contains(&state.into());
+    // SAFETY: The device has our operations, and its data was put in place before it was registered. It is dropped when
+    // the core has seen to it that nobody has a reference any more; the caller has one, or has the registration.
+    (VTable::<T>::is_of(operations) && registered).then(|| unsafe { data::<T>(raw) })
+}
+
 /// The transmit slots of a device.
 ///
 /// # Safety

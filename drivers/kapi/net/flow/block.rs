@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Binding devices to blocks of rules.
+//!
+//! The kernel keeps a list of callbacks for each block, ours with the [`Rules`] behind it. A block that is shared has one for each
+//! device, and all of them hear of each rule. The kernel asks with RTNL held to bind and to unbind; in between it calls back with the
+//! block's lock held for reading. A binding is found again by who made it, the device and the side of it.
+
+use super::classifier::{self, Rules};
+use crate::callback::errno;
+use crate::extack::Extack;
+use crate::net::netdev::{data, Device, Operations};
+use core::ffi::{c_int, c_void};
+use core::marker::PhantomData;
+use core::ptr::{self, NonNull};
+use kernel::{container_of, error::from_err_ptr, prelude::*};
+use oxnic_bindings as bindings;
+
+/// Which packets of a device a block sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binder {
+    /// Those that come in.
+    Ingress,
+    /// Those that leave.
+    Egress,
+    /// Those that a queueing discipline drops early.
+    EarlyDrop,
+    /// Those that a queueing discipline marks.
+    Mark,
+    /// Others, by their number.
+    Other(u32),
+}
+
+impl Binder {
+    fn from_raw(raw: u32) -> Self {
+        match raw {
+            bindings::flow_block_binder_type_FLOW_BLOCK_BINDER_TYPE_CLSACT_INGRESS => Self::Ingress,
+            bindings::flow_block_binder_type_FLOW_BLOCK_BINDER_TYPE_CLSACT_EGRESS => Self::Egress,
+            bindings::flow_block_binder_type_FLOW_BLOCK_BINDER_TYPE_RED_EARLY_DROP => {
+                Self::EarlyDrop
+            }
+            bindings::flow_block_binder_type_FLOW_BLOCK_BINDER_TYPE_RED_MARK => Self::Mark,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// Name of a block: that of two devices is the same where they share one. Not used again as long as a device is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockId(pub usize);
+
+/// A device is to be bound to a block.
+pub struct Binding<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// Which packets of it.
+    pub binder: Binder,
+    /// The block.
+    pub block: BlockId,
+    /// Other devices can be bound to it.
+    pub shared: bool,
+    /// It is one of tc; else a chain of nftables, whose rules come in the same way.
+    pub of_tc: bool,
+}
+
+/// Who made a binding: a device of ours, or a registration for the devices of others.
+pub(super) type Owner = *const c_void;
+
+/// What the kernel keeps for us in each binding.
+struct Bound {
+    owner: Owner,
+    device: *const bindings::net_device,
+    binder: u32,
+    rules: KBox<dyn Rules>,
+}
+
+/// The request to bind or unbind, as the kernel passes it.
+pub(super) struct Setup<'a> {
+    raw: NonNull<bindings::flow_block_offload>,
+    device: NonNull<bindings::net_device>,
+    /// What comes along where the device is not ours.
+    pub(super) indirect: Option<Indirect>,
+    _request: PhantomData<&'a Device>,
+}
+
+/// What a request about the device of somebody else has besides.
+pub(super) struct Indirect {
+    pub(super) sch: *mut bindings::Qdisc,
+    pub(super) data: *mut c_void,
+    pub(super) cleanup: Option<unsafe extern "C" fn(*mut bindings::flow_block_cb)>,
+}
+
+impl Setup<'_> {
+    /// # Safety
+    ///
+    /// Request and device are valid while this lives; the request is ours alone, and so are the lists that it is about. Where
+    /// the device is not ours, what comes along is the kernel's.
+    pub(super) unsafe fn new(
+        raw: NonNull<bindings::flow_block_offload>,
+        device: NonNull<bindings::net_device>,
+        indirect: Option<Indirect>,
+    ) -> Self {
+        Self {
+            raw,
+            device,
+            indirect,
+            _request: PhantomData,
+        }
+    }
+
+    /// Does what is asked; `bind` gives the rules of a new binding.
+    pub(super) fn run(
+        mut self,
+        owner: Owner,
+        bind: impl FnOnce(&Binding<'_>, Option<&mut Extack>) -> Result<KBox<dyn Rules>>,
+    ) -> Result {
+        // SAFETY: By the contract of `new`.
+        let raw = unsafe { self.raw.as_mut() };
+        // Rules come and go without RTNL. Has to be the same for binding and unbinding.
+        raw.unlocked_driver_cb = true;
+        match raw.command {
+            bindings::flow_block_command_FLOW_BLOCK_BIND => self.bind(owner, bind),
+            bindings::flow_block_command_FLOW_BLOCK_UNBIND => self.unbind(owner),
+            _ => Err(EOPNOTSUPP),
+        }
+    }
+
+    fn bind(
+        mut self,
+        owner: Owner,
+        bind: impl FnOnce(&Binding<'_>, Option<&mut Extack>) -> Result<KBox<dyn Rules>>,
+    ) -> Result {
+        if self.find(owner).is_some() {
+            return Err(EBUSY);
+        }
+        // SAFETY: By the contract of `new`.
+        let (raw, device) = unsafe { (self.raw.as_mut(), Device::from_raw(self.device.as_ptr())) };
+        let binding = Binding {
+            device,
+            binder: Binder::from_raw(raw.binder_type),
+            block: BlockId(self.block()),
+            shared: raw.block_shared,
+            of_tc: self.is_of_tc(),
+        };
+        // SAFETY: The extack is null or ours while this runs.
+        let rules = bind(&binding, unsafe { Extack::from_raw(raw.extack) })?;
+        let bound = KBox::new(
+            Bound {
+                owner,
+                device: self.device.as_ptr(),
+                binder: raw.binder_type,
+                rules,
+            },
+            GFP_KERNEL,
+        )?;
+        let bound = KBox::into_raw(bound);
+        match self.callback(owner, bound) {
+            Ok(callback) => {
+                // SAFETY: The callback is new and in no list. Nobody but us looks at the driver's list, and the kernel takes the
+                // callback from it: it is a list of its own.
+                unsafe {
+                    let list = &raw mut (*callback.as_ptr()).driver_list;
+                    (*list).next = list;
+                    (*list).prev = list;
+                    bindings::flow_block_cb_add(callback.as_ptr(), self.raw.as_ptr());
+                }
+                Ok(())
+            }
+            Err(error) => {
+                // SAFETY: The kernel has not taken it.
+                drop(unsafe { KBox::from_raw(bound) });
+                Err(error)
+            }
+        }
+    }
+
+    fn unbind(self, owner: Owner) -> Result {
+        let callback = self.find(owner).ok_or(ENOENT)?;
+        // SAFETY: The callback is in the list of the block, and where it belongs to the device of somebody else, in that of the
+        // kernel as well. The kernel removes all rules from it, and then frees it.
+        unsafe {
+            if self.indirect.is_some() {
+                bindings::flow_indr_block_cb_remove(callback.as_ptr(), self.raw.as_ptr());
+            } else {
+                bindings::flow_block_cb_remove(callback.as_ptr(), self.raw.as_ptr());
+            }
+        }
+        Ok(())
+    }
+
+    /// A callback of the kernel's, which owns `bound` from then on.
+    fn callback(
+        &self,
+        owner: Owner,
+        bound: *mut Bound,
+    ) -> Result<NonNull<bindings::flow_block_cb>> {
+        // SAFETY: The functions take what they are given here, and the rest is the kernel's own.
+        let callback = from_err_ptr(unsafe {
+            match &self.indirect {
+                None => bindings::flow_block_cb_alloc(
+                    Some(rules_callback),
+                    bound.cast(),
+                    bound.cast(),
+                    Some(RELEASE),
+                ),
+                Some(indirect) => bindings::flow_indr_block_cb_alloc(
+                    Some(rules_callback),
+                    bound.cast(),
+                    bound.cast(),
+                    Some(RELEASE),
+                    self.raw.as_ptr(),
+                    self.device.as_ptr(),
+                    indirect.sch,
+                    indirect.data,
+                    owner.cast_mut(),
+                    indirect.cleanup,
+                ),
+            }
+        })?;
+        NonNull::new(callback).ok_or(ENOMEM)
+    }
+
+    /// The binding of this owner, device and side, in the block that the request is about.
+    fn find(&self, owner: Owner) -> Option<NonNull<bindings::flow_block_cb>> {
+        // SAFETY: By the contract of `new`. A device that was bound before we registered for those of others is bound without
+        // naming the block, and then it is not bound yet.
+        let (block, binder) =
+            unsafe { ((*self.raw.as_ptr()).block, self.raw.as_ref().binder_type) };
+        let head: *const bindings::list_head = if block.is_null() {
+            return None;
+        } else {
+            // SAFETY: The block is valid.
+            unsafe { &raw const (*block).cb_list }
+        };
+        // SAFETY: The list is ours while this runs; all its entries are callbacks.
+        let mut at = unsafe { (*head).next };
+        while !ptr::eq(at, head) {
+            // SAFETY: As above.
+            let callback = unsafe { container_of!(at, bindings::flow_block_cb, list) };
+            // SAFETY: A callback with our function has a `Bound` of ours: no other function of this module is made into one, so
+            // that it does not matter if the compiler joins it with one that does the same.
+            let mine = unsafe {
+                (*callback)
+                    .release
+                    .is_some_and(|release| ptr::fn_addr_eq(release, RELEASE))
+                    && {
+                        let bound = &*(*callback).cb_priv.cast::<Bound>();
+                        ptr::eq(bound.owner, owner)
+                            && ptr::eq(bound.device, self.device.as_ptr())
+                            && bound.binder == binder
+                    }
+            };
+            if mine {
+                return NonNull::new(callback);
+            }
+            // SAFETY: As above.
+            at = unsafe { (*at).next };
+        }
+        None
+    }
+
+    /// Whether the block is tc's. Nftables has no queueing discipline.
+    fn is_of_tc(&self) -> bool {
+        match &self.indirect {
+            Some(indirect) => !indirect.sch.is_null(),
+            // SAFETY: By the contract of `new`.
+            None => unsafe { !self.raw.as_ref().sch.is_null() },
+        }
+    }
+
+    /// The address of the block: the same one, whichever way the device came to it.
+    fn block(&self) -> usize {
+        match &self.indirect {
+            Some(indirect) if self.is_of_tc() => {
+                // SAFETY: What comes along with a block of tc's is a `struct tcf_block`.
+                unsafe { &raw const (*indirect.data.cast::<bindings::tcf_block>()).flow_block }
+                    .addr()
+            }
+            Some(indirect) => indirect.data.addr(),
+            // SAFETY: By the contract of `new`.
+            None => unsafe { self.raw.as_ref().block.addr() },
+        }
+    }
+}
+
+/// # Safety
+///
+/// The core calls this with RTNL held for a device that is registered with data of type `T`. Of a block, the request is its own and
+/// valid, and the list of the block ours while this runs.
+pub(in crate::net) unsafe extern "C" fn setup_callback<T: Operations>(
+    device: *mut bindings::net_device,
+    kind: bindings::tc_setup_type,
+    request: *mut c_void,
+) -> c_int {
+    let result = match (
+        kind,
+        NonNull::new(device),
+        NonNull::new(request.cast::<bindings::flow_block_offload>()),
+    ) {
+        (bindings::tc_setup_type_TC_SETUP_BLOCK, Some(device), Some(request)) => {
+            // SAFETY: By the contract.
+            let (data, setup) = unsafe {
+                (
+                    data::<T>(device.as_ptr()),
+                    Setup::new(request, device, None),
+                )
+            };
+            setup.run(device.as_ptr().cast(), |binding, extack| {
+                data.bind_block(binding, extack)
+            })
+        }
+        _ => Err(EOPNOTSUPP),
+    };
+    errno(result)
+}
+
+/// # Safety
+///
+/// The core calls this with what a binding of ours has, as long as it is not released.
+unsafe extern "C" fn rules_callback(
+    kind: bindings::tc_setup_type,
+    data: *mut c_void,
+    bound: *mut c_void,
+) -> c_int {
+    // SAFETY: By the contract.
+    unsafe {
+        let rules = &*(*bound.cast::<Bound>()).rules;
+        classifier::request(rules, kind, data)
+    }
+}
+
+/// By which our callbacks are known among others.
+pub(super) const RELEASE: unsafe extern "C" fn(*mut c_void) = release_callback;
+
+/// # Safety
+///
+/// The core calls this once for a binding, when nothing else is called for it any more.
+unsafe extern "C" fn release_callback(bound: *mut c_void) {
+    // SAFETY: It was made by `KBox::into_raw`.
+    drop(unsafe { KBox::from_raw(bound.cast::<Bound>()) });
+}

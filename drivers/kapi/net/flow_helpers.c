@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Helpers of kapi/net/flow, part of ../helpers.c; see there. */
+
+#include <net/act_api.h>
+#include <net/flow_offload.h>
+#include <net/ip_tunnels.h>
+#include <net/pkt_cls.h>
+#include <net/tc_act/tc_gact.h>
+#include <net/tc_act/tc_pedit.h>
+#include <net/tc_act/tc_police.h>
+#include <net/tc_act/tc_vlan.h>
+
+#include "flow_helpers.h"
+
+/* net/flow/block.rs */
+
+void oxnic_c_flow_block_cb_add(struct flow_block_cb *block_cb, struct flow_block_offload *offload)
+{
+	flow_block_cb_add(block_cb, offload);
+}
+
+void oxnic_c_flow_block_cb_remove(struct flow_block_cb *block_cb, struct flow_block_offload *offload)
+{
+	flow_block_cb_remove(block_cb, offload);
+}
+
+void oxnic_c_flow_indr_block_cb_remove(struct flow_block_cb *block_cb, struct flow_block_offload *offload)
+{
+	flow_indr_block_cb_remove(block_cb, offload);
+}
+
+/* net/flow/stats.rs; "age" is how long ago a packet was counted, in milliseconds */
+
+void oxnic_flow_stats_update(struct flow_stats *stats, u64 bytes, u64 pkts, u64 drops, u64 age, enum flow_action_hw_stats kind)
+{
+	u64 last = jiffies - msecs_to_jiffies(min_t(u64, age, INT_MAX));
+
+	flow_stats_update(stats, bytes, pkts, drops, pkts || drops ? last : 0, kind);
+}
+
+/* net/flow/action.rs; false where the entry was not made of an action of tc */
+
+static void oxnic_police_facts(struct tc_action *act, struct oxnic_action_facts *facts)
+{
+	const struct tcf_police_params *params = rcu_dereference(to_police(act)->params);
+
+	facts->burst_ns = params->tcfp_burst;
+	facts->packet_burst_ns = params->tcfp_pkt_burst;
+	facts->odd_rate = params->rate_present &&
+			  (params->rate.linklayer == TC_LINKLAYER_ATM || params->rate.overhead || params->rate.mpu);
+}
+
+static void oxnic_pedit_facts(struct tc_action *act, struct oxnic_action_facts *facts)
+{
+	const struct tcf_pedit_parms *parms = rcu_dereference(to_pedit(act)->parms);
+	int key;
+
+	facts->entries = parms->tcfp_nkeys;
+	for (key = 0; key < parms->tcfp_nkeys; key++)
+		facts->moving_offset |= !!parms->tcfp_keys[key].offmask;
+}
+
+bool oxnic_action_facts(const struct flow_action_entry *entry, struct oxnic_action_facts *facts)
+{
+	struct tc_action *act = (struct tc_action *)entry->cookie;
+
+	memset(facts, 0, sizeof(*facts));
+	if (!act)
+		return false;
+	rcu_read_lock();
+	facts->entries = 1;
+	facts->verdict = READ_ONCE(act->tcfa_action);
+	switch (act->ops->id) {
+#ifdef CONFIG_GACT_PROB
+	case TCA_ID_GACT:
+		facts->by_chance = READ_ONCE(to_gact(act)->tcfg_ptype);
+		break;
+#endif
+	case TCA_ID_VLAN:
+		facts->keeps_priority = !rcu_dereference(to_vlan(act)->vlan_p)->tcfv_push_prio_exists;
+		break;
+	case TCA_ID_PEDIT:
+		oxnic_pedit_facts(act, facts);
+		break;
+	case TCA_ID_POLICE:
+		oxnic_police_facts(act, facts);
+		break;
+	}
+	rcu_read_unlock();
+	return true;
+}
+
+/* net/flow/tunnel.rs */
+
+const void *oxnic_c_ip_tunnel_info_opts(const struct ip_tunnel_info *info)
+{
+	return ip_tunnel_info_opts(info);
+}
+
+u32 oxnic_c_tunnel_id_to_key32(__be64 id)
+{
+	return ntohl(tunnel_id_to_key32(id));
+}
+
+bool oxnic_ip_tunnel_flag(const struct ip_tunnel_info *info, unsigned int bit)
+{
+	return test_bit(bit, info->key.tun_flags);
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! From the kernel's structures to a rule of `oxnic_offload`.
+//!
+//! Nothing is left out: what a rule of `oxnic_offload` cannot say is refused here, by name. What is memory of the kernel's in a rule
+//! (tunnel options) stays so, which is why a rule is only lent to the caller's function.
+
+mod action;
+mod encap;
+mod key;
+
+pub(crate) use action::Origin;
+
+use super::refusal::Refusal;
+use action::Reader;
+use oxnic_kapi::net::{
+    flow::{classifier::Classifier as Kind, NewRule},
+    netdev::Device as NetDevice, //
+};
+use oxnic_offload::rule::{check, Chain, Classifier, Cookie, Port, Rule};
+
+/// Which ports interfaces are.
+pub(crate) trait Ports {
+    /// The port of an interface that a rule sends packets to.
+    fn port(&self, netdev: &NetDevice) -> Option<Port>;
+    /// The port of an interface that a rule has by its number.
+    fn port_by_index(&self, index: u32) -> Option<Port>;
+}
+
+/// Reads a rule, sees to it that it can be meant, and hands it to `then`, together with where each of its actions comes from.
+///
+/// # Errors
+///
+/// The reason why it cannot be, or the one that `then` gives.
+pub(crate) fn with_rule<R>(
+    new: &NewRule<'_>,
+    ports: &dyn Ports,
+    then: impl FnOnce(&Rule<'_>, &[Origin]) -> Result<R, Refusal>,
+) -> Result<R, Refusal> {
+    let key = key::read(new.rule.keys(), ports)?;
+    let edits = action::edits(new.rule.actions())?;
+    let mut reader = Reader::new(&edits, ports);
+    reader.read(new.rule.actions())?;
+    let rule = Rule {
+        cookie: Cookie(new.cookie.0 as u64),
+        classifier: match new.classifier {
+            Kind::Flower => Classifier::Flower,
+            Kind::Matchall => Classifier::Matchall,
+        },
+        chain: Chain(new.chain),
+        priority: new.priority,
+        protocol: new.protocol,
+        key,
+        actions: reader.actions(),
+    };
+    check(&rule)?;
+    then(&rule, reader.origins())
+}

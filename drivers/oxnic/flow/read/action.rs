@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a rule does.
+//!
+//! Each action of tc has a verdict of its own. Where that is not the usual one, it becomes an action of its own behind it: the
+//! rule `vlan pop ok` is a `vlan pop` and an `ok`. What stands behind is never done, as in software.
+
+use super::super::refusal::Refusal;
+use super::{encap, Ports};
+use kernel::prelude::*;
+use oxnic_kapi::net::flow::{
+    action::{Base, Mangle},
+    police::Verdict as KernelVerdict,
+    Action as KernelAction,
+    Actions,
+    Entry,
+    HwStats,
+    Police as KernelPolice, //
+};
+use oxnic_kapi::net::netdev::Device as NetDevice;
+use oxnic_offload::rule::{
+    police::Rate, Action, Chain, Direction, Edit, Header, Operation, Police, Port, Verdict,
+};
+
+/// The entries do not fit the action any more that they were made of.
+const CHANGED: Refusal = Refusal::Feature {
+    action: "pedit",
+    feature: "a change of it meanwhile",
+};
+
+/// Where an action of the rule comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Name of tc's action, by which its statistics are asked for.
+    pub(crate) cookie: usize,
+    /// Its number among those of its kind.
+    pub(crate) index: u32,
+    /// How it is to be counted.
+    pub(crate) hw_stats: HwStats,
+    /// Where software can go on behind it; zero where it cannot.
+    pub(crate) miss_cookie: u64,
+}
+
+/// The edits of all pedit actions, in their order.
+pub(super) fn edits(actions: Actions<'_>) -> Result<KVec<Edit>, Refusal> {
+    let mut edits = KVec::new();
+    for entry in actions.iter() {
+        if let KernelAction::Mangle(mangle) = entry.action() {
+            edits.push(edit(&mangle)?, GFP_KERNEL)?;
+        }
+    }
+    Ok(edits)
+}
+
+fn edit(mangle: &Mangle) -> Result<Edit, Refusal> {
+    let no = |feature| Refusal::Feature {
+        action: "pedit",
+        feature,
+    };
+    if mangle.moving {
+        return Err(no("an offset read from the packet"));
+    }
+    Ok(Edit {
+        header: match mangle.base {
+            Ok(Base::Network) => Header::Network,
+            Ok(Base::Ethernet) => Header::Ethernet,
+            Ok(Base::Ipv4) => Header::Ipv4,
+            Ok(Base::Ipv6) => Header::Ipv6,
+            Ok(Base::Tcp) => Header::Tcp,
+            Ok(Base::Udp) => Header::Udp,
+            Err(_) => return Err(no("another header")),
+        },
+        offset: mangle
+            .offset
+            .try_into()
+            .map_err(|_| no("a negative offset"))?,
+        operation: if mangle.add {
+            Operation::Add
+        } else {
+            Operation::Set
+        },
+        keep: mangle.keep,
+        value: mangle.value,
+    })
+}
+
+/// Collects actions.
+pub(super) struct Reader<'a> {
+    /// Edits that no action has taken yet.
+    edits: &'a [Edit],
+    ports: &'a dyn Ports,
+    actions: KVec<Action<'a>>,
+    origins: KVec<Origin>,
+}
+
+impl<'a> Reader<'a> {
+    /// With the edits of the rule that is to be read.
+    pub(super) fn new(edits: &'a [Edit], ports: &'a dyn Ports) -> Self {
+        Self {
+            edits,
+            ports,
+            actions: KVec::new(),
+            origins: KVec::new(),
+        }
+    }
+
+    /// What was read.
+    pub(super) fn actions(&self) -> &[Action<'a>] {
+        &self.actions
+    }
+
+    /// For each action, where it comes from.
+    pub(super) fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// Reads the actions of a rule.
+    pub(super) fn read(&mut self, actions: Actions<'a>) -> Result<(), Refusal> {
+        let mut entries = actions.iter();
+        let mut inserted = false;
+        while let Some(entry) = entries.next() {
+            if entry.is_by_chance() {
+                return Err(Refusal::Feature {
+                    action: entry.id().name(),
+                    feature: "random",
+                });
+            }
+            let action = self.action(&entry)?;
+            if let Action::Pedit(edits) = action {
+                // The others of the same action are among its edits already.
+                let others = entries.by_ref().take(edits.len() - 1);
+                if others
+                    .into_iter()
+                    .any(|other| other.cookie() != entry.cookie())
+                {
+                    return Err(CHANGED);
+                }
+            }
+            self.push(action, &entry)?;
+            if let Some(verdict) = afterwards(&action, &entry)? {
+                self.push(Action::Control(verdict), &entry)?;
+                inserted = true;
+            }
+        }
+        if inserted && self.actions.iter().any(jumps) {
+            // The numbers of actions are not those that tc counts.
+            return Err(Refusal::Verdict("police"));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, action: Action<'a>, entry: &Entry<'_>) -> Result<(), Refusal> {
+        let origin = Origin {
+            cookie: entry.cookie(),
+            index: entry.index(),
+            hw_stats: entry.hw_stats(),
+            miss_cookie: entry.miss_cookie(),
+        };
+        self.origins.push(origin, GFP_KERNEL)?;
+        self.actions.push(action, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    fn action(&mut self, entry: &Entry<'a>) -> Result<Action<'a>, Refusal> {
+        use Direction::{Egress, Ingress};
+        let port = |netdev: Option<&NetDevice>| -> Result<Port, Refusal> {
+            netdev
+                .and_then(|netdev| self.ports.port(netdev))
+                .ok_or(Refusal::Interface(entry.id().name()))
+        };
+        Ok(match entry.action() {
+            KernelAction::Accept => Action::Control(Verdict::Accept),
+            KernelAction::Drop => Action::Control(Verdict::Drop),
+            KernelAction::Trap => Action::Control(Verdict::Trap),
+            KernelAction::Goto(chain) => Action::Control(Verdict::Goto(Chain(chain))),
+            KernelAction::Redirect(netdev) => Action::Redirect(port(netdev)?, Egress),
+            KernelAction::RedirectIngress(netdev) => Action::Redirect(port(netdev)?, Ingress),
+            KernelAction::Mirror(netdev) => Action::Mirror(port(netdev)?, Egress),
+            KernelAction::MirrorIngress(netdev) => Action::Mirror(port(netdev)?, Ingress),
+            KernelAction::VlanPush(tag) => Action::VlanPush {
+                tpid: tag.tpid,
+                id: tag.id,
+                priority: tag.priority.unwrap_or(0),
+            },
+            KernelAction::VlanPop => Action::VlanPop,
+            KernelAction::VlanMangle(tag) => Action::VlanModify {
+                tpid: tag.tpid,
+                id: tag.id,
+                priority: tag.priority,
+            },
+            KernelAction::Mangle(_) => Action::Pedit(self.take_edits(entry)?),
+            KernelAction::Csum(what) => Action::Checksum(what.try_into().unwrap_or(u8::MAX)),
+            KernelAction::Mark(mark) => Action::Mark(mark),
+            KernelAction::Priority(priority) => Action::Priority(priority),
+            KernelAction::Sample {
+                group,
+                rate,
+                truncate,
+            } => Action::Sample {
+                group,
+                rate,
+                truncate,
+            },
+            KernelAction::Police(police) => Action::Police(read_police(&police, entry.index())?),
+            KernelAction::TunnelEncap(tunnel) => Action::TunnelSet(encap::read(&tunnel)?),
+            KernelAction::TunnelDecap => Action::TunnelUnset,
+            KernelAction::Other(id) => return Err(Refusal::Action(id)),
+        })
+    }
+
+    /// The edits of the action that an entry is the first of.
+    fn take_edits(&mut self, entry: &Entry<'_>) -> Result<&'a [Edit], Refusal> {
+        let count = entry.siblings().unwrap_or(1);
+        let (mine, others) = self
+            .edits
+            .split_at_checked(count)
+            .filter(|(mine, _)| !mine.is_empty())
+            .ok_or(CHANGED)?;
+        self.edits = others;
+        Ok(mine)
+    }
+}
+
+/// What becomes of the packet after an action, where that is not what usually does: an action of its own.
+fn afterwards(action: &Action<'_>, entry: &Entry<'_>) -> Result<Option<Verdict>, Refusal> {
+    let Some(verdict) = entry.verdict() else {
+        return Ok(None);
+    };
+    match (action, verdict) {
+        // Their verdicts are what they are.
+        (Action::Control(_) | Action::Police(_), _) => Ok(None),
+        (Action::Redirect(..), KernelVerdict::Stolen) => Ok(None),
+        (Action::Redirect(..), _) => Err(Refusal::Verdict(action.name())),
+        (_, KernelVerdict::Pipe) => Ok(None),
+        (_, KernelVerdict::Accept) => Ok(Some(Verdict::Accept)),
+        (_, KernelVerdict::Drop) => Ok(Some(Verdict::Drop)),
+        (_, KernelVerdict::Trap) => Ok(Some(Verdict::Trap)),
+        (_, KernelVerdict::Goto(chain)) => Ok(Some(Verdict::Goto(Chain(chain)))),
+        _ => Err(Refusal::Verdict(action.name())),
+    }
+}
+
+fn read_police(police: &KernelPolice, index: u32) -> Result<Police, Refusal> {
+    let no = |feature| Refusal::Feature {
+        action: "police",
+        feature,
+    };
+    if police.peak_rate != 0 {
+        return Err(no("peakrate"));
+    }
+    if police.average_rate != 0 {
+        return Err(no("avrate"));
+    }
+    if police.overhead != 0 || police.odd_sizes {
+        return Err(no("overhead, mpu or linklayer"));
+    }
+    let rate = match (police.rate, police.packet_rate) {
+        (0, 0) => Rate::None,
+        (rate, 0) => Rate::Bytes {
+            rate,
+            burst: police.burst_ns,
+        },
+        (0, rate) => Rate::Packets {
+            rate,
+            burst: police.packet_burst_ns,
+        },
+        _ => return Err(no("a rate of bytes and one of packets")),
+    };
+    Ok(Police {
+        index,
+        rate,
+        mtu: police.mtu,
+        conform: police_verdict(police.conform).ok_or(no("this conform verdict"))?,
+        exceed: police_verdict(police.exceed).ok_or(no("this exceed verdict"))?,
+    })
+}
+
+fn police_verdict(verdict: KernelVerdict) -> Option<Verdict> {
+    Some(match verdict {
+        KernelVerdict::Pipe => Verdict::Pipe,
+        KernelVerdict::Accept => Verdict::Accept,
+        KernelVerdict::Drop => Verdict::Drop,
+        KernelVerdict::Continue => Verdict::Continue,
+        KernelVerdict::Goto(chain) => Verdict::Goto(Chain(chain)),
+        KernelVerdict::Jump(action) => Verdict::Jump(action),
+        _ => return None,
+    })
+}
+
+/// Whether an action goes on at one that it has the number of.
+fn jumps(action: &Action<'_>) -> bool {
+    match action {
+        Action::Police(police) => [police.conform, police.exceed]
+            .iter()
+            .any(|verdict| matches!(verdict, Verdict::Jump(_))),
+        _ => false,
+    }
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a rule matches.
+
+use super::super::refusal::Refusal;
+use super::Ports;
+use oxnic_kapi::net::flow::{
+    key::{family, flag, Control, Options, OptionsKind, Pair, PortRange, Vlan},
+    masked::{Masked, Zero},
+    Key as KernelKey, //
+};
+use oxnic_offload::packet::tunnel::flag as tunnel_flag;
+use oxnic_offload::rule::{
+    field::{family as number, ip_flag},
+    Field,
+    Key,
+    OptionsMatch,
+    Range, //
+};
+
+/// Reads the keys of a rule.
+pub(super) fn read<'a>(
+    keys: impl Iterator<Item = KernelKey<'a>>,
+    ports: &dyn Ports,
+) -> Result<Key<'a>, Refusal> {
+    let mut to = Key::default();
+    for key in keys {
+        match key {
+            KernelKey::Other(id) => return Err(Refusal::Key(id)),
+            KernelKey::Meta {
+                interface,
+                interface_type,
+                l2_miss,
+            } => {
+                unused(interface_type, "type of the interface")?;
+                unused(l2_miss, "l2_miss")?;
+                ingress(&mut to, interface, ports)?;
+            }
+            KernelKey::Control(control) => {
+                read_control(&mut to, control, Field::Family)?;
+                let flags = &[
+                    (flag::FRAGMENT, ip_flag::FRAGMENT),
+                    (flag::FIRST_FRAGMENT, ip_flag::FIRST),
+                ];
+                read_flags(&mut to, control.flags, Field::IpFlags, flags)?;
+            }
+            KernelKey::EncControl(control) => {
+                read_control(&mut to, control, Field::EncFamily)?;
+                let flags = &[
+                    (flag::TUNNEL_CSUM, tunnel_flag::CSUM),
+                    (flag::TUNNEL_DONT_FRAGMENT, tunnel_flag::DF),
+                    (flag::TUNNEL_OAM, tunnel_flag::OAM),
+                    (flag::TUNNEL_CRIT_OPT, tunnel_flag::CRIT),
+                ];
+                read_flags(&mut to, control.flags, Field::EncFlags, flags)?;
+            }
+            KernelKey::PortsRange { src, dst } => {
+                to.src_range = range(src, "src_port range")?;
+                to.dst_range = range(dst, "dst_port range")?;
+            }
+            KernelKey::Vlan(tag) => read_tag(&mut to, tag, TAG)?,
+            KernelKey::Cvlan(tag) => read_tag(&mut to, tag, SECOND_TAG)?,
+            KernelKey::EncOpts(options) => to.options = read_options(options)?,
+            KernelKey::Icmp { kind, code, id } => {
+                unused(id, "ICMP id")?;
+                set(&mut to, Field::IcmpType, kind)?;
+                set(&mut to, Field::IcmpCode, code)?;
+            }
+            plain => read_plain(&mut to, plain)?,
+        }
+    }
+    Ok(to)
+}
+
+/// Keys whose parts are fields as they are.
+fn read_plain(to: &mut Key<'_>, key: KernelKey<'_>) -> Result<(), Refusal> {
+    match key {
+        KernelKey::Basic { protocol, ip_proto } => {
+            set(to, Field::EthType, protocol)?;
+            set(to, Field::IpProto, ip_proto)
+        }
+        KernelKey::EthAddrs(pair) => set_pair(to, Field::EthSrc, Field::EthDst, pair),
+        KernelKey::NumOfVlans(count) => set(to, Field::NumOfVlans, count),
+        KernelKey::Ipv4Addrs(pair) => set_pair(to, Field::Ipv4Src, Field::Ipv4Dst, pair),
+        KernelKey::Ipv6Addrs(pair) => set_pair(to, Field::Ipv6Src, Field::Ipv6Dst, pair),
+        KernelKey::Ip { tos, ttl } => {
+            set(to, Field::IpTos, tos)?;
+            set(to, Field::IpTtl, ttl)
+        }
+        KernelKey::Ports(pair) => set_pair(to, Field::SrcPort, Field::DstPort, pair),
+        KernelKey::Tcp(flags) => set(to, Field::TcpFlags, flags),
+        KernelKey::Arp { operation, ip, mac } => {
+            set(to, Field::ArpOperation, operation)?;
+            set_pair(to, Field::ArpSenderIp, Field::ArpTargetIp, ip)?;
+            set_pair(to, Field::ArpSenderMac, Field::ArpTargetMac, mac)
+        }
+        KernelKey::EncIpv4Addrs(pair) => set_pair(to, Field::EncIpv4Src, Field::EncIpv4Dst, pair),
+        KernelKey::EncIpv6Addrs(pair) => set_pair(to, Field::EncIpv6Src, Field::EncIpv6Dst, pair),
+        KernelKey::EncIp { tos, ttl } => {
+            set(to, Field::EncTos, tos)?;
+            set(to, Field::EncTtl, ttl)
+        }
+        KernelKey::EncPorts(pair) => set_pair(to, Field::EncSrcPort, Field::EncDstPort, pair),
+        KernelKey::EncKeyId(id) => set(to, Field::EncKeyId, id),
+        _ => Err(Refusal::Part("a key of another kind")),
+    }
+}
+
+fn set<const N: usize>(
+    to: &mut Key<'_>,
+    field: Field,
+    masked: Masked<[u8; N]>,
+) -> Result<(), Refusal> {
+    if masked.is_used() {
+        to.set(field, &masked.value, &masked.mask)?;
+    }
+    Ok(())
+}
+
+fn set_pair<const N: usize>(
+    to: &mut Key<'_>,
+    source: Field,
+    destination: Field,
+    pair: Pair<[u8; N]>,
+) -> Result<(), Refusal> {
+    set(to, source, pair.src)?;
+    set(to, destination, pair.dst)
+}
+
+fn unused<T: Zero>(masked: Masked<T>, what: &'static str) -> Result<(), Refusal> {
+    if masked.is_used() {
+        return Err(Refusal::Part(what));
+    }
+    Ok(())
+}
+
+fn ingress(to: &mut Key<'_>, interface: Masked<u32>, ports: &dyn Ports) -> Result<(), Refusal> {
+    match interface.mask {
+        0 => Ok(()),
+        u32::MAX => {
+            let port = ports
+                .port_by_index(interface.value)
+                .ok_or(Refusal::Interface("indev"))?;
+            Ok(to.exact(Field::IngressPort, &port.0.to_be_bytes())?)
+        }
+        _ => Err(Refusal::Mask("indev")),
+    }
+}
+
+/// The address family, which a rule has also where the mask of its address is empty.
+fn read_control(to: &mut Key<'_>, control: Control, field: Field) -> Result<(), Refusal> {
+    unused(
+        control.transport_offset,
+        "where the transport header starts",
+    )?;
+    let family = match (control.family.mask, control.family.value) {
+        (0, _) => return Ok(()),
+        (u16::MAX, family::IPV4) => number::V4,
+        (u16::MAX, family::IPV6) => number::V6,
+        (u16::MAX, _) => return Err(Refusal::Part("another address family")),
+        _ => return Err(Refusal::Mask(field.name())),
+    };
+    Ok(to.exact(field, &[family])?)
+}
+
+/// Flags: pairs of the kernel's bit and ours.
+fn read_flags(
+    to: &mut Key<'_>,
+    flags: Masked<u32>,
+    field: Field,
+    known: &[(u32, u8)],
+) -> Result<(), Refusal> {
+    let all = known.iter().fold(0, |all, (kernel, _)| all | kernel);
+    if flags.mask & !all != 0 {
+        return Err(Refusal::Flags {
+            field: field.name(),
+            flags: flags.mask & !all,
+        });
+    }
+    let ours = |bits: u32| {
+        known
+            .iter()
+            .filter(|(kernel, _)| bits & kernel != 0)
+            .fold(0, |ours, (_, our)| ours | our)
+    };
+    let masked = Masked::new([ours(flags.value)], [ours(flags.mask)]);
+    set(to, field, masked)
+}
+
+/// The fields of a tag.
+struct Tag {
+    id: Field,
+    priority: Field,
+    tpid: Field,
+    eth_type: Field,
+    drop_eligible: &'static str,
+}
+
+const TAG: Tag = Tag {
+    id: Field::VlanId,
+    priority: Field::VlanPriority,
+    tpid: Field::VlanTpid,
+    eth_type: Field::VlanEthType,
+    drop_eligible: "VLAN DEI",
+};
+const SECOND_TAG: Tag = Tag {
+    id: Field::CvlanId,
+    priority: Field::CvlanPriority,
+    tpid: Field::CvlanTpid,
+    eth_type: Field::CvlanEthType,
+    drop_eligible: "inner VLAN DEI",
+};
+
+fn read_tag(to: &mut Key<'_>, tag: Vlan, fields: Tag) -> Result<(), Refusal> {
+    unused(tag.drop_eligible, fields.drop_eligible)?;
+    let id = Masked::new(tag.id.value.to_be_bytes(), tag.id.mask.to_be_bytes());
+    let priority = Masked::new([tag.priority.value], [tag.priority.mask]);
+    set(to, fields.id, id)?;
+    set(to, fields.priority, priority)?;
+    set(to, fields.tpid, tag.tpid)?;
+    set(to, fields.eth_type, tag.eth_type)
+}
+
+fn range(range: PortRange, what: &'static str) -> Result<Option<Range>, Refusal> {
+    match (range.min.mask, range.max.mask) {
+        (0, 0) => Ok(None),
+        (u16::MAX, u16::MAX) => Ok(Some(Range {
+            min: range.min.value,
+            max: range.max.value,
+        })),
+        _ => Err(Refusal::Mask(what)),
+    }
+}
+
+fn read_options(options: Options<'_>) -> Result<OptionsMatch<'_>, Refusal> {
+    let number = |bytes: &[u8]| bytes.try_into().map(u32::from_ne_bytes).ok();
+    match options.kind {
+        OptionsKind::Geneve => Ok(OptionsMatch::Geneve {
+            value: options.value,
+            mask: options.mask,
+        }),
+        OptionsKind::Vxlan => match (number(options.value), number(options.mask)) {
+            (Some(value), Some(mask)) => Ok(OptionsMatch::Group { value, mask }),
+            _ => Err(Refusal::Part("vxlan_opts of another length")),
+        },
+        OptionsKind::Other(_) => Err(Refusal::Part("enc_opts of another kind")),
+    }
+}
