@@ -85,6 +85,8 @@ bool oxnic_action_facts(const struct flow_action_entry *entry, struct oxnic_acti
 	case TCA_ID_POLICE:
 		oxnic_police_facts(act, facts);
 		break;
+	default:
+		break;
 	}
 	rcu_read_unlock();
 	return true;

@@ -296,3 +296,317 @@ fn jumps(action: &Action<'_>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_flow_read_action)]
+mod tests {
+    use super::*;
+    use oxnic_kapi::net::flow::{
+        action::{ActionId, Tag},
+        fixture::{self, Fixture},
+        key::OptionsKind, //
+    };
+    use oxnic_offload::packet::{tunnel::TunnelOptions, Address};
+    use oxnic_offload::rule::Encap;
+
+    /// One interface is port 7.
+    struct One<'a>(&'a NetDevice);
+
+    impl Ports for One<'_> {
+        fn port(&self, netdev: &NetDevice) -> Option<Port> {
+            core::ptr::eq(netdev, self.0).then_some(Port(7))
+        }
+
+        fn port_by_index(&self, _index: u32) -> Option<Port> {
+            None
+        }
+    }
+
+    /// Numbers of entries, as the kernel has them.
+    mod id {
+        pub(super) const DROP: u32 = 1;
+        pub(super) const REDIRECT: u32 = 4;
+        pub(super) const MIRROR_INGRESS: u32 = 7;
+        pub(super) const VLAN_PUSH: u32 = 8;
+        pub(super) const VLAN_POP: u32 = 9;
+        pub(super) const VLAN_MANGLE: u32 = 10;
+        pub(super) const CSUM: u32 = 15;
+        pub(super) const CT: u32 = 24;
+    }
+
+    /// What becomes of the only action of a rule.
+    fn only(
+        fixture: &Fixture,
+        netdev: &NetDevice,
+        test: impl FnOnce(Result<&Action<'_>, Refusal>),
+    ) {
+        let edits = match edits(fixture.rule().actions()) {
+            Ok(edits) => edits,
+            Err(refusal) => return test(Err(refusal)),
+        };
+        let ports = One(netdev);
+        let mut reader = Reader::new(&edits, &ports);
+        match reader.read(fixture.rule().actions()) {
+            Ok(()) => {
+                assert_eq!(reader.actions().len(), 1);
+                assert_eq!(reader.origins().len(), 1);
+                test(Ok(&reader.actions()[0]));
+            }
+            Err(refusal) => test(Err(refusal)),
+        }
+    }
+
+    #[test]
+    fn interfaces_become_ports_and_others_are_refused() -> Result {
+        let (ours, other) = (fixture::device()?, fixture::device()?);
+        for (entry, action) in [
+            (id::REDIRECT, Action::Redirect(Port(7), Direction::Egress)),
+            (
+                id::MIRROR_INGRESS,
+                Action::Mirror(Port(7), Direction::Ingress),
+            ),
+        ] {
+            for (netdev, ok) in [(Some(&*ours), true), (Some(&*other), false), (None, false)] {
+                let mut fixture = Fixture::new(1)?;
+                fixture.device(entry, netdev);
+                only(&fixture, &ours, |result| match result {
+                    Ok(read) => assert!(ok && *read == action),
+                    Err(refusal) => {
+                        assert!(!ok && refusal == Refusal::Interface(ActionId(entry).name()))
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn actions_come_in_their_order_each_with_its_origin() -> Result {
+        let netdev = fixture::device()?;
+        let mut fixture = Fixture::new(4)?;
+        fixture
+            .plain(id::VLAN_POP)
+            .number(id::CSUM, 0x1f)
+            .goto(12)
+            .plain(id::DROP);
+        let ports = One(&netdev);
+        let mut reader = Reader::new(&[], &ports);
+        assert_eq!(reader.read(fixture.rule().actions()), Ok(()));
+        assert_eq!(
+            reader.actions(),
+            [
+                Action::VlanPop,
+                Action::Checksum(0x1f),
+                Action::Control(Verdict::Goto(Chain(12))),
+                Action::Control(Verdict::Drop),
+            ]
+        );
+        assert_eq!(reader.origins().len(), 4);
+        Ok(())
+    }
+
+    #[test]
+    fn tags_are_pushed_and_changed() -> Result {
+        let netdev = fixture::device()?;
+        let tag = Tag {
+            tpid: 0x88a8,
+            id: 5,
+            priority: Some(3),
+        };
+        for (entry, action) in [
+            (
+                id::VLAN_PUSH,
+                Action::VlanPush {
+                    tpid: 0x88a8,
+                    id: 5,
+                    priority: 3,
+                },
+            ),
+            (
+                id::VLAN_MANGLE,
+                Action::VlanModify {
+                    tpid: 0x88a8,
+                    id: 5,
+                    priority: Some(3),
+                },
+            ),
+        ] {
+            let mut fixture = Fixture::new(1)?;
+            fixture.vlan(entry, tag);
+            only(&fixture, &netdev, |read| assert_eq!(read, Ok(&action)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn edits_are_taken_over_byte_by_byte() -> Result {
+        let netdev = fixture::device()?;
+        let mangle = Mangle {
+            base: Ok(Base::Ipv4),
+            offset: 8,
+            keep: [0, 0xff, 0xff, 0xff],
+            value: [63, 0, 0, 0],
+            add: false,
+            moving: false,
+        };
+        let wanted = Edit {
+            header: Header::Ipv4,
+            offset: 8,
+            operation: Operation::Set,
+            keep: mangle.keep,
+            value: mangle.value,
+        };
+        let mut fixture = Fixture::new(1)?;
+        fixture.mangle(&mangle);
+        only(&fixture, &netdev, |read| {
+            assert!(matches!(read, Ok(Action::Pedit(edits)) if **edits == [wanted]))
+        });
+        for (wrong, feature) in [
+            (
+                Mangle {
+                    offset: -4,
+                    ..mangle
+                },
+                "a negative offset",
+            ),
+            (
+                Mangle {
+                    base: Err(9),
+                    ..mangle
+                },
+                "another header",
+            ),
+        ] {
+            let mut fixture = Fixture::new(1)?;
+            fixture.mangle(&wrong);
+            let refusal = Refusal::Feature {
+                action: "pedit",
+                feature,
+            };
+            only(&fixture, &netdev, |read| assert_eq!(read, Err(refusal)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_policer_must_be_one_that_the_engine_has() -> Result {
+        let netdev = fixture::device()?;
+        let plain = KernelPolice {
+            rate: 1_000_000_000,
+            burst_ns: 0,
+            packet_rate: 0,
+            packet_burst_ns: 0,
+            mtu: 9000,
+            peak_rate: 0,
+            average_rate: 0,
+            overhead: 0,
+            odd_sizes: false,
+            conform: KernelVerdict::Pipe,
+            exceed: KernelVerdict::Goto(3),
+        };
+        let wanted = Police {
+            index: 0,
+            rate: Rate::Bytes {
+                rate: 1_000_000_000,
+                burst: 5000,
+            },
+            mtu: 9000,
+            conform: Verdict::Pipe,
+            exceed: Verdict::Goto(Chain(3)),
+        };
+        let mut fixture = Fixture::new(1)?;
+        fixture.police(&plain, 5000, 0);
+        only(&fixture, &netdev, |read| {
+            assert_eq!(read, Ok(&Action::Police(wanted)))
+        });
+        for wrong in [
+            KernelPolice {
+                peak_rate: 1,
+                ..plain
+            },
+            KernelPolice {
+                average_rate: 1,
+                ..plain
+            },
+            KernelPolice {
+                overhead: 1,
+                ..plain
+            },
+            KernelPolice {
+                packet_rate: 1,
+                ..plain
+            },
+            KernelPolice {
+                exceed: KernelVerdict::Other(11),
+                ..plain
+            },
+        ] {
+            let mut fixture = Fixture::new(1)?;
+            fixture.police(&wrong, 5000, 1);
+            only(&fixture, &netdev, |read| {
+                assert!(matches!(
+                    read,
+                    Err(Refusal::Feature {
+                        action: "police",
+                        ..
+                    })
+                ))
+            });
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_tunnel_has_to_have_an_id_and_options_that_are_known() -> Result {
+        let netdev = fixture::device()?;
+        let addresses = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        let options = [0, 1, 0x80, 1, 9, 9, 9, 9];
+        let mut fixture = Fixture::new(1)?;
+        fixture.encap(
+            addresses,
+            Some(5),
+            4789,
+            Some((OptionsKind::Geneve, &options)),
+        )?;
+        only(&fixture, &netdev, |read| {
+            let wanted = Encap {
+                address: Address::V4(addresses.0, addresses.1),
+                key_id: 5,
+                dst_port: 4789,
+                csum: true,
+                options: TunnelOptions::Geneve(&options),
+                ..Encap::default()
+            };
+            assert_eq!(read, Ok(&Action::TunnelSet(wanted)));
+        });
+        for (id, options) in [
+            (None, None),
+            (Some(5), Some((OptionsKind::Other(14), &options[..]))),
+        ] {
+            let mut fixture = Fixture::new(1)?;
+            fixture.encap(addresses, id, 4789, options)?;
+            only(&fixture, &netdev, |read| {
+                assert!(matches!(
+                    read,
+                    Err(Refusal::Feature {
+                        action: "tunnel_key set",
+                        ..
+                    })
+                ))
+            });
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_action_that_the_engine_does_not_know_is_refused_by_name() -> Result {
+        let netdev = fixture::device()?;
+        let mut fixture = Fixture::new(1)?;
+        fixture.plain(id::CT);
+        only(&fixture, &netdev, |read| {
+            assert_eq!(read, Err(Refusal::Action(ActionId(id::CT))))
+        });
+        Ok(())
+    }
+}

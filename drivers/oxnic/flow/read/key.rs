@@ -246,3 +246,188 @@ fn read_options(options: Options<'_>) -> Result<OptionsMatch<'_>, Refusal> {
         OptionsKind::Other(_) => Err(Refusal::Part("enc_opts of another kind")),
     }
 }
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_flow_read_key)]
+mod tests {
+    use super::*;
+    use kernel::prelude::*;
+    use oxnic_kapi::net::{
+        flow::{fixture::Fixture, key::KeyId},
+        netdev::Device as NetDevice, //
+    };
+    use oxnic_offload::rule::Port;
+
+    /// Interface 9 is port 3.
+    struct One;
+
+    impl Ports for One {
+        fn port(&self, _netdev: &NetDevice) -> Option<Port> {
+            None
+        }
+
+        fn port_by_index(&self, index: u32) -> Option<Port> {
+            (index == 9).then_some(Port(3))
+        }
+    }
+
+    fn control(family: Masked<u16>, flags: Masked<u32>) -> Control {
+        Control {
+            transport_offset: Masked::default(),
+            family,
+            flags,
+        }
+    }
+
+    fn refused(keys: &[KernelKey<'_>]) -> Refusal {
+        read(keys.iter().copied(), &One).unwrap_err()
+    }
+
+    #[test]
+    fn what_flower_always_has_matches_everything() -> Result {
+        let mut fixture = Fixture::new(0)?;
+        fixture
+            .key(&KernelKey::Control(control(
+                Masked::default(),
+                Masked::default(),
+            )))
+            .key(&KernelKey::Basic {
+                protocol: Masked::new([8, 0], [0, 0]),
+                ip_proto: Masked::default(),
+            });
+        let key = read(fixture.rule().keys(), &One).map_err(|refusal| refusal.error())?;
+        assert!(key.equals(&Key::default()));
+        Ok(())
+    }
+
+    #[test]
+    fn an_address_with_an_empty_mask_still_asks_for_its_family() {
+        let keys = [KernelKey::Control(control(
+            Masked::new(family::IPV4, u16::MAX),
+            Masked::default(),
+        ))];
+        let key = read(keys.into_iter(), &One).unwrap();
+        assert_eq!(key.exactly(Field::Family), Some(4));
+        assert!(!key.uses(Field::Ipv4Src));
+    }
+
+    #[test]
+    fn what_the_engine_does_not_know_is_refused_by_name() {
+        let other = KernelKey::Other(KeyId(26));
+        assert_eq!(refused(&[other]), Refusal::Key(KeyId(26)));
+        let l2_miss = KernelKey::Meta {
+            interface: Masked::default(),
+            interface_type: Masked::default(),
+            l2_miss: Masked::new(0, 0xff),
+        };
+        assert_eq!(refused(&[l2_miss]), Refusal::Part("l2_miss"));
+        let flags = control(Masked::default(), Masked::new(0, 1 << 9 | flag::FRAGMENT));
+        assert_eq!(
+            refused(&[KernelKey::Control(flags)]),
+            Refusal::Flags {
+                field: "ip_flags",
+                flags: 1 << 9
+            }
+        );
+    }
+
+    #[test]
+    fn an_interface_must_be_a_port_and_be_named_as_a_whole() {
+        let meta = |value, mask| KernelKey::Meta {
+            interface: Masked::new(value, mask),
+            interface_type: Masked::default(),
+            l2_miss: Masked::default(),
+        };
+        let key = read([meta(9, u32::MAX)].into_iter(), &One).unwrap();
+        assert_eq!(key.value(Field::IngressPort), &[0, 0, 0, 3]);
+        assert_eq!(refused(&[meta(8, u32::MAX)]), Refusal::Interface("indev"));
+        assert_eq!(refused(&[meta(9, 1)]), Refusal::Mask("indev"));
+    }
+
+    #[test]
+    fn a_tag_is_a_field_for_each_of_its_parts() {
+        let tag = Vlan {
+            id: Masked::new(0x123, 0xfff),
+            drop_eligible: Masked::default(),
+            priority: Masked::new(5, 7),
+            tpid: Masked::new([0x81, 0], [0xff, 0xff]),
+            eth_type: Masked::default(),
+        };
+        let key = read([KernelKey::Cvlan(tag)].into_iter(), &One).unwrap();
+        assert_eq!(key.exactly(Field::CvlanId), Some(0x123));
+        assert_eq!(key.exactly(Field::CvlanPriority), Some(5));
+        assert_eq!(key.exactly(Field::CvlanTpid), Some(0x8100));
+        assert!(!key.uses(Field::CvlanEthType) && !key.uses(Field::VlanId));
+        let dei = Vlan {
+            drop_eligible: Masked::new(0, 1),
+            ..tag
+        };
+        assert_eq!(refused(&[KernelKey::Vlan(dei)]), Refusal::Part("VLAN DEI"));
+    }
+
+    #[test]
+    fn flags_of_tunnels_have_other_bits_than_the_kernel() {
+        let flags = Masked::new(flag::TUNNEL_OAM, flag::TUNNEL_OAM | flag::TUNNEL_CSUM);
+        let keys = [KernelKey::EncControl(control(Masked::default(), flags))];
+        let key = read(keys.into_iter(), &One).unwrap();
+        assert_eq!(key.value(Field::EncFlags), &[tunnel_flag::OAM]);
+        assert_eq!(
+            key.mask(Field::EncFlags),
+            &[tunnel_flag::OAM | tunnel_flag::CSUM]
+        );
+    }
+
+    #[test]
+    fn a_range_needs_both_ends() {
+        let port = |value| Masked::new(value, u16::MAX);
+        let none = PortRange {
+            min: Masked::default(),
+            max: Masked::default(),
+        };
+        let some = PortRange {
+            min: port(5),
+            max: port(9),
+        };
+        let range = |src, dst| KernelKey::PortsRange { src, dst };
+        let key = read([range(none, some)].into_iter(), &One).unwrap();
+        assert_eq!(key.dst_range, Some(Range { min: 5, max: 9 }));
+        assert_eq!(key.src_range, None);
+        let half = PortRange {
+            max: Masked::default(),
+            ..some
+        };
+        assert_eq!(
+            refused(&[range(half, none)]),
+            Refusal::Mask("src_port range")
+        );
+    }
+
+    #[test]
+    fn the_group_of_vxlan_is_a_number_of_the_cpu() {
+        let options = |value, kind| {
+            KernelKey::EncOpts(Options {
+                kind,
+                value,
+                mask: &[0xff, 0xff, 0, 0],
+            })
+        };
+        let group = 0x1234u32.to_ne_bytes();
+        let key = read([options(&group, OptionsKind::Vxlan)].into_iter(), &One).unwrap();
+        assert_eq!(
+            key.options,
+            OptionsMatch::Group {
+                value: 0x1234,
+                mask: u32::from_ne_bytes([0xff, 0xff, 0, 0])
+            }
+        );
+        assert!(matches!(
+            refused(&[options(&group, OptionsKind::Other(14))]),
+            Refusal::Part(_)
+        ));
+        assert!(matches!(
+            refused(&[options(&[1, 2], OptionsKind::Vxlan)]),
+            Refusal::Part(_)
+        ));
+    }
+}
