@@ -43,7 +43,10 @@ impl Nic {
         let mut frame = std::mem::take(&mut self.scratch.frame);
         frame.copy_from(bytes);
         let wanted = match self.is_switchdev() {
-            true => self.miss_from_wire(host, port, &mut frame),
+            true => {
+                self.through_tables(host, wire_number(port), Some(self.now), &frame)
+                    || self.miss_from_wire(host, port, &mut frame)
+            }
             false => self.bridge(host, Source::Wire, port, &mut frame),
         };
         if !wanted {

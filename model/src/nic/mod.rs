@@ -19,6 +19,7 @@ mod eswitch;
 mod event;
 pub mod flow;
 mod flow_queue;
+mod forward;
 pub mod frame;
 mod function;
 mod ids;
@@ -75,6 +76,9 @@ const VF_PAGES: u32 = (oxnic_abi::pci::VF_DOORBELLS_SIZE / PAGE_SIZE as u64) as 
 #[derive(Default)]
 struct Scratch {
     frame: Frame,
+    /// What rules send.
+    sent: Frame,
+    outcome: flow::Outcome,
     packet: TxPacket,
     descriptors: Vec<[u64; 2]>,
     receivers: Vec<VportId>,

@@ -6,6 +6,7 @@
 use super::Nic;
 use super::checksum::Sum;
 use super::event::Notice;
+use super::flow::Up;
 use super::frame::{BROADCAST, Frame, STAG, Tag};
 use super::ids::VportId;
 use super::packet::{Checks, Packet, SCTP, TCP, UDP};
@@ -28,6 +29,8 @@ pub struct Arrival {
     checks: Option<Checks>,
     /// When it came in, as the host's clock has it; taken when the first receiver wants to know if not known before.
     at: Option<u64>,
+    /// What the flow engine says of it.
+    note: Up,
 }
 
 impl Arrival {
@@ -39,7 +42,14 @@ impl Arrival {
             packet: Packet::parse(frame),
             checks: None,
             at,
+            note: Up::Plain,
         }
+    }
+
+    /// The same with what the flow engine says of it.
+    #[must_use]
+    pub fn with_note(self, note: Up) -> Self {
+        Self { note, ..self }
     }
 
     fn checks(&mut self, frame: &Frame) -> Checks {
@@ -381,5 +391,23 @@ fn completion(
         entry.hash = hash.value;
         entry.kind |= hash.kind;
     }
+    note(arrival.note, &mut entry);
     entry
+}
+
+/// What the flow engine says goes into the completion.
+fn note(note: Up, entry: &mut RxCompletion) {
+    let (flag, cookie) = match note {
+        Up::Plain => return,
+        Up::Rule(cookie) => (completion_flags::FLOW_RULE, cookie),
+        Up::Miss(cookie) => (completion_flags::FLOW_MISS, cookie),
+        Up::Mark(mark) => (completion_flags::FLOW_MARK, mark),
+        Up::Sample(cookie, length) => {
+            entry.csum = length;
+            entry.flags &= !completion_flags::CSUM_RAW;
+            (completion_flags::FLOW_SAMPLE, cookie)
+        }
+    };
+    entry.flags |= flag;
+    entry.cookie = cookie;
 }

@@ -239,7 +239,7 @@ impl Nic {
         let Some(vport) = self.vports.get(id.index()) else {
             return Ok(());
         };
-        let (port, number) = (vport.port, vport.eswitch_port);
+        let (port, number, function) = (vport.port, vport.eswitch_port, vport.function);
         if looped {
             self.stamp(host, sent);
             self.direct(host, EswitchPort::Vport(id), number, frame);
@@ -252,7 +252,13 @@ impl Nic {
         self.stamp(host, sent);
         match destination {
             Some(destination) => self.direct(host, destination, number, frame),
-            None if self.is_switchdev() => self.miss_from_vport(host, id, frame),
+            None if self.is_switchdev() => {
+                // What the PF sends, its own software has taken through the rules.
+                let seen = !function.is_pf() && self.through_tables(host, number, None, frame);
+                if !seen {
+                    self.miss_from_vport(host, id, frame);
+                }
+            }
             None => {
                 self.bridge(host, Source::Vport(id), port, frame);
             }

@@ -240,6 +240,7 @@ impl Engine {
         }
         outcome.sent.push(Sent {
             to: To::Up(visit.port, Up::Sample(cookie, whole)),
+            source: visit.source,
             bytes,
         });
     }
@@ -304,6 +305,10 @@ impl Engine {
         let visit = Visit {
             port,
             direction,
+            source: match direction {
+                FlowDirection::EGRESS => visit.source,
+                _ => port,
+            },
             packet,
             hops: visit.hops + 1,
             counts: Vec::new(),

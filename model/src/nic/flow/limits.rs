@@ -32,10 +32,15 @@ pub fn capability() -> FlowCaps {
         .fold(0, |all, kind| all | kind.bit());
     let verdicts = FlowVerdict::ALL
         .iter()
-        .fold(0, |all, verdict| all | 1 << verdict.0);
-    let misses = TableMiss::ALL.iter().fold(0, |all, miss| all | 1 << miss.0);
-    let units = MeterUnit::ALL.iter().fold(0, |all, unit| all | 1 << unit.0);
-    let tunnels = 1 << TunnelKind::VXLAN.0 | 1 << TunnelKind::GENEVE.0 | 1 << TunnelKind::GRETAP.0;
+        .fold(0, |all, verdict| all | (1 << verdict.0));
+    let misses = TableMiss::ALL
+        .iter()
+        .fold(0, |all, miss| all | (1 << miss.0));
+    let units = MeterUnit::ALL
+        .iter()
+        .fold(0, |all, unit| all | (1 << unit.0));
+    let tunnels = [TunnelKind::VXLAN, TunnelKind::GENEVE, TunnelKind::GRETAP];
+    let tunnels = tunnels.iter().fold(0, |all, kind| all | (1 << kind.0));
     let mut edits = [0; 6];
     for (header, bits) in (0..).map(FlowHeader).zip(&mut edits) {
         *bits = (1 << header.length()) - 1;

@@ -31,6 +31,8 @@ pub enum Up {
 pub struct Sent {
     /// Where.
     pub to: To,
+    /// The port whose rules sent it.
+    pub source: u16,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }

@@ -50,6 +50,8 @@ pub struct Visit {
     pub port: u16,
     /// Which of its two tables.
     pub direction: FlowDirection,
+    /// The port at which the frame came in last.
+    pub source: u16,
     /// The frame.
     pub packet: Packet,
     /// How often it was put into a port before.
@@ -97,6 +99,7 @@ impl Engine {
         let visit = Visit {
             port,
             direction: FlowDirection::INGRESS,
+            source: port,
             packet,
             hops: 0,
             counts: Vec::new(),
@@ -208,7 +211,13 @@ impl Engine {
 
     /// Ends a visit.
     fn finish(&mut self, world: &World<'_>, visit: Visit, ended: Ended, outcome: &mut Outcome) {
-        let Visit { port, packet, .. } = &visit;
+        let Visit {
+            port,
+            packet,
+            source,
+            ..
+        } = &visit;
+        let source = *source;
         let egress = visit.direction == FlowDirection::EGRESS;
         let default = |up| match egress {
             true => To::Out(*port),
@@ -218,16 +227,19 @@ impl Engine {
         match ended {
             Ended::Default(up) => outcome.sent.push(Sent {
                 to: default(up),
+                source,
                 bytes: packet.for_default(),
             }),
             Ended::Trap(up) => outcome.sent.push(Sent {
                 to: To::Up(*port, up),
+                source,
                 bytes: packet.for_default(),
             }),
             Ended::Rewind => {
                 counts = false;
                 outcome.sent.push(Sent {
                     to: default(Up::Plain),
+                    source,
                     bytes: packet.original(),
                 });
             }
