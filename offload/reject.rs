@@ -2,7 +2,8 @@
 
 //! Every reason to refuse a rule: the only place where texts for users are.
 //!
-//! The text (`Display`) is one line for extack: which field or action, and why. The number is what the request returns.
+//! The text (`Display`) is one line for extack: which field or action, and why. The kernel cuts it behind 79 bytes
+//! (`NETLINK_MAX_FMTMSG_LEN`). The number is what the request returns.
 
 use core::fmt;
 
@@ -265,7 +266,7 @@ impl fmt::Display for Reject {
                 }
             ),
             Self::EditShape { header, offset } => {
-                write!(f, "pedit {} at {offset}: four bytes at a multiple of four, and no value where bits are kept", header.name())
+                write!(f, "pedit {} at {offset}: not at a multiple of four, or a value where bits are kept", header.name())
             }
             Self::EditPlace { header, offset } => {
                 write!(
@@ -329,7 +330,7 @@ fn write_ranges(f: &mut fmt::Formatter<'_>, own: &Ranges, other: &Ranges) -> fmt
         if let (Some(own), Some(other)) = (own, other) {
             return write!(
                 f,
-                "{name} range {}-{}: {}-{} of the same prio overlaps it and came between, use another prio",
+                "{name} range {}-{}: {}-{} came between, use another prio",
                 own.min, own.max, other.min, other.max
             );
         }

@@ -120,6 +120,11 @@ impl<'b, 't> Packet<'b, 't> {
         self.accounted
     }
 
+    /// For a packet that was received, and accounted, before this oracle has got it: what counters count.
+    pub fn set_accounted(&mut self, bytes: u32) {
+        self.accounted = bytes;
+    }
+
     /// The packet as it would leave now.
     pub fn output(&self) -> Output<'_, 't> {
         let data = self.data();

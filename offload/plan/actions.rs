@@ -187,9 +187,6 @@ impl<'p, 's, 'r, D: Destinations> Lowering<'p, 's, 'r, D> {
         self.resolve_skips();
         // A meter's skip to the end lands on this entry where the mark must go along.
         if self.walk.accepts && (!self.ends() || self.marks()) {
-            if self.list.is_empty() {
-                self.count(0)?;
-            }
             self.accept()?;
         }
         Ok(())

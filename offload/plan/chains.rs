@@ -21,7 +21,7 @@ use oxnic_abi::flow::table::TableMiss;
 use super::context::{Context, Statistics};
 use super::walk::{verdicts, way, Walk, Way};
 use crate::reject::{Loss, Obstacle, Reject};
-use crate::rule::{Action, Chain, Direction, Rule, Verdict};
+use crate::rule::{Action, Chain, Classifier, Direction, Edit, Header, Rule, Verdict};
 
 /// Who does what a rule says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ struct Done {
     note: Option<&'static str>,
     /// Outer headers that were asked for.
     encap: bool,
+    /// The type field was edited. Software goes by the type that the packet came with, all others by what is in the frame.
+    retyped: bool,
 }
 
 impl Done {
@@ -119,8 +121,11 @@ impl Done {
             Action::VlanPush { .. }
             | Action::VlanPop
             | Action::VlanModify { .. }
-            | Action::Pedit(_)
             | Action::Checksum(_) => self.change = name,
+            Action::Pedit(edits) => {
+                self.change = name;
+                self.retyped |= edits.iter().any(is_of_type);
+            }
             Action::Control(_) | Action::Redirect(..) => {}
         }
     }
@@ -129,6 +134,8 @@ impl Done {
     fn check_notes(&self, at: &'static str) -> Result<(), Reject> {
         let note = if self.encap {
             Some("tunnel_key set")
+        } else if self.retyped {
+            Some("pedit eth type")
         } else {
             self.note
         };
@@ -181,13 +188,14 @@ fn check_accepted(rule: &Rule<'_>, walk: &Walk, context: &Context<'_>) -> Result
             return Err(Reject::Lost(Loss::Note { action, at }));
         }
     }
-    if done.encap {
-        return Err(Reject::Lost(Loss::Note {
-            action: "tunnel_key set",
-            at: action,
-        }));
-    }
-    Ok(())
+    // The mark goes along.
+    done.note = None;
+    done.check_notes(action)
+}
+
+/// Whether an edit reaches the type field of the Ethernet header.
+fn is_of_type(edit: &Edit) -> bool {
+    edit.header == Header::Ethernet && edit.places().any(|place| place.name == "eth type")
 }
 
 /// Looks at each point where a packet leaves the rule for other rules.
@@ -206,7 +214,7 @@ fn check_ways(rule: &Rule<'_>, walk: &Walk, context: &Context<'_>) -> Result<(),
         for verdict in verdicts(action).into_iter().flatten() {
             match way(verdict, at, rule.actions.len())? {
                 Way::Out(Verdict::Goto(chain)) => check_goto(chain, &done, context)?,
-                Way::Out(Verdict::Continue) => check_continue(rule.chain, &done, context)?,
+                Way::Out(Verdict::Continue) => check_continue(rule, &done, context)?,
                 _ => {}
             }
         }
@@ -244,12 +252,16 @@ fn check_goto(chain: Chain, done: &Done, context: &Context<'_>) -> Result<(), Re
 }
 
 /// A packet that was policed and let through to the next priority, and that nothing there takes, goes up having been policed. Software
-/// must not have the rule then, and must find the other rules of the chain as the device found them.
-fn check_continue(chain: Chain, done: &Done, context: &Context<'_>) -> Result<(), Reject> {
+/// must not have the rule then, must find the other rules of the chain as the device found them, and there must be none in the
+/// same priority, which software would not pass over: that is so with matchall.
+fn check_continue(rule: &Rule<'_>, done: &Done, context: &Context<'_>) -> Result<(), Reject> {
     done.check_notes("continue")?;
     let lost = |loss| Err(Reject::Lost(loss));
     if !context.skip_sw {
         return lost(Loss::Continue);
+    }
+    if rule.classifier != Classifier::Matchall {
+        return lost(Loss::ContinueFlower);
     }
     if let Some(what) = done.change {
         return lost(Loss::ContinueAfter { what });
@@ -258,7 +270,7 @@ fn check_continue(chain: Chain, done: &Done, context: &Context<'_>) -> Result<()
         return Ok(());
     }
     // What is taken back of a packet that goes on to other chains would take back what this rule has counted.
-    if chain != Chain(0) {
+    if rule.chain != Chain(0) {
         lost(Loss::ContinueAfter { what: "goto chain" })
     } else if context.statistics != Statistics::Off {
         lost(Loss::ContinueAfter { what: "hw_stats" })

@@ -216,7 +216,7 @@ impl fmt::Display for Lack {
             ),
             Self::Arguments { action, limit } => write!(
                 f,
-                "action {action}: this device keeps at most {limit} bytes of values for a rule"
+                "action {action}: this device keeps at most {limit} bytes of values"
             ),
             Self::Copies { limit } => write!(
                 f,
@@ -274,12 +274,12 @@ fn write_edit(
     match place {
         Some(place) => write!(
             f,
-            "pedit {} {verb}: byte {byte} of the header cannot be edited so by this device",
+            "pedit {} {verb}: this device cannot do that to byte {byte}",
             place.name
         ),
         None => write!(
             f,
-            "pedit {} {verb}: byte {byte} of the header cannot be edited so by this device",
+            "pedit {} {verb}: this device cannot do that to byte {byte}",
             header.name()
         ),
     }

@@ -41,6 +41,8 @@ pub enum Loss {
     Accepted,
     /// `continue`, and software would police a packet again that nothing behind takes.
     Continue,
+    /// `continue` of a rule beside which there can be others in its priority.
+    ContinueFlower,
     /// `continue` behind a change of the packet, or in a chain that is not the first.
     ContinueAfter {
         /// What is in the way.
@@ -60,22 +62,22 @@ impl fmt::Display for Loss {
         match self {
             Self::Unknown { chain } => write!(
                 f,
-                "action goto chain {chain}: with skip_sw, software could not go on behind it (no NET_TC_SKB_EXT)"
+                "goto chain {chain}: not with skip_sw, this kernel has no NET_TC_SKB_EXT"
             ),
             Self::Again { action, chain } => write!(
                 f,
-                "action {action} before goto chain {chain}: software would do it again for packets that the chain does not take (no NET_TC_SKB_EXT)"
+                "{action} before goto chain {chain}: software would repeat it"
             ),
             Self::Rewind { what, chain } => write!(
                 f,
-                "{what} with goto chain {chain}: this device cannot take it back for packets that the chain does not take (no NET_TC_SKB_EXT)"
+                "{what} with goto chain {chain}: this device cannot take it back"
             ),
             Self::Back => write!(
                 f,
-                "action goto chain 0: software could not go on behind it (no NET_TC_SKB_EXT)"
+                "goto chain 0: software cannot go on behind it (no NET_TC_SKB_EXT)"
             ),
             Self::Note { action, at } => {
-                write!(f, "action {action} before {at}: it would be lost there")
+                write!(f, "{action} before {at}: it would be lost there")
             }
             Self::Accepted => write!(
                 f,
@@ -83,11 +85,15 @@ impl fmt::Display for Loss {
             ),
             Self::Continue => write!(
                 f,
-                "action police continue: without skip_sw, software would police again what nothing behind takes"
+                "police continue without skip_sw: software would police packets again"
+            ),
+            Self::ContinueFlower => write!(
+                f,
+                "police continue: only with matchall, which is alone in its prio"
             ),
             Self::ContinueAfter { what } => write!(
                 f,
-                "action police continue: not behind {what}, software could not go on there"
+                "police continue: not with {what}, software could not go on there"
             ),
         }
     }

@@ -85,7 +85,7 @@ impl fmt::Display for Obstacle {
             ),
             Self::NotExternal { field } => write!(
                 f,
-                "{}: nothing matches it on a tunnel device that is not external",
+                "{}: matches nothing on a tunnel device that is not external",
                 field.name()
             ),
             Self::NeverHere { field } => write!(
@@ -98,7 +98,7 @@ impl fmt::Display for Obstacle {
             }
             Self::NoDestination => write!(
                 f,
-                "enc_dst_ip: all of it must be matched, or the tunnel device must have a local address"
+                "enc_dst_ip: needed in full, or a local address of the tunnel device"
             ),
             Self::Keyless => write!(
                 f,
@@ -106,25 +106,25 @@ impl fmt::Display for Obstacle {
             ),
             Self::CongestionMark => write!(
                 f,
-                "ip_tos: its lower two bits cannot be matched on a tunnel device, use a mask of 0xfc"
+                "ip_tos: on a tunnel device only with a mask of at most 0xfc (no ECN)"
             ),
-            Self::Ingress { action } => write!(
-                f,
-                "action {action}: not out of a tunnel"
-            ),
+            Self::Ingress { action } => write!(f, "action {action}: not out of a tunnel"),
             Self::Upwards { action } => write!(
                 f,
-                "action {action}: a tunnelled packet goes up as it came, which skip_sw does not allow"
+                "action {action}: not with skip_sw, tunnelled packets go up as they came"
             ),
             Self::NoEncap { action } => write!(
                 f,
-                "action {action}: to a tunnel device only behind tunnel_key set in the same rule"
+                "{action}: into a tunnel device only behind tunnel_key set"
             ),
             Self::EncapIngress { action } => {
                 write!(f, "action {action}: not into a tunnel device")
             }
             Self::EncapNotExternal => {
-                write!(f, "action tunnel_key set: the tunnel device must be external")
+                write!(
+                    f,
+                    "action tunnel_key set: the tunnel device must be external"
+                )
             }
             Self::EncapAddress => {
                 write!(f, "action tunnel_key set: src_ip and dst_ip are needed")

@@ -29,6 +29,8 @@ pub struct Stage {
     pub sampled: bool,
     pub now: u64,
     pub buckets: std::collections::HashMap<u32, Bucket>,
+    /// What counters count, where the packet has come in elsewhere.
+    pub accounted: Option<u32>,
 }
 
 impl Sink for Stage {
@@ -121,6 +123,9 @@ impl Stage {
         const ROOM: usize = 64;
         let mut buffer = [&[0; ROOM], frame].concat();
         let mut packet = Packet::receive(&mut buffer, ROOM, frame.len(), tunnel).unwrap();
+        if let Some(bytes) = self.accounted {
+            packet.set_accounted(bytes);
+        }
         let mut sink = Stage::default();
         let mut around = Around {
             down: &self.down,
