@@ -20,7 +20,6 @@ use oxnic_offload::packet::{Address, Tunnel};
 use oxnic_offload::plan::chains::miss;
 use oxnic_offload::plan::order::{Ranges, Slot};
 use oxnic_offload::plan::{Context, Course, Exit, Need, Order, Software, Statistics};
-use oxnic_offload::reject::Reject;
 use oxnic_offload::rule::action::checksum;
 use oxnic_offload::rule::police::Rate;
 use oxnic_offload::rule::{
@@ -560,7 +559,7 @@ fn reference(setup: &Setup<'static>, around: &Around, frame: &[u8]) -> Seen {
     seen
 }
 
-fn hybrid<'r>(setup: &Setup<'r>, around: &Around, frame: &[u8]) -> Seen {
+fn hybrid(setup: &Setup<'_>, around: &Around, frame: &[u8]) -> Seen {
     let note = around.note();
     let ended = setup.device.run(frame, note);
     let mut seen = Seen {

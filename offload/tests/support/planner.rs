@@ -28,7 +28,7 @@ pub fn everything() -> FlowCaps {
     for header in headers {
         edits[usize::from(header.0)] = (1 << header.length()) - 1;
     }
-    let kinds = |numbers: &[u16]| numbers.iter().fold(0, |all, number| all | 1 << number);
+    let kinds = |numbers: &[u16]| numbers.iter().fold(0, |all, number| all | (1 << number));
     FlowCaps {
         tables: 1 << 16,
         match_templates: 1 << 16,
@@ -51,7 +51,7 @@ pub fn everything() -> FlowCaps {
         encap_max: 512,
         options_max: 252,
         counter_period_min: 10,
-        meter_units: MeterUnit::ALL.iter().fold(0, |all, unit| all | 1 << unit.0),
+        meter_units: MeterUnit::ALL.iter().fold(0, |all, unit| all | (1 << unit.0)),
         fields: FlowField::ALL
             .iter()
             .fold(0, |all, field| all | field.bit()),
@@ -64,7 +64,7 @@ pub fn everything() -> FlowCaps {
             .fold(0, |all, kind| all | kind.bit()),
         verdicts: FlowVerdict::ALL
             .iter()
-            .fold(0, |all, kind| all | 1 << kind.0),
+            .fold(0, |all, kind| all | (1 << kind.0)),
         checksums: flow_checksum::ALL as u16,
         decap_v4: kinds(&[1, 2, 3]),
         decap_v6: kinds(&[1, 2, 3]),
@@ -76,7 +76,7 @@ pub fn everything() -> FlowCaps {
         edit_add: edits,
         rule_rate: 0,
         misses_max: 16,
-        misses: TableMiss::ALL.iter().fold(0, |all, miss| all | 1 << miss.0),
+        misses: TableMiss::ALL.iter().fold(0, |all, miss| all | (1 << miss.0)),
     }
 }
 

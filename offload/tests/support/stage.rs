@@ -90,6 +90,7 @@ pub struct End {
     pub priority: u32,
 }
 
+#[allow(dead_code, reason = "each test file uses its part")]
 impl Stage {
     /// Plays rules, inserted in this order, over a frame that comes in at port 1.
     pub fn play(&mut self, rules: &[Rule<'_>], frame: &[u8]) -> End {
