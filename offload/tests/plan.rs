@@ -48,7 +48,7 @@ fn key(fields: &[(Field, &[u8])]) -> Key<'static> {
     key
 }
 
-fn packed<'a>(key: Key<'a>) -> Planned<'a> {
+fn packed(key: Key<'_>) -> Planned<'_> {
     plan(&rule(key, DROP), &context(&everything())).unwrap()
 }
 

@@ -734,7 +734,14 @@ fn what_stands_in_the_way_of_rules_on_tunnel_devices_is_named() {
     let name = "mirred ingress redirect";
     let never = |field| Obstacle::NeverHere { field };
     let field = Field::EncKeyId;
-    let cases: &[(Option<TunnelDevice>, Key<'_>, &[Action<'_>], Obstacle, &str)] = &[
+    type Case<'a> = (
+        Option<TunnelDevice>,
+        Key<'a>,
+        &'a [Action<'a>],
+        Obstacle,
+        &'a str,
+    );
+    let cases: &[Case<'_>] = &[
         (None, id, DROP, Obstacle::NoTunnel { field }, "enc_key_id"),
         (
             None,

@@ -51,7 +51,9 @@ pub fn everything() -> FlowCaps {
         encap_max: 512,
         options_max: 252,
         counter_period_min: 10,
-        meter_units: MeterUnit::ALL.iter().fold(0, |all, unit| all | (1 << unit.0)),
+        meter_units: MeterUnit::ALL
+            .iter()
+            .fold(0, |all, unit| all | (1 << unit.0)),
         fields: FlowField::ALL
             .iter()
             .fold(0, |all, field| all | field.bit()),
@@ -76,7 +78,9 @@ pub fn everything() -> FlowCaps {
         edit_add: edits,
         rule_rate: 0,
         misses_max: 16,
-        misses: TableMiss::ALL.iter().fold(0, |all, miss| all | (1 << miss.0)),
+        misses: TableMiss::ALL
+            .iter()
+            .fold(0, |all, miss| all | (1 << miss.0)),
     }
 }
 
