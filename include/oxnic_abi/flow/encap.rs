@@ -32,7 +32,7 @@ wire! {
 
 /// Bits of [`EncapSet::options`].
 pub mod encap_flags {
-    /// Frames can be sent with these headers. Without: a frame that a rule with this encap takes misses into DEFAULT instead.
+    /// Frames can be sent with these headers. Without: a frame that a rule with this encap takes misses instead.
     pub const READY: u16 = 1 << 0;
     /// UDP gets a checksum; a GRE header, which then has room for it, too. Without, that of UDP is zero.
     pub const CHECKSUM: u16 = 1 << 1;

@@ -4,8 +4,17 @@
 
 use crate::host::{Bench, FREE};
 use arbitrary::{Arbitrary, Unstructured};
-use oxnic_abi::command::Opcode;
+use oxnic_abi::command::{Opcode, Submission};
+use oxnic_abi::doorbell::DoorbellKind;
+use oxnic_abi::eswitch::{EswitchConfig, EswitchMode};
+use oxnic_abi::flow::queue::FlowQueueCreate;
+use oxnic_abi::queue::CqCreate;
 use oxnic_model::host::Function;
+
+/// Where the ring of the flow queue is, behind what buffers of commands can reach.
+const FLOW_RING: u64 = FREE + 0x1_8000;
+/// Where its results go.
+pub const FLOW_CQ: u64 = FLOW_RING + 0x1000;
 
 #[derive(Arbitrary, Debug)]
 enum Step {
@@ -41,6 +50,10 @@ enum Step {
     Wait(u32),
     /// Of the eswitch, set by the PF.
     Mode(u8),
+    /// Switchdev mode, with a flow queue of the PF.
+    FlowQueue,
+    /// Of the flow queue.
+    Request([u8; 64]),
 }
 
 /// Runs the target.
@@ -77,6 +90,9 @@ fn perform(bench: &mut Bench, step: Step, id: &mut u16) {
             submission[8..16].copy_from_slice(&FREE.to_le_bytes());
             submission[16..20].copy_from_slice(&u32::from(buffer_length).to_le_bytes());
             submission[24..].copy_from_slice(&parameters);
+            if (0x60..0x90).contains(&opcode.0) {
+                bring_near(&mut submission[24..]);
+            }
             bench.submit(self::function(function), &submission);
         }
         Step::Raw {
@@ -118,7 +134,75 @@ fn perform(bench: &mut Bench, step: Step, id: &mut u16) {
             submission[24] = mode % 3;
             bench.submit(Function::Pf, &submission);
         }
+        Step::FlowQueue => make_flow_queue(bench, id),
+        Step::Request(bytes) => request(bench, bytes),
     }
+}
+
+/// Ids and flags of the flow engine's commands, which start with 32 bits of id, are small.
+fn bring_near(parameters: &mut [u8]) {
+    for at in [1, 2, 3, 5, 9, 10, 11] {
+        parameters[at] = 0;
+    }
+    parameters[0] %= 8;
+}
+
+/// The mode, a completion queue, and the flow queue 0, as far as they are not there.
+pub fn make_flow_queue(bench: &mut Bench, id: &mut u16) {
+    let cq = CqCreate {
+        id: 0,
+        vector: 1,
+        log2: 5,
+        entry: 16,
+        address: FLOW_CQ,
+        ..CqCreate::ZERO
+    };
+    let queue = FlowQueueCreate {
+        id: 0,
+        cq: 0,
+        log2: 5,
+        address: FLOW_RING,
+    };
+    let mode = EswitchMode::SWITCHDEV;
+    let commands = [
+        (Opcode::ESWITCH_SET, EswitchConfig { mode }.to_words()),
+        (Opcode::CQ_CREATE, cq.to_words()),
+        (Opcode::FLOW_QUEUE_CREATE, queue.to_words()),
+    ];
+    for (opcode, parameters) in commands {
+        *id = id.wrapping_add(1);
+        let submission = Submission {
+            opcode,
+            id: *id,
+            parameters,
+            ..Submission::ZERO
+        };
+        let words = submission.to_words();
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bench.submit(Function::Pf, &bytes);
+    }
+    bench.flow_index = 0;
+}
+
+/// Puts a request into the flow queue: one of the operations, small ids, and a length that can be.
+pub fn request(bench: &mut Bench, mut bytes: [u8; 64]) {
+    bytes[0] %= 6;
+    bytes[1] = 1 + u8::from(bytes[1] > 0xf0);
+    bytes[2..4].fill(0);
+    for at in [4, 8, 16, 20, 32] {
+        bytes[at] %= 8;
+        bytes[at + 1..at + 4].fill(0);
+    }
+    for at in [28, 30] {
+        bytes[at] %= 25;
+        bytes[at + 1] = 0;
+    }
+    bytes[36..40].fill(0);
+    let entry = u64::from(bench.flow_index % 32) * 64;
+    bench.host.put(FLOW_RING + entry, &bytes);
+    bench.flow_index = bench.flow_index.wrapping_add(1);
+    let index = u32::from(bench.flow_index);
+    bench.doorbell(Function::Pf, DoorbellKind::FLOW, 0, index);
 }
 
 /// Mostly the PF.

@@ -113,6 +113,8 @@ pub struct Bench {
     /// Its host.
     pub host: ArrayHost,
     admin_index: [u32; 5],
+    /// Slots put into the PF's flow queue 0, modulo 2^16.
+    pub flow_index: u16,
 }
 
 impl Bench {
@@ -126,6 +128,7 @@ impl Bench {
             }),
             host: ArrayHost::new(),
             admin_index: [0; 5],
+            flow_index: 0,
         };
         bench.nic.set_bus_master(Function::Pf, true);
         bench.nic.wire_carrier(&mut bench.host, 0, true);

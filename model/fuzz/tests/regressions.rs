@@ -3,8 +3,11 @@
 //! that a target's setup promises. Runs with any compiler: `cargo test -p oxnic-fuzz`.
 
 use oxnic_abi::doorbell::{DoorbellKind, arm_index};
-use oxnic_fuzz::host::Bench;
-use oxnic_fuzz::{TARGETS, descriptors};
+use oxnic_abi::flow::completion::FlowCompletion;
+use oxnic_abi::flow::request::FlowOp;
+use oxnic_abi::ring::completion_flags;
+use oxnic_fuzz::host::{Bench, MEMORY_START};
+use oxnic_fuzz::{TARGETS, commands, descriptors};
 use oxnic_model::host::Function;
 use std::path::Path;
 
@@ -44,6 +47,26 @@ fn random_input_is_survived() {
 #[test]
 fn the_handshake_is_accepted() {
     assert!(Bench::new().is_alive(Function::Pf));
+}
+
+/// If this fails, no request of the target gets to the flow engine.
+#[test]
+fn the_flow_queue_takes_requests() {
+    let mut bench = Bench::new();
+    commands::make_flow_queue(&mut bench, &mut 0);
+    let mut bytes = [0; 64];
+    bytes[0] = FlowOp::COUNTER.0;
+    commands::request(&mut bench, bytes);
+    bench.run();
+    let result = FlowCompletion {
+        head: 1,
+        flags: completion_flags::GENERATION,
+        ..FlowCompletion::ZERO
+    };
+    let words = result.to_words();
+    let expected: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let at = (commands::FLOW_CQ - MEMORY_START) as usize;
+    assert_eq!(bench.host.memory[at..at + 16], expected);
 }
 
 /// If this fails, the target's queues do not work, and it tests nothing.

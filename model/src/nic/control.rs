@@ -9,6 +9,7 @@ use super::function::FunctionState;
 use super::ids::FunctionId;
 use crate::host::Host;
 use oxnic_abi::event::EventKind;
+use oxnic_abi::flow::info::{FlowObject, FlowStats};
 use oxnic_abi::regs::{Reason, ResetReason, status};
 use oxnic_abi::stats::{PortStats, QueueStats, VportStats};
 use serde_json::{Map, Value, json};
@@ -36,6 +37,12 @@ fn port_counters(stats: &PortStats) -> Value {
         rx_undersize rx_oversize rx_filtered tx_dropped rx_lengths tx_lengths
         rx_control tx_control rx_pause tx_pause
         rx_fcs_errors rx_alignment_errors rx_internal_errors rx_symbol_errors)
+}
+
+fn flow_counters(stats: &FlowStats) -> Value {
+    counters!(stats,
+        lookups hits dropped_rule dropped_miss dropped_loop dropped_port dropped_action
+        encap_not_ready edits_left_out mirrored sampled decapsulated)
 }
 
 fn queue_counters(stats: &QueueStats) -> Value {
@@ -167,7 +174,28 @@ impl Nic {
                 })
             })
             .collect();
-        json!({ "eswitch": self.mode.text(), "functions": functions, "ports": ports, "chaos_hits": self.chaos.hits() })
+        json!({
+            "eswitch": self.mode.text(), "functions": functions, "ports": ports, "flow": self.report_flow(),
+            "chaos_hits": self.chaos.hits(),
+        })
+    }
+
+    /// What there is of the flow engine, and what it did.
+    fn report_flow(&self) -> Value {
+        let kinds = FlowObject::ALL.iter();
+        let objects: Map<String, Value> = kinds
+            .filter_map(|kind| {
+                let used = self.flow.usage(*kind)?.used;
+                Some((kind.text().replace(' ', "_"), json!(used)))
+            })
+            .collect();
+        let queues = numbered(&self.flow_queues, |queue| {
+            json!({
+                "producer": queue.producer, "consumer": queue.consumer, "listed": queue.listed,
+                "stopped": queue.stopped, "done": queue.done, "refused": queue.refused,
+            })
+        });
+        json!({ "objects": objects, "queues": queues, "counters": flow_counters(self.flow.stats()) })
     }
 
     fn report_function(&self, state: &FunctionState) -> Value {

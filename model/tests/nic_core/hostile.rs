@@ -45,8 +45,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let bytes = |most: usize| proptest::collection::vec(any::<u8>(), 0..most);
-    let kind = prop_oneof![4 => 1u8..6, 1 => any::<u8>()];
-    let opcode = prop_oneof![6 => 0u16..0x50, 1 => any::<u16>()];
+    let kind = prop_oneof![4 => 1u8..7, 1 => any::<u8>()];
+    let opcode = prop_oneof![6 => 0u16..0x7a, 1 => any::<u16>()];
     let seven = proptest::array::uniform7(word());
     prop_oneof![
         2 => (function(), 0u64..0x240, bytes(12)).prop_map(|(f, at, data)| Step::Write(f, at, data)),
@@ -165,7 +165,7 @@ proptest! {
 
     #[test]
     fn a_vf_cannot_change_what_belongs_to_others(
-        commands in proptest::collection::vec((0u16..0x50, proptest::array::uniform7(word())), 1..150),
+        commands in proptest::collection::vec((0u16..0x7a, proptest::array::uniform7(word())), 1..150),
     ) {
         let mut dut = Device::with_memory(1, 2, 32 << 20);
         let mut pf = Port::new(&mut dut, Function::Pf);

@@ -3,6 +3,7 @@
 //! elsewhere.
 
 mod counters;
+mod hostile;
 mod objects;
 mod requests;
 mod states;

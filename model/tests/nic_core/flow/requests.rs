@@ -5,10 +5,12 @@ use super::{Bench, KEY, OK, Why, delete, rule};
 use crate::mock::FlowQueue;
 use oxnic_abi::command::{Opcode, Qualifier, Status};
 use oxnic_abi::event::{EventKind, QueueError};
+use oxnic_abi::flow::completion::FlowCompletion;
 use oxnic_abi::flow::info::FlowObject;
 use oxnic_abi::flow::queue::FlowQueueCreate;
 use oxnic_abi::flow::request::{FlowOp, FlowRequest};
 use oxnic_abi::queue::{CqCreate, QueueId, TxCreate};
+use oxnic_abi::ring::completion_flags;
 use oxnic_model::host::Function;
 
 fn field(offset: u16) -> Why {
@@ -313,4 +315,50 @@ fn queues_need_a_completion_queue_of_their_own() {
     assert_eq!(bench.set(Opcode::FLOW_QUEUE_DESTROY, queue), OK);
     assert_eq!(bench.set(Opcode::FLOW_QUEUE_DESTROY, queue), missing(24));
     assert_eq!(bench.set(Opcode::TX_CREATE, tx.to_words()), OK);
+}
+
+#[test]
+fn results_can_be_made_to_lie() {
+    let right = FlowCompletion {
+        object: 7,
+        head: 1,
+        flags: completion_flags::GENERATION,
+        ..FlowCompletion::ZERO
+    };
+    let entries = |spec: &str| {
+        let mut bench = Bench::new();
+        let mut queue = bench.with_rules();
+        let dut = &mut bench.dut;
+        let spec = format!("nic.seed=9{spec}");
+        dut.control(serde_json::json!({"cmd": "chaos", "spec": spec}));
+        queue.put(dut, &FlowQueue::bytes(rule(7), &KEY, &[5, 0, 0, 0]));
+        queue.ring(dut);
+        let entry = |index: u64| dut.host.words::<2>(queue.completions + index * 16);
+        [entry(0), entry(1)]
+    };
+    assert_eq!(entries(""), [right.to_words(), [0; 2]]);
+    assert_eq!(entries(",nic.flow-silent=1"), [[0; 2]; 2]);
+    assert_eq!(entries(",nic.flow-twice=1"), [right.to_words(); 2]);
+    for fault in ["head", "queue", "object", "status", "generation"] {
+        let [first, second] = entries(&format!(",nic.flow-{fault}=1"));
+        assert_ne!(first, right.to_words(), "{fault}");
+        assert_eq!(second, [0; 2], "{fault}");
+    }
+}
+
+#[test]
+fn the_operator_sees_objects_and_queues() {
+    let mut bench = Bench::new();
+    let mut queue = bench.with_rules();
+    let dut = &mut bench.dut;
+    assert_eq!(queue.run(dut, rule(7), &KEY, &[5, 0, 0, 0]), OK);
+    queue.run(dut, rule(7), &KEY, &[5, 0, 0, 0]);
+    let flow = &dut.control(serde_json::json!({"cmd": "stats"}))["flow"];
+    assert_eq!(flow["objects"]["rules"], 1);
+    assert_eq!(flow["objects"]["match_templates"], 1);
+    let expected = serde_json::json!({
+        "producer": 2, "consumer": 2, "listed": false, "stopped": false, "done": 2, "refused": 1,
+    });
+    assert_eq!(flow["queues"]["0"], expected);
+    assert_eq!(flow["counters"]["lookups"], 0);
 }
