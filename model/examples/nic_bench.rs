@@ -7,11 +7,19 @@
 #[allow(dead_code, unused_imports)] // the tests use the rest
 mod mock;
 
-use mock::{Device, Port, frame};
+use mock::{Device, Driver, FlowQueue, Port, frame};
+use oxnic_abi::command::{Opcode, Status, Submission};
+use oxnic_abi::eswitch::{EswitchConfig, EswitchMode};
+use oxnic_abi::flow::action::{FlowAction, FlowActionKind, action_flags};
+use oxnic_abi::flow::field::FlowField;
+use oxnic_abi::flow::flow_set;
+use oxnic_abi::flow::request::{FlowOp, FlowRequest};
+use oxnic_abi::flow::table::TableSet;
+use oxnic_abi::flow::template::{ConditionKind, FlowCondition, TemplateSet};
 use oxnic_abi::ring::{TxContext, TxData, tx_flags};
 use oxnic_abi::vport::vport_flags;
 use oxnic_model::host::{Function, NicCore};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const PEER: [u8; 6] = [0x02, 0xaa, 0, 0, 0, 1];
 
@@ -100,7 +108,99 @@ fn receive(what: &str, length: usize, flags: u32) {
     print(what, packets, packets * length as u64, start);
 }
 
+/// Rules with keys of 13 bytes and a counter each, through a flow queue: added, and taken out again.
+fn rules(count: u32) {
+    const BATCH: u32 = 4096;
+    let mut dut = Device::new(1, 2);
+    let mut pf = Driver::new(&mut dut, Function::Pf);
+    let mode = EswitchMode::SWITCHDEV;
+    let set = EswitchConfig { mode }.to_words();
+    pf.set_ok(&mut dut, Opcode::ESWITCH_SET, 0, set);
+    let table = TableSet {
+        flags: flow_set::CREATE,
+        ..TableSet::ZERO
+    };
+    pf.set_ok(&mut dut, Opcode::TABLE_SET, 0, table.to_words());
+    let fields = [
+        FlowField::IPV4_SRC,
+        FlowField::IPV4_DST,
+        FlowField::IP_PROTO,
+        FlowField::SRC_PORT,
+        FlowField::DST_PORT,
+    ];
+    let conditions = fields.iter().flat_map(|field| {
+        let mut mask = [0; 16];
+        mask[..field.width()].fill(0xff);
+        let condition = FlowCondition {
+            field: *field,
+            kind: ConditionKind::MASK,
+            mask,
+            ..FlowCondition::ZERO
+        };
+        condition.to_words()
+    });
+    let counts = FlowAction {
+        kind: FlowActionKind::COUNT,
+        flags: action_flags::ARGUMENT,
+        ..FlowAction::ZERO
+    };
+    let template = |driver: &mut Driver, opcode, count| Submission {
+        parameters: TemplateSet {
+            count,
+            ..TemplateSet::ZERO
+        }
+        .to_words(),
+        ..driver.submission(opcode)
+    };
+    let set = template(&mut pf, Opcode::MATCH_TEMPLATE_SET, 5);
+    let made = pf.run(&mut dut, set, &conditions.collect::<Vec<_>>());
+    assert_eq!(made.status, Status::OK);
+    let set = template(&mut pf, Opcode::ACTION_TEMPLATE_SET, 1);
+    let made = pf.run(&mut dut, set, &counts.to_words());
+    assert_eq!(made.status, Status::OK);
+    let mut queue = FlowQueue::new(&mut dut, &mut pf, 0, 2, 12);
+    let mut run = |what: &str, make: &dyn Fn(u32) -> Vec<u8>| {
+        let mut spent = Duration::ZERO;
+        for first in (0..count).step_by(BATCH as usize) {
+            let batch = first..count.min(first + BATCH);
+            for rule in batch.clone() {
+                queue.put(&mut dut, &make(rule));
+            }
+            let start = Instant::now();
+            queue.ring(&mut dut);
+            spent += start.elapsed();
+            for rule in batch {
+                let result = queue.result(&dut).expect("no result");
+                assert_eq!((result.object, result.status), (rule, Status::OK));
+            }
+        }
+        let rate = f64::from(count) / spent.as_secs_f64();
+        println!("{what:32} {rate:>10.0} requests/s");
+    };
+    run(&format!("add {count} rules"), &|rule| {
+        let request = FlowRequest {
+            op: FlowOp::ADD,
+            rule,
+            priority: 1 << 16,
+            ..FlowRequest::ZERO
+        };
+        let mut key = [17; 13];
+        key[..4].copy_from_slice(&rule.to_be_bytes());
+        let counter = rule % 1_048_576;
+        FlowQueue::bytes(request, &key, &counter.to_le_bytes())
+    });
+    run(&format!("delete {count} rules"), &|rule| {
+        let request = FlowRequest {
+            op: FlowOp::DELETE,
+            rule,
+            ..FlowRequest::ZERO
+        };
+        FlowQueue::bytes(request, &[], &[])
+    });
+}
+
 fn main() {
+    rules(1_000_000);
     transmit("transmit 60 B, batches of 32", 60, 32, None);
     transmit("transmit 60 B, one by one", 60, 1, None);
     transmit("transmit 1514 B, batches of 32", 1514, 32, None);

@@ -9,11 +9,23 @@ use super::flow::{CounterValue, Counters};
 use super::ids::FunctionId;
 use super::timers::Timer;
 use crate::host::{DmaFault, Host};
-use oxnic_abi::flow::counter::{COUNTERS_IN_PAGE, CounterRecord};
+use oxnic_abi::flow::counter::{COUNTER_PAGE, COUNTERS_IN_PAGE, CounterRecord};
 use oxnic_abi::regs::Reason;
 
 /// Records that one poll writes.
 const POLL_RECORDS: usize = 4096;
+
+/// A whole record.
+fn record(value: CounterValue, sequence: u32) -> CounterRecord {
+    CounterRecord {
+        packets: value.packets,
+        bytes: value.bytes,
+        last_use: value.last_use,
+        generation: value.generation,
+        sequence,
+        sequence_end: sequence,
+    }
+}
 
 /// A page of records in the host's memory.
 #[derive(Clone, Debug)]
@@ -32,7 +44,7 @@ impl Page {
         }
     }
 
-    /// Writes the record of every counter from `first` on.
+    /// Writes the record of every counter from `first` on, in one piece: nobody reads a page that is just being given.
     ///
     /// # Errors
     /// The page cannot be written.
@@ -43,9 +55,13 @@ impl Page {
         first: u32,
         counters: &Counters,
     ) -> Result<Self, DmaFault> {
-        for index in 0..COUNTERS_IN_PAGE {
-            self.write(host, function, index, counters.value(first + index))?;
+        let mut bytes = Vec::with_capacity(COUNTER_PAGE as usize);
+        for (id, sequence) in (first..).zip(&mut self.sequences) {
+            *sequence = 2;
+            let words = record(counters.value(id), *sequence).to_words();
+            bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
         }
+        host.dma_write(function.bus(), self.address, &bytes)?;
         Ok(self)
     }
 
@@ -62,15 +78,7 @@ impl Page {
         };
         let before = *sequence;
         *sequence = before.wrapping_add(2);
-        let record = CounterRecord {
-            packets: value.packets,
-            bytes: value.bytes,
-            last_use: value.last_use,
-            generation: value.generation,
-            sequence: *sequence,
-            sequence_end: *sequence,
-        };
-        let [packets, bytes, used, end] = record.to_words();
+        let [packets, bytes, used, end] = record(value, *sequence).to_words();
         let under_way = u64::from(before.wrapping_add(1)) | (u64::from(before) << 32);
         let mut counts = [0; 24];
         for (chunk, word) in counts.chunks_exact_mut(8).zip([packets, bytes, used]) {

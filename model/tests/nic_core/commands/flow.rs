@@ -18,6 +18,8 @@ use oxnic_abi::flow::{FlowId, flow_set};
 use oxnic_abi::queue::{CqCreate, QueueId};
 
 type Command = (Submission, Vec<u64>, usize);
+/// From opcode, parameters, buffer, and words of the answer.
+type Make<'a> = &'a dyn Fn(Opcode, [u64; 5], &[u64], usize) -> Command;
 
 /// Commands that succeed one after the other in legacy mode, and leave nothing behind. The completion queue is not there yet; the
 /// memory is a page of the driver's.
@@ -89,7 +91,7 @@ fn tunnel(flags: u16) -> TunnelPort {
     }
 }
 
-fn objects(with: &dyn Fn(Opcode, [u64; 5], &[u64], usize) -> Command) -> Vec<Command> {
+fn objects(with: Make<'_>) -> Vec<Command> {
     let flags = flow_set::CREATE;
     let table = TableSet {
         id: 3,

@@ -18,6 +18,9 @@ use oxnic_abi::flow::tunnel::{TunnelKind, TunnelPort, tunnel_flags};
 use oxnic_abi::flow::{FlowId, flow_set};
 use oxnic_model::host::Function;
 
+/// What is made wrong of a condition.
+type Change = &'static dyn Fn(&mut FlowCondition);
+
 const MISSING: Why = (Status::ENOENT, Qualifier::OBJECT, 24);
 const BUSY: Why = (Status::EBUSY, Qualifier::REFERENCED, 24);
 const EXISTS: Why = (Status::EEXIST, Qualifier::CONFLICT, 24);
@@ -194,7 +197,7 @@ fn conditions_of_match_templates_are_checked_one_by_one() {
     };
     // The second condition starts at 64 + 32.
     let unsupported = |byte: u16| (Status::EOPNOTSUPP, Qualifier::UNSUPPORTED, 96 + byte);
-    let cases: [(&dyn Fn(&mut FlowCondition), Why); 10] = [
+    let cases: [(Change, Why); 10] = [
         (&|c| c.field = FlowField(60), field(96)),
         (&|c| c.field = FlowField(999), field(96)),
         (&|c| c.field = FlowField::ETH_TYPE, conflict(96)),

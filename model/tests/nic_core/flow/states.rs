@@ -191,7 +191,7 @@ fn resets_of_the_pf_forget_everything() {
 fn vfs_that_go_leave_rules_and_bindings() {
     let mut bench = everything();
     bench.pf.enable_vfs(&mut bench.dut, 2);
-    let vf = Driver::new(&mut bench.dut, Function::Vf(1));
+    Driver::new(&mut bench.dut, Function::Vf(1));
     let ports = bench.pf.submission(Opcode::ESWITCH_PORTS);
     let words: [u64; 12] = bench.pf.query(&mut bench.dut, ports).unwrap();
     let port = words[10] as u16;
@@ -205,7 +205,6 @@ fn vfs_that_go_leave_rules_and_bindings() {
     };
     assert_eq!(bench.set(Opcode::PORT_TABLE, bind(1)), OK);
     let before = bench.used();
-    drop(vf);
     bench.dut.nic.set_vfs_enabled(&mut bench.dut.host, 0);
     let range = oxnic_abi::vf::VfRange { first: 0, count: 2 };
     assert_eq!(bench.set(Opcode::VF_DISABLE, range.to_words()), OK);
