@@ -13,7 +13,7 @@ use crate::{
     devlink::Devlink,
     eswitch::Eswitch,
     eventq::{EventQueue, Notice},
-    flow::ports::PortNumbers,
+    flow::{engine::Holder, ports::PortNumbers},
     handshake::Rings,
     health::Pulse,
     netdev::NetPort,
@@ -81,6 +81,8 @@ pub(crate) struct Device {
     #[pin]
     pub(crate) port_numbers: PortNumbers,
     #[pin]
+    pub(crate) flow: Mutex<Holder>,
+    #[pin]
     pub(crate) recovery: Recovery,
     pub(crate) pulse: Pulse,
     event_task: Task<Device>,
@@ -146,6 +148,7 @@ impl Device {
                 vfs <- new_mutex!(Vfs::new()),
                 eswitch: Eswitch::new(),
                 port_numbers <- PortNumbers::new(),
+                flow <- new_mutex!(Holder::new()),
                 recovery <- Recovery::new(),
                 pulse: Pulse::new(),
                 event_task,

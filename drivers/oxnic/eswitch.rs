@@ -105,6 +105,7 @@ impl Device {
             return Ok(());
         }
         self.port_numbers.forget();
+        self.release_flow();
         cmd::eswitch::set_mode(self, self.eswitch.mode()).map_err(|error| {
             dev_err!(
                 self.binding(),

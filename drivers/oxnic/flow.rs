@@ -2,10 +2,27 @@
 
 //! The front end of the flow engine: rules of tc on interfaces of an eswitch.
 //!
-//! [`block`] hears of the rules of an interface. [`read`] turns what the kernel says into the rules of `oxnic_offload`, or into a
-//! [`refusal`] that the user sees; [`ports`] knows what the eswitch calls interfaces.
+//! ```text
+//!   block                  hears of the rules of an interface
+//!   read, refusal, ports   what the kernel says, as a rule of oxnic_offload, or why not
+//!   plan                   what oxnic_offload makes of it for the device
+//!   install                rules into the device and out of it, and what they have seen
+//!   engine, store, place   what is in the device: tables of a block, its rules, their order
+//!   template, counters     objects that rules name; ids: their numbers
+//!   queue, request         the ring by which the device is told of rules
+//! ```
 
 pub(crate) mod block;
+mod counters;
+pub(crate) mod engine;
+mod ids;
+mod install;
+mod place;
+mod plan;
 pub(crate) mod ports;
+mod queue;
 pub(crate) mod read;
 pub(crate) mod refusal;
+mod request;
+mod store;
+mod template;

@@ -175,6 +175,7 @@ impl Device {
     /// The first half of a reset: no command is accepted, the interfaces are detached, their queues stopped.
     fn quiesce(self: &Arc<Self>, cause: Cause) {
         self.commands.stop(cause);
+        self.stop_flow();
         for port in self.ports() {
             port.prepare_reset();
         }

@@ -12,7 +12,8 @@ use oxnic_abi::{
     caps::{CapGet, CapabilityId, NicCaps, SteeringCaps},
     clock::ClockCaps,
     command::Opcode,
-    eswitch::EswitchCaps, //
+    eswitch::EswitchCaps,
+    flow::capability::FlowCaps, //
 };
 
 fn get(id: CapabilityId) -> Request<'static> {
@@ -37,4 +38,9 @@ pub(crate) fn clock(device: &Arc<Device>) -> Result<ClockCaps, CommandError> {
 /// What the eswitch can do; an error where there is none.
 pub(crate) fn eswitch(device: &Arc<Device>) -> Result<EswitchCaps, CommandError> {
     ask(device, get(CapabilityId::ESWITCH))
+}
+
+/// What the flow engine can do; an error where there is none.
+pub(crate) fn flow(device: &Arc<Device>) -> Result<FlowCaps, CommandError> {
+    ask(device, get(CapabilityId::FLOW))
 }

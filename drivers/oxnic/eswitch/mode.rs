@@ -64,6 +64,15 @@ impl Device {
                 fmt!("mode: the device does not have it"),
             ));
         }
+        if mode == EswitchMode::LEGACY && self.has_flow_on_wires() {
+            return Err(refuse(
+                extack,
+                EBUSY,
+                fmt!(
+                    "mode: tc filters are bound to a wire port; remove its clsact or ingress qdisc"
+                ),
+            ));
+        }
         let count = self.eswitch.functions();
         // The device changes nothing else with the mode, so that this alone goes back.
         if mode == EswitchMode::LEGACY {

@@ -2,16 +2,24 @@
 
 //! An interface of the eswitch that is bound to a block of rules.
 
-use super::{ports::Finder, read::with_rule, refusal::Refusal};
+use super::{
+    engine::{Engine, Side},
+    ports::{self, Finder},
+    read::with_rule,
+    refusal::Refusal, //
+};
 use crate::{device::Device, netdev::NetPort};
 use kernel::{prelude::*, sync::Arc};
+use oxnic_abi::flow::port::FlowDirection;
 use oxnic_kapi::{
     extack::{refuse, Extack},
     net::{
+        features,
         flow::{
             classifier::Counted,
             Binder,
             Binding,
+            BlockId,
             Cookie,
             NewRule,
             Rules, //
@@ -20,9 +28,12 @@ use oxnic_kapi::{
     },
 };
 
-/// Hears of the rules of a block, for one side of one interface.
+/// Hears of the rules of a block, for one side of one interface. Unbinds the port when dropped.
 struct Block {
     device: Arc<Device>,
+    engine: Arc<Engine>,
+    block: BlockId,
+    side: Side,
     /// Keeps no interface from going: the kernel unbinds it first.
     netdev: DeviceRef,
 }
@@ -38,38 +49,92 @@ impl NetPort {
         binding: &Binding<'_>,
         extack: Option<&mut Extack>,
     ) -> Result<KBox<dyn Rules>> {
-        let why = if !self.device.eswitch.is_switchdev() {
-            "rules can be offloaded in eswitch mode switchdev only"
-        } else if !matches!(binding.binder, Binder::Ingress | Binder::Egress) {
-            "rules at ingress and egress can be offloaded only"
-        } else if !binding.of_tc {
-            "chains of nftables cannot be offloaded yet"
-        } else {
-            let block: KBox<dyn Rules> = KBox::new(
-                Block {
-                    device: self.device.clone(),
-                    netdev: binding.device.into(),
-                },
-                GFP_KERNEL,
-            )?;
-            return Ok(block);
+        let direction = match binding.binder {
+            Binder::Ingress => Some(FlowDirection::INGRESS),
+            Binder::Egress => Some(FlowDirection::EGRESS),
+            _ => None,
+        };
+        if !self.device.eswitch.is_switchdev() {
+            // The user did not ask for it, and would get the text as a warning.
+            return Err(EOPNOTSUPP);
+        }
+        let why = match direction {
+            _ if !binding.of_tc => "chains of nftables cannot be offloaded yet",
+            None => "rules at ingress and egress can be offloaded only",
+            Some(direction) => {
+                return self
+                    .bind(binding, direction)
+                    .map_err(|refusal| refuse(extack, EOPNOTSUPP, format_args!("{refusal}")))
+            }
         };
         Err(refuse(extack, EOPNOTSUPP, fmt!("{}", why)))
+    }
+
+    /// Whether rules of this interface are in the device.
+    pub(crate) fn has_flow_rules(&self) -> bool {
+        let port = ports::number(&self.device, self);
+        port.is_some_and(|port| self.device.has_flow_rules(port.0 as u16))
+    }
+
+    fn bind(
+        &self,
+        binding: &Binding<'_>,
+        direction: FlowDirection,
+    ) -> Result<KBox<dyn Rules>, Refusal> {
+        let netdev: DeviceRef = binding.device.into();
+        let port = ports::number(&self.device, self).ok_or(Refusal::Interface("tc"))?;
+        let side = Side {
+            port: port.0 as u16,
+            direction,
+        };
+        let engine = self.device.join_flow()?;
+        if let Err(refusal) = engine.bind(&self.device, binding.block, side) {
+            self.device.leave_flow();
+            return Err(refusal);
+        }
+        let bound = Block {
+            device: self.device.clone(),
+            engine,
+            block: binding.block,
+            side,
+            netdev,
+        };
+        Ok(KBox::new(bound, GFP_KERNEL)?)
     }
 }
 
 impl Rules for Block {
-    fn replace(&self, rule: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
+    fn replace(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
+        if self.netdev.features() & features::HW_TC == 0 {
+            return Err(refuse(
+                extack,
+                EOPNOTSUPP,
+                fmt!("hw-tc-offload is off for this interface"),
+            ));
+        }
         let ports = Finder {
             device: &self.device,
             netdev: &self.netdev,
         };
-        with_rule(rule, &ports, |_, _| Err(Refusal::NoPlan)).map_err(|refusal| refusal.tell(extack))
+        with_rule(new, &ports, |rule, origins| {
+            self.engine
+                .insert(&self.device, self.block, rule, new.skip_sw, origins)
+        })
+        .map_err(|refusal| refusal.tell(extack))
     }
 
-    fn destroy(&self, _cookie: Cookie) {}
+    fn destroy(&self, cookie: Cookie) {
+        self.engine.remove(&self.device, self.block, cookie);
+    }
 
-    fn stats(&self, _cookie: Cookie) -> Result<Counted> {
-        Err(ENOENT)
+    fn stats(&self, cookie: Cookie) -> Result<Counted> {
+        self.engine.count(self.block, cookie)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.engine.unbind(&self.device, self.block, self.side);
+        self.device.leave_flow();
     }
 }

@@ -32,7 +32,7 @@ impl PortNumbers {
     }
 
     /// The number of a port; asks the device once where it is not known.
-    fn find(
+    pub(super) fn find(
         &self,
         device: &Arc<Device>,
         kind: EswitchPortKind,
@@ -66,28 +66,26 @@ pub(crate) struct Finder<'a> {
     pub(crate) netdev: &'a DeviceRef,
 }
 
-impl Finder<'_> {
-    /// The port of an interface of ours.
-    fn number(&self, port: &NetPort) -> Option<Port> {
-        if !Arc::ptr_eq(&port.device, self.device) {
-            return None;
-        }
-        let (kind, index) = match port.kind {
-            Kind::Own => (EswitchPortKind::WIRE, port.share.vport),
-            Kind::Representor(vf) => (EswitchPortKind::VF, vf),
-        };
-        let found = self.device.port_numbers.find(self.device, kind, index);
-        let number = found
-            .inspect_err(|error| dev_err!(self.device.binding(), "eswitch ports: {}\n", error))
-            .ok()
-            .flatten()?;
-        Some(Port(number.into()))
+/// The number of what an interface of this eswitch stands for.
+pub(super) fn number(device: &Arc<Device>, port: &NetPort) -> Option<Port> {
+    if !Arc::ptr_eq(&port.device, device) {
+        return None;
     }
+    let (kind, index) = match port.kind {
+        Kind::Own => (EswitchPortKind::WIRE, port.share.vport),
+        Kind::Representor(vf) => (EswitchPortKind::VF, vf),
+    };
+    let found = device.port_numbers.find(device, kind, index);
+    let number = found
+        .inspect_err(|error| dev_err!(device.binding(), "eswitch ports: {}\n", error))
+        .ok()
+        .flatten()?;
+    Some(Port(number.into()))
 }
 
 impl Ports for Finder<'_> {
     fn port(&self, netdev: &NetDevice) -> Option<Port> {
-        self.number(data_of::<NetPort>(netdev)?)
+        number(self.device, data_of::<NetPort>(netdev)?)
     }
 
     fn port_by_index(&self, index: u32) -> Option<Port> {

@@ -2,8 +2,11 @@
 
 //! Why a rule is not taken over: what `oxnic_offload` says of it, and what cannot even be said to `oxnic_offload`.
 
+use super::template::NoTemplate;
+use crate::command::{Cause, CommandError};
 use core::fmt;
 use kernel::prelude::*;
+use oxnic_abi::command::{Qualifier, Status};
 use oxnic_kapi::{
     extack::{refuse, Extack},
     net::flow::{action::ActionId, key::KeyId}, //
@@ -43,8 +46,32 @@ pub(crate) enum Refusal {
     },
     /// What an action does afterwards.
     Verdict(&'static str),
-    /// The rule can be meant, and the driver cannot make objects of the device of it.
-    NoPlan,
+    /// The device has no flow engine.
+    NoEngine,
+    /// The engine has lost all rules.
+    Lost,
+    /// The rule was refused for another interface of its block.
+    Shared,
+    /// No object of a kind is left.
+    Full {
+        /// Which objects.
+        what: &'static str,
+        /// How many there can be.
+        limit: u32,
+        /// `ENOSPC`, or why it could not be found out.
+        error: Error,
+    },
+    /// Key and arguments are longer than a request of the device can be.
+    Long,
+    /// The device says no.
+    Device {
+        /// The kind of error.
+        status: Status,
+        /// Why.
+        qualifier: Qualifier,
+    },
+    /// The device does not answer.
+    Unreached(Error),
 }
 
 impl From<Reject> for Refusal {
@@ -55,6 +82,37 @@ impl From<Reject> for Refusal {
 
 impl From<kernel::alloc::AllocError> for Refusal {
     fn from(_: kernel::alloc::AllocError) -> Self {
+        Self::Memory
+    }
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Self {
+        match error.cause {
+            Cause::Refused {
+                status, qualifier, ..
+            } => Self::Device { status, qualifier },
+            _ => Self::Unreached(error.into()),
+        }
+    }
+}
+
+impl From<NoTemplate> for Refusal {
+    fn from(reason: NoTemplate) -> Self {
+        match reason {
+            NoTemplate::Full(limit) => Self::Full {
+                what: "templates",
+                limit,
+                error: ENOSPC,
+            },
+            NoTemplate::Memory => Self::Memory,
+            NoTemplate::Device(error) => error.into(),
+        }
+    }
+}
+
+impl<T> From<kernel::alloc::kvec::PushError<T>> for Refusal {
+    fn from(_: kernel::alloc::kvec::PushError<T>) -> Self {
         Self::Memory
     }
 }
@@ -72,6 +130,13 @@ impl Refusal {
                 _ => EOPNOTSUPP,
             },
             Self::Memory => ENOMEM,
+            Self::Full { error, .. } | Self::Unreached(error) => *error,
+            Self::Device { status, .. } => match *status {
+                Status::ENOSPC => ENOSPC,
+                Status::EOPNOTSUPP => EOPNOTSUPP,
+                _ => EIO,
+            },
+            Self::Lost => EAGAIN,
             _ => EOPNOTSUPP,
         }
     }
@@ -98,11 +163,30 @@ impl fmt::Display for Refusal {
             Self::Feature { action, feature } => {
                 write!(f, "action {action}: {feature} is not possible")
             }
-            Self::NoPlan => f.write_str("this driver cannot put rules into the device yet"),
+            Self::NoEngine => f.write_str("the device has no flow engine"),
+            Self::Lost => f.write_str("the device was reset: remove all filters first"),
+            Self::Long => f.write_str("the rule is longer than a request of the device can be"),
+            Self::Shared => f.write_str("refused for another interface of this block"),
+            Self::Full { what, limit, .. } => write!(f, "no more {what}: there can be {limit}"),
+            Self::Device {
+                status,
+                qualifier: Qualifier::NONE,
+            } => write!(f, "device refuses the rule: {}", status.text()),
+            Self::Device { qualifier, .. } => {
+                write!(f, "device refuses the rule: {}", qualifier.text())
+            }
+            Self::Unreached(_) => f.write_str("the device does not answer, or is being reset"),
             Self::Verdict(action) => write!(
                 f,
                 "action {action}: what it does afterwards is not possible"
             ),
         }
+    }
+}
+
+/// For the kernel's macros, which have a trait of their own.
+impl kernel::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

@@ -11,6 +11,7 @@ use crate::queue::set::Share;
 use crate::steering::Steering;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use oxnic_abi::caps::features as abi_features;
 use oxnic_kapi::devlink;
 use oxnic_kapi::net::features as net_features;
 use oxnic_kapi::net::netdev::Unregistered;
@@ -79,6 +80,10 @@ pub(crate) fn create(
     if steering.capacity() > 0 {
         offer.changeable |= net_features::NTUPLE;
         offer.initial |= net_features::NTUPLE;
+    }
+    if device.eswitch.is_there() && caps.features & abi_features::FLOW != 0 {
+        offer.changeable |= net_features::HW_TC;
+        offer.initial |= net_features::HW_TC;
     }
     netdev
         .set_features(offer.changeable, offer.initial, offer.vlan)

@@ -120,7 +120,11 @@ impl Operations for NetPort {
         features::fix(features)
     }
 
-    fn set_features(&self, _netdev: &Rtnl, features: u64) -> Result {
+    fn set_features(&self, netdev: &Rtnl, features: u64) -> Result {
+        let rules_go = netdev.features() & !features & net_features::HW_TC != 0;
+        if rules_go && self.has_flow_rules() {
+            return Err(EBUSY);
+        }
         let mut state = self.state.lock();
         let flags = features::vport_flags(features);
         let changed = (state.flags ^ flags) & features::VPORT_FLAGS;

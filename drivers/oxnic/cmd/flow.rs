@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Commands about the flow engine and its objects.
+
+use super::run;
+use crate::{
+    command::{CommandError, Request},
+    device::Device, //
+};
+use kernel::sync::Arc;
+use oxnic_abi::{
+    command::Opcode,
+    flow::{
+        counter::CounterMemory,
+        port::PortTable,
+        queue::FlowQueueCreate,
+        table::TableSet,
+        template::TemplateSet,
+        FlowId, //
+    },
+    queue::QueueId,
+};
+
+/// Makes or changes a table.
+pub(crate) fn table_set(device: &Arc<Device>, table: &TableSet) -> Result<(), CommandError> {
+    run(device, Request::new(Opcode::TABLE_SET).parameters(table))
+}
+
+/// Destroys a table that nothing names any more.
+pub(crate) fn table_destroy(device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
+    destroy(device, Opcode::TABLE_DESTROY, id)
+}
+
+/// Binds a side of an eswitch port to a table, or to none.
+pub(crate) fn port_table(device: &Arc<Device>, bound: &PortTable) -> Result<(), CommandError> {
+    run(device, Request::new(Opcode::PORT_TABLE).parameters(bound))
+}
+
+/// Makes a match template of a list of conditions with masks of options behind it.
+pub(crate) fn match_template_set(
+    device: &Arc<Device>,
+    template: &TemplateSet,
+    list: &[u64],
+) -> Result<(), CommandError> {
+    let request = Request::new(Opcode::MATCH_TEMPLATE_SET).parameters(template);
+    run(device, request.input(list))
+}
+
+/// Destroys a match template that no rule names any more.
+pub(crate) fn match_template_destroy(device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
+    destroy(device, Opcode::MATCH_TEMPLATE_DESTROY, id)
+}
+
+/// Makes an action template of a list of actions.
+pub(crate) fn action_template_set(
+    device: &Arc<Device>,
+    template: &TemplateSet,
+    list: &[u64],
+) -> Result<(), CommandError> {
+    let request = Request::new(Opcode::ACTION_TEMPLATE_SET).parameters(template);
+    run(device, request.input(list))
+}
+
+/// Destroys an action template that no rule names any more.
+pub(crate) fn action_template_destroy(device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
+    destroy(device, Opcode::ACTION_TEMPLATE_DESTROY, id)
+}
+
+/// Gives counters memory, a page each 128 of them, or takes it away. The answer is the device's time in milliseconds.
+pub(crate) fn counter_memory(
+    device: &Arc<Device>,
+    memory: &CounterMemory,
+    pages: &[u64],
+) -> Result<u64, CommandError> {
+    let request = Request::new(Opcode::COUNTER_MEMORY).parameters(memory);
+    let reply = device.command(&request.input(pages))?;
+    Ok(reply.result[0])
+}
+
+/// Creates a flow queue on a completion queue of its own.
+pub(crate) fn queue_create(
+    device: &Arc<Device>,
+    queue: &FlowQueueCreate,
+) -> Result<(), CommandError> {
+    run(
+        device,
+        Request::new(Opcode::FLOW_QUEUE_CREATE).parameters(queue),
+    )
+}
+
+/// Destroys a flow queue; its DMA has ended afterwards, and its rules stay.
+pub(crate) fn queue_destroy(device: &Arc<Device>, id: u16) -> Result<(), CommandError> {
+    run(
+        device,
+        Request::new(Opcode::FLOW_QUEUE_DESTROY).parameters(&QueueId { id }),
+    )
+}
+
+fn destroy(device: &Arc<Device>, opcode: Opcode, id: u32) -> Result<(), CommandError> {
+    run(device, Request::new(opcode).parameters(&FlowId { id }))
+}

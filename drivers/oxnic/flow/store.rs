@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What is in the device for a block of tc: a table for each chain, and rules by their cookies.
+
+use super::{
+    counters::{Count, Counter},
+    engine::Side,
+    place::{Place, Priorities},
+};
+use kernel::{prelude::*, rbtree::RBTree};
+use oxnic_kapi::net::flow::{BlockId, Cookie};
+
+/// A rule that is in the device, or on its way to or from it.
+pub(crate) struct Stored {
+    /// Bindings of the block that have asked for it; it goes with the last.
+    pub(crate) users: u32,
+    /// Its id in the device.
+    pub(crate) rule: u32,
+    pub(crate) match_template: u32,
+    pub(crate) action_template: u32,
+    pub(crate) place: Place,
+    pub(crate) counter: Option<Counter>,
+    /// What the kernel was told of the counter already.
+    pub(crate) told: Count,
+    /// Software does it; the rule in the device only stands in for it.
+    pub(crate) stand_in: bool,
+}
+
+/// A block that a side of at least one interface is bound to.
+pub(crate) struct Store {
+    pub(crate) block: BlockId,
+    /// What is bound.
+    pub(crate) sides: KVec<Side>,
+    /// Chains and their tables. They stay as long as the block is bound.
+    pub(crate) tables: KVec<(u32, u32)>,
+    pub(crate) priorities: Priorities,
+    rules: RBTree<usize, Stored>,
+}
+
+impl Store {
+    /// Of a block that nothing is bound to yet.
+    pub(crate) fn new(block: BlockId) -> Self {
+        Self {
+            block,
+            sides: KVec::new(),
+            tables: KVec::new(),
+            priorities: Priorities::new(),
+            rules: RBTree::new(),
+        }
+    }
+
+    /// The table of a chain, if it has one.
+    pub(crate) fn table(&self, chain: u32) -> Option<u32> {
+        self.tables
+            .iter()
+            .find(|(of, _)| *of == chain)
+            .map(|(_, table)| *table)
+    }
+
+    /// A rule.
+    pub(crate) fn get(&mut self, cookie: Cookie) -> Option<&mut Stored> {
+        self.rules.get_mut(&cookie.0)
+    }
+
+    /// Keeps a rule, which is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn insert(&mut self, cookie: Cookie, rule: Stored) -> Result {
+        self.rules
+            .try_create_and_insert(cookie.0, rule, GFP_KERNEL)
+            .map(|_| ())
+    }
+
+    /// Whether there are no rules.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.iter().next().is_none()
+    }
+
+    /// Takes a rule out.
+    pub(crate) fn remove(&mut self, cookie: Cookie) -> Option<Stored> {
+        self.rules.remove(&cookie.0)
+    }
+}
