@@ -3,6 +3,7 @@
 //! elsewhere.
 
 mod counters;
+mod frames;
 mod hostile;
 mod objects;
 mod requests;

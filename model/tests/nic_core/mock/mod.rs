@@ -18,7 +18,7 @@ pub use flow::FlowQueue;
 pub use host::{BASE, FakeHost};
 use oxnic_abi::command::Opcode;
 use oxnic_model::host::{Function, NicCore};
-pub use rx::Rx;
+pub use rx::{Received, Rx};
 pub use tx::Tx;
 
 /// A function that works: driver, one transmit and one receive queue, enabled vport.
