@@ -94,7 +94,10 @@ fn engine(masks: u32) -> Engine {
 
 /// Source address of the rule or frame of that number, destination port.
 fn flow(number: u32) -> (u32, u16) {
-    (0x0a00_0000 | (number >> 12 << 16), 1024 + (number & 0xfff) as u16)
+    (
+        0x0a00_0000 | (number >> 12 << 16),
+        1024 + (number & 0xfff) as u16,
+    )
 }
 
 fn add(engine: &mut Engine, rule: u32, mask: u32) {
@@ -175,7 +178,14 @@ fn measure(rules: u32, masks: u32) {
 }
 
 fn main() {
-    for (rules, masks) in [(1, 1), (1000, 1), (1_000_000, 1), (2_000_000, 1), (16, 16), (1_000_000, 16)] {
+    for (rules, masks) in [
+        (1, 1),
+        (1000, 1),
+        (1_000_000, 1),
+        (2_000_000, 1),
+        (16, 16),
+        (1_000_000, 16),
+    ] {
         measure(rules, masks);
     }
 }

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! Frames into tunnels and out of them.
+
+use crate::bench::{
+    Bench, action, checksum, condition, count, mirror, out, plain, table, tagged, udp,
+};
+use oxnic_abi::flow::action::{FlowActionKind as Kind, FlowEdit, FlowHeader, decap_flags};
+use oxnic_abi::flow::encap::{EncapSet, encap_flags};
+use oxnic_abi::flow::field::FlowField;
+use oxnic_abi::flow::flow_set::CREATE;
+use oxnic_abi::flow::port::FlowDirection;
+use oxnic_abi::flow::table::{TableMiss, TableSet, TableView};
+use oxnic_abi::flow::tunnel::{TunnelKind, TunnelPort, tunnel_flags};
+use oxnic_model::nic::flow::{To, Up};
+
+const EGRESS: u8 = FlowDirection::EGRESS.0;
+
+/// Headers of VXLAN with identifier 5, over IPv4 or IPv6.
+fn headers(v6: bool) -> Vec<u8> {
+    let mut headers = vec![4, 0, 0, 0, 0, 2, 4, 0, 0, 0, 0, 1];
+    if v6 {
+        headers.extend([0x86, 0xdd, 0x60, 0, 0, 7, 0, 0, 17, 33]);
+        headers.extend([[0xfd; 16], [0xfe; 16]].concat());
+    } else {
+        headers.extend([8, 0, 0x45, 0x40, 0, 0, 0, 0, 0, 0, 33, 17, 0, 0]);
+        headers.extend([192, 0, 2, 1, 192, 0, 2, 2]);
+    }
+    headers.extend([0xab, 0xcd, 0x12, 0xb5, 0, 0, 0, 0]);
+    headers.extend([8, 0, 0, 0, 0, 0, 5, 0]);
+    headers
+}
+
+fn set(headers: &[u8], options: u16, v6: bool) -> EncapSet {
+    let entropy = options & encap_flags::SOURCE_PORT != 0;
+    EncapSet {
+        id: 3,
+        flags: CREATE,
+        options,
+        length: headers.len() as u16,
+        network: 14,
+        transport: if v6 { 54 } else { 34 },
+        kind: TunnelKind::VXLAN,
+        port_min: if entropy { 0xc000 } else { 0 },
+        port_max: if entropy { 0xc0ff } else { 0 },
+    }
+}
+
+/// A bench that puts frames into a tunnel and out of port 2.
+fn encap(options: u16, v6: bool) -> Bench {
+    let mut bench = Bench::new();
+    let headers = headers(v6);
+    bench
+        .engine
+        .set_encap(&set(&headers, options, v6), &headers)
+        .unwrap();
+    let send = action(Kind::REDIRECT, [EGRESS, 0], &[2, 3]);
+    bench.rule(0, 0, &[count(1), send]);
+    bench
+}
+
+/// A bench that knows the tunnel, with table 9 for what is in it.
+fn decap() -> Bench {
+    let mut bench = Bench::new();
+    let port = TunnelPort {
+        kind: TunnelKind::VXLAN,
+        port: 4789u16.to_be_bytes(),
+        flags: tunnel_flags::ON,
+    };
+    bench.engine.set_tunnel_port(&port).unwrap();
+    bench
+        .engine
+        .set_table(&table(9, TableView::TUNNEL, TableMiss::DEFAULT, 0, 1009))
+        .unwrap();
+    let uplink = TableSet {
+        flags: 0,
+        ..table(0, TableView::PACKET, TableMiss::TABLE, 9, 1000)
+    };
+    bench.engine.set_table(&uplink).unwrap();
+    bench
+}
+
+const READY: u16 = encap_flags::READY;
+
+#[test]
+fn headers_are_filled_in() {
+    for (v6, checksummed) in [(false, false), (false, true), (true, false), (true, true)] {
+        let options = READY
+            | if checksummed {
+                encap_flags::CHECKSUM
+            } else {
+                0
+            };
+        let mut bench = encap(options, v6);
+        let frame = tagged(&udp(), 0x8100, 5);
+        let sent = bench.run(&frame);
+        let (to, bytes) = &sent[0];
+        assert_eq!((*to, sent.len()), (To::Out(2), 1));
+        let (head, rest) = bytes.split_at(headers(v6).len());
+        assert_eq!(rest, frame);
+        let length = |at: usize| usize::from(u16::from_be_bytes([head[at], head[at + 1]]));
+        let udp = if v6 { 54 } else { 34 };
+        assert_eq!(length(udp + 4), bytes.len() - udp);
+        assert_eq!(head[udp..udp + 4], [0xab, 0xcd, 0x12, 0xb5]);
+        let addresses = if v6 {
+            assert_eq!(length(18), bytes.len() - 54);
+            &bytes[22..54]
+        } else {
+            assert_eq!(length(16), bytes.len() - 14);
+            assert_eq!(checksum(&head[14..34]), [0, 0]);
+            &bytes[26..34]
+        };
+        let pseudo = [addresses, &[0, 17], &head[udp + 4..udp + 6]].concat();
+        let sum = checksum(&[&pseudo, &bytes[udp..]].concat());
+        assert_eq!(sum == [0, 0], checksummed);
+        assert_eq!(length(udp + 6) != 0, checksummed);
+        assert_eq!(bench.counted(1), (1, 46));
+    }
+}
+
+#[test]
+fn what_is_within_shows_outside_where_flags_say_so() {
+    let all = READY | encap_flags::TTL | encap_flags::TOS | encap_flags::ECN | encap_flags::DF;
+    let mut frame = udp();
+    frame[15] = 0x2b; // DSCP 10, CE
+    let (_, bytes) = encap(all, false).run(&frame).remove(0);
+    // A mark within becomes ECT(0) outside.
+    assert_eq!((bytes[15], bytes[22]), (0x2a, 64));
+    assert_eq!(bytes[18..22], [0, 0, 0x40, 0]);
+    let (_, bytes) = encap(all, true).run(&frame).remove(0);
+    assert_eq!(bytes[14..16], [0x62, 0xa0]);
+    assert_eq!(bytes[21], 64);
+    // Behind a tag nothing is known to be within.
+    let (_, bytes) = encap(all, false).run(&tagged(&frame, 0x8100, 1)).remove(0);
+    assert_eq!((bytes[15], bytes[22]), (0x40, 33));
+    // Without DF identifications differ.
+    let mut bench = encap(READY, false);
+    let ids: Vec<_> = (0..3)
+        .map(|_| bench.run(&udp())[0].1[18..20].to_vec())
+        .collect();
+    assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+}
+
+#[test]
+fn frames_of_a_flow_have_one_source_port() {
+    let mut bench = encap(READY | encap_flags::SOURCE_PORT, false);
+    let port = |bench: &mut Bench, frame: &[u8]| {
+        let bytes = bench.run(frame).remove(0).1;
+        u16::from_be_bytes([bytes[34], bytes[35]])
+    };
+    let first = port(&mut bench, &udp());
+    assert_eq!(first, port(&mut bench, &udp()));
+    let mut ports = std::collections::HashSet::new();
+    for source in 0..64 {
+        let mut frame = udp();
+        frame[35] = source;
+        let port = port(&mut bench, &frame);
+        assert!((0xc000..=0xc0ff).contains(&port));
+        ports.insert(port);
+    }
+    assert!(ports.len() > 32);
+}
+
+#[test]
+fn a_copy_in_a_tunnel_leaves_the_frame_without() {
+    let mut bench = Bench::new();
+    let headers = headers(false);
+    bench
+        .engine
+        .set_encap(&set(&headers, READY, false), &headers)
+        .unwrap();
+    let copy = action(Kind::MIRROR, [EGRESS, 0], &[2, 3]);
+    bench.rule(0, 0, &[copy, mirror(3, FlowDirection::EGRESS), out(4)]);
+    let sent = bench.run(&udp());
+    assert_eq!(sent[0].1.len(), headers.len() + 60);
+    assert_eq!(sent[1..], [(To::Out(3), udp()), (To::Out(4), udp())]);
+}
+
+#[test]
+fn headers_that_are_not_ready_are_a_miss() {
+    let mut bench = encap(0, false);
+    assert_eq!(bench.run(&udp()), [(To::Up(1, Up::Miss(1000)), udp())]);
+    assert_eq!(bench.counted(1), (0, 0));
+    assert_eq!(bench.engine.stats().encap_not_ready, 1);
+    let headers = headers(false);
+    let ready = EncapSet {
+        flags: 0,
+        ..set(&headers, READY, false)
+    };
+    bench.engine.set_encap(&ready, &headers).unwrap();
+    assert_eq!(bench.ways(&udp()), [To::Out(2)]);
+}
+
+#[test]
+fn what_went_in_comes_out() {
+    for options in [READY, READY | encap_flags::CHECKSUM] {
+        let mut out_of = decap();
+        out_of.rule(9, 0, &[plain(Kind::DECAP), count(1), out(5)]);
+        let frame = tagged(&udp(), 0x8100, 5);
+        let around = encap(options, false).run(&frame).remove(0).1;
+        assert_eq!(out_of.run(&around), [(To::Out(5), frame)]);
+        assert_eq!(out_of.counted(1), (1, 46));
+        assert_eq!(out_of.engine.stats().decapsulated, 1);
+    }
+}
+
+#[test]
+fn what_is_taken_out_goes_up_as_it_came() {
+    let change = action(
+        Kind::EDIT,
+        [FlowHeader::ETHERNET.0, FlowEdit::SET.0],
+        &[0, 0, 6],
+    );
+    let around = encap(READY, false).run(&udp()).remove(0).1;
+    for last in [Kind::ACCEPT, Kind::TRAP] {
+        let mut bench = decap();
+        bench.rule(9, 0, &[plain(Kind::DECAP), change, plain(last)]);
+        let up = To::Up(1, Up::Rule(1));
+        assert_eq!(bench.run(&around), [(up, around.clone())]);
+    }
+    let mut bench = decap();
+    let key = [condition(FlowField::ENC_KEY_ID, &[0xff; 4])];
+    bench
+        .try_rule(9, 0, &key, &[0, 0, 0, 6], &[plain(Kind::DROP)])
+        .unwrap();
+    assert_eq!(
+        bench.run(&around),
+        [(To::Up(1, Up::Miss(1009)), around.clone())]
+    );
+    bench
+        .try_rule(9, 1, &key, &[0, 0, 0, 5], &[count(4), plain(Kind::DROP)])
+        .unwrap();
+    assert_eq!(bench.run(&around), []);
+    // What is in no tunnel misses there.
+    assert_eq!(bench.run(&udp()), [(To::Up(1, Up::Miss(1009)), udp())]);
+    assert_eq!(bench.counted(4), (1, 46));
+}
+
+#[test]
+fn notes_stay_until_they_are_forgotten() {
+    let around = encap(READY, false).run(&udp()).remove(0).1;
+    let key = [condition(FlowField::TUNNEL_KIND, &[0xff])];
+    for (flags, to) in [(0, To::Out(6)), (decap_flags::FORGET, To::Out(7))] {
+        let mut bench = decap();
+        bench.table(4);
+        let decap = action(Kind::DECAP, [0; 2], &[flags]);
+        bench.rule(9, 0, &[decap, action(Kind::GOTO, [0; 2], &[4])]);
+        bench
+            .try_rule(4, 0, &key, &[TunnelKind::VXLAN.0], &[out(6)])
+            .unwrap();
+        bench.rule(4, 1, &[out(7)]);
+        assert_eq!(bench.run(&around), [(to, udp())]);
+    }
+}
+
+#[test]
+fn congestion_marks_are_joined() {
+    let decap_action = action(Kind::DECAP, [0; 2], &[decap_flags::ECN]);
+    let come_out = |outer: u8, inner: u8| {
+        let mut frame = udp();
+        frame[15] = inner;
+        frame[24..26].fill(0);
+        let sum = checksum(&frame[14..34]);
+        frame[24..26].copy_from_slice(&sum);
+        let mut around = encap(READY, false).run(&frame).remove(0).1;
+        around[15] = outer;
+        around[24..26].fill(0);
+        let sum = checksum(&around[14..34]);
+        around[24..26].copy_from_slice(&sum);
+        let mut bench = decap();
+        bench.rule(9, 0, &[decap_action, out(5)]);
+        let sent = bench.run(&around);
+        sent.first().map(|(_, bytes)| {
+            assert_eq!(checksum(&bytes[14..34]), [0, 0]);
+            bytes[15]
+        })
+    };
+    assert_eq!(come_out(3, 0x28), None);
+    assert_eq!(come_out(3, 0x29), Some(0x2b));
+    assert_eq!(come_out(3, 0x2a), Some(0x2b));
+    assert_eq!(come_out(1, 0x2a), Some(0x29));
+    assert_eq!(come_out(1, 0x28), Some(0x28));
+    assert_eq!(come_out(2, 0x29), Some(0x29));
+}
+
+#[test]
+fn a_port_that_is_off_carries_no_tunnel() {
+    let around = encap(READY, false).run(&udp()).remove(0).1;
+    let mut bench = decap();
+    bench.rule(9, 0, &[plain(Kind::DROP)]);
+    assert_eq!(bench.ways(&around), []);
+    let off = TunnelPort {
+        kind: TunnelKind::VXLAN,
+        port: 4789u16.to_be_bytes(),
+        flags: 0,
+    };
+    bench.engine.set_tunnel_port(&off).unwrap();
+    assert_eq!(bench.ways(&around), [To::Up(1, Up::Miss(1009))]);
+}
