@@ -73,7 +73,10 @@ fn a_pf_alone_has_the_engine() {
     let mut vf = Driver::new(&mut bench.dut, Function::Vf(0));
     assert_eq!(nic(&mut bench, &mut vf).features & features::FLOW, 0);
     let mut pf = std::mem::replace(&mut bench.pf, vf);
-    assert_ne!(nic(&mut bench, &mut pf).features & features::FLOW, 0);
+    let whole = nic(&mut bench, &mut pf);
+    assert_ne!(whole.features & features::FLOW, 0);
+    let others = whole.tx_queues + whole.rx_queues;
+    assert!(whole.completion_queues >= others + caps.queues);
     std::mem::swap(&mut bench.pf, &mut pf);
     let mut vf = pf;
     let get = Submission {
