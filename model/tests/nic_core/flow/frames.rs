@@ -24,9 +24,9 @@ const PERIOD: u64 = 10_000_000;
 const REPRESENTOR: u16 = 2;
 
 /// A VF with its representor, both up; ingress of the VF is bound to table 1, whose rules match destination addresses.
-struct Switch {
-    bench: Bench,
-    vf: Port,
+pub(super) struct Switch {
+    pub(super) bench: Bench,
+    pub(super) vf: Port,
     representor: Rx,
     uplink: Rx,
     queue: FlowQueue,
@@ -34,7 +34,7 @@ struct Switch {
 }
 
 impl Switch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut bench = Bench::legacy();
         let mut vfs = Port::vfs(&mut bench.dut, &mut bench.pf, 1);
         let vf = vfs.remove(0);
@@ -70,7 +70,7 @@ impl Switch {
         switch
     }
 
-    fn bind(&mut self, port: u16, direction: FlowDirection, table: u32) {
+    pub(super) fn bind(&mut self, port: u16, direction: FlowDirection, table: u32) {
         let set = PortTable {
             port,
             direction,
@@ -80,13 +80,13 @@ impl Switch {
     }
 
     /// Action template: counts with the rule's counter, then these.
-    fn actions(&mut self, id: u32, then: &[FlowAction]) {
+    pub(super) fn actions(&mut self, id: u32, then: &[FlowAction]) {
         let list = [&[count()], then].concat();
         assert_eq!(self.bench.action_template(id, &list), OK);
     }
 
     /// A rule of table 1 for a destination, with counter `rule`.
-    fn add(&mut self, rule: u32, actions: u32, destination: [u8; 6]) {
+    pub(super) fn add(&mut self, rule: u32, actions: u32, destination: [u8; 6]) {
         let request = FlowRequest {
             op: FlowOp::ADD,
             rule,
@@ -104,14 +104,14 @@ impl Switch {
         assert_eq!(done, OK);
     }
 
-    fn counter(&mut self, id: u32) -> (u64, u64) {
+    pub(super) fn counter(&mut self, id: u32) -> (u64, u64) {
         self.bench.dut.advance(PERIOD);
         let words = self.bench.dut.host.words(self.page + u64::from(id) * 32);
         let record = CounterRecord::from_words(&words);
         (record.packets, record.bytes)
     }
 
-    fn stats(&mut self) -> FlowStats {
+    pub(super) fn stats(&mut self) -> FlowStats {
         let query = Submission {
             ..self.bench.pf.submission(Opcode::FLOW_STATS)
         };
@@ -119,7 +119,7 @@ impl Switch {
     }
 
     /// What came to the representor: bytes, flags about rules, cookie.
-    fn represented(&mut self) -> Vec<(usize, u16, u32)> {
+    pub(super) fn represented(&mut self) -> Vec<(usize, u16, u32)> {
         up(self.representor.take(&mut self.bench.dut))
     }
 }
@@ -141,7 +141,7 @@ fn up(frames: Vec<crate::mock::Received>) -> Vec<(usize, u16, u32)> {
         .collect()
 }
 
-fn redirect(port: u16) -> FlowAction {
+pub(super) fn redirect(port: u16) -> FlowAction {
     FlowAction {
         operands: [port.into(), NO_ENCAP, 0, 0],
         ..action(FlowActionKind::REDIRECT)

@@ -7,6 +7,7 @@ mod frames;
 mod hostile;
 mod objects;
 mod requests;
+mod sending;
 mod states;
 
 use crate::mock::{Device, Driver, FlowQueue};
