@@ -48,7 +48,8 @@ pub struct Actions<'s, 'r> {
     pub needs: &'s [Need<'r>],
     /// Who does what the rule says.
     pub course: Course,
-    /// What the driver does with a frame that comes up with the rule's cookie or mark.
+    /// What the driver does with a frame that comes up with the rule's cookie. One that comes up with a mark was accepted by a rule of
+    /// [`Exit::Past`].
     pub exit: Exit,
 }
 
@@ -127,7 +128,7 @@ pub(super) struct Lowering<'p, 's, 'r, D> {
     copies: u16,
     /// Whether the next action gets packets that the counter before has not counted alone.
     fresh: bool,
-    /// What stands in the cookie of frames that go up.
+    /// What stands in the cookie of frames that are accepted.
     note: FlowNote,
     /// tc's name of the action that is being lowered.
     pub(super) action: &'static str,
@@ -292,14 +293,9 @@ impl<'p, 's, 'r, D: Destinations> Lowering<'p, 's, 'r, D> {
     }
 
     fn accept(&mut self) -> Result<(), Reject> {
-        self.up(FlowActionKind::ACCEPT)
-    }
-
-    fn up(&mut self, kind: FlowActionKind) -> Result<(), Reject> {
-        let choice = [self.note.0, 0];
         let entry = FlowAction {
-            kind,
-            choice,
+            kind: FlowActionKind::ACCEPT,
+            choice: [self.note.0, 0],
             ..FlowAction::ZERO
         };
         self.add(entry, &[]).map(|_| ())
@@ -372,7 +368,7 @@ impl<'p, 's, 'r, D: Destinations> Lowering<'p, 's, 'r, D> {
     fn control(&mut self, verdict: Verdict) -> Result<(), Reject> {
         match verdict {
             Verdict::Drop => self.plain(FlowActionKind::DROP, &[]).map(|_| ()),
-            Verdict::Trap => self.up(FlowActionKind::TRAP),
+            Verdict::Trap => self.plain(FlowActionKind::TRAP, &[]).map(|_| ()),
             Verdict::Goto(chain) => {
                 let table = self.table(chain)?;
                 self.plain(FlowActionKind::GOTO, &[table]).map(|_| ())

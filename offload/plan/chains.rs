@@ -188,8 +188,10 @@ fn check_accepted(rule: &Rule<'_>, walk: &Walk, context: &Context<'_>) -> Result
             return Err(Reject::Lost(Loss::Note { action, at }));
         }
     }
-    // The mark goes along.
-    done.note = None;
+    // An accepted packet takes its mark along; with a trapped one the driver must know the rule, and so learns no mark.
+    if !walk.traps {
+        done.note = None;
+    }
     done.check_notes(action)
 }
 

@@ -626,6 +626,12 @@ fn what_would_be_lost_in_software_is_refused_by_name() {
         ),
         (
             skips,
+            vec![Action::Mark(1), Action::Control(Verdict::Trap)],
+            note("skbedit mark", "trap"),
+            &["skbedit mark", "trap"],
+        ),
+        (
+            skips,
             vec![Action::TunnelSet(encap)],
             note("tunnel_key set", "ok"),
             &["tunnel_key set", "ok"],

@@ -6,6 +6,7 @@
 use oxnic_abi::flow::action::{
     action_flags, FlowAction, FlowActionKind as Kind, FlowEdit, FlowHeader, FlowNote, FlowVerdict,
 };
+use oxnic_abi::flow::capability::FlowCaps;
 use oxnic_abi::flow::field::FlowField;
 use oxnic_abi::flow::port::FlowDirection;
 use oxnic_abi::flow::table::TableMiss;
@@ -19,49 +20,17 @@ use oxnic_offload::plan::Need;
 use oxnic_offload::rule::field::TABLE;
 use oxnic_offload::rule::{Direction, Edit, Header, Operation, Port, Seen, Values};
 
-use super::planner::Planned;
-use super::stage::Event;
-
-/// A rule in a table.
-pub struct Installed<'r> {
-    pub cookie: u64,
-    pub chain: u32,
-    pub priority: u32,
-    pub planned: Planned<'r>,
-}
+use crate::hybrid::{Around, Ended, Hardware, Installed, Left};
+use crate::planner::Planned;
+use crate::stage::Event;
 
 /// A device with the rules of one block.
 #[derive(Default)]
 pub struct Device<'r> {
-    pub rules: Vec<Installed<'r>>,
-    pub misses: Vec<(u32, Miss)>,
-    pub sampled: bool,
-    pub down: Vec<u32>,
+    rules: Vec<Installed<'r>>,
+    misses: Vec<(u32, Miss)>,
     /// Kind of tunnel that frames come out of.
-    pub tunnel: Option<TunnelKind>,
-}
-
-/// How a frame left the device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Left {
-    /// Dropped, or put into a port.
-    Gone,
-    /// Up: with what the table's miss says.
-    Missed(u32, Vec<u8>),
-    /// Up, accepted by the rule of that cookie; with a mark where it is noted.
-    Accepted(u64, Vec<u8>, u32),
-    /// Up, trapped.
-    Trapped(Vec<u8>, u32),
-    /// Up, as it came.
-    Rewound,
-}
-
-/// What became of a frame.
-pub struct Ended {
-    pub left: Left,
-    pub events: Vec<Event>,
-    /// Rule, number of its counter among its needs, bytes.
-    pub counts: Vec<(u64, u8, u32)>,
+    tunnel: Option<TunnelKind>,
 }
 
 enum Next {
@@ -79,12 +48,25 @@ struct Run<'d, 'r, 'f> {
     counts: Vec<(u64, u8, u32)>,
     /// Whether the last edit was made.
     edited: bool,
-    encap: bool,
 }
 
-impl<'r> Device<'r> {
-    /// Takes a frame that came in at port 1 through the tables, from that of chain 0 on.
-    pub fn run(&self, frame: &[u8], tunnel: Option<Tunnel<'_>>) -> Ended {
+impl<'r> Hardware<'r> for Device<'r> {
+    fn new(around: &Around, _: &FlowCaps, misses: &[(u32, Miss)]) -> Self {
+        Self {
+            rules: Vec::new(),
+            misses: misses.to_vec(),
+            tunnel: around.tunnel.then_some(TunnelKind::VXLAN),
+        }
+    }
+
+    fn install(&mut self, rule: &Installed<'r>) {
+        self.rules.push(Installed {
+            planned: rule.planned.clone(),
+            ..*rule
+        });
+    }
+
+    fn run(&mut self, frame: &[u8], tunnel: Option<Tunnel<'_>>) -> Ended {
         const ROOM: usize = 256;
         let mut buffer = [&[0; ROOM], frame].concat();
         let mut packet = Packet::receive(&mut buffer, ROOM, frame.len(), tunnel).unwrap();
@@ -94,7 +76,6 @@ impl<'r> Device<'r> {
             events: Vec::new(),
             counts: Vec::new(),
             edited: true,
-            encap: false,
         };
         let left = run.tables(&mut packet);
         if left == Left::Rewound {
@@ -106,7 +87,9 @@ impl<'r> Device<'r> {
             counts: run.counts,
         }
     }
+}
 
+impl<'r> Device<'r> {
     fn lookup(&self, chain: u32, from: u32, packet: &Packet<'_, '_>) -> Option<&Installed<'r>> {
         let rules = self.rules.iter();
         let rules = rules.filter(|rule| rule.chain == chain && rule.priority >= from);
@@ -227,7 +210,7 @@ impl<'r> Run<'_, 'r, '_> {
                 end => return end,
             }
         }
-        Next::End(Left::Accepted(rule.cookie, self.bytes(packet), 0))
+        Next::End(Left::SentUp(rule.cookie, self.bytes(packet)))
     }
 
     fn one(
@@ -238,13 +221,6 @@ impl<'r> Run<'_, 'r, '_> {
     ) -> Next {
         let arguments = &rule.planned.arguments;
         let word = |number| operand(entry, arguments, number);
-        let up = |mark: u32| {
-            if entry.choice[0] == FlowNote::MARK.0 {
-                mark
-            } else {
-                0
-            }
-        };
         let need = |at: u16| {
             rule.planned
                 .needs
@@ -273,10 +249,14 @@ impl<'r> Run<'_, 'r, '_> {
             }
             Kind::DROP => return Next::End(Left::Gone),
             Kind::ACCEPT => {
-                let left = Left::Accepted(rule.cookie, self.bytes(packet), up(packet.mark));
-                return Next::End(left);
+                let bytes = self.bytes(packet);
+                return Next::End(if entry.choice[0] == FlowNote::MARK.0 {
+                    Left::Marked(packet.mark, bytes)
+                } else {
+                    Left::SentUp(rule.cookie, bytes)
+                });
             }
-            Kind::TRAP => return Next::End(Left::Trapped(self.bytes(packet), up(packet.mark))),
+            Kind::TRAP => return Next::End(Left::SentUp(rule.cookie, self.bytes(packet))),
             Kind::REWIND => return Next::End(Left::Rewound),
             Kind::GOTO => return Next::Table(word(0)),
             Kind::CONTINUE => return Next::Class,
@@ -284,13 +264,11 @@ impl<'r> Run<'_, 'r, '_> {
                 let Need::Sampler { group, .. } = need(entry.argument + 8) else {
                     panic!("no sampler")
                 };
-                if self.device.sampled {
-                    let out = packet.output();
-                    let bytes = out.addresses.iter().chain(out.rest).copied();
-                    let length = if word(1) == 0 { u32::MAX } else { word(1) };
-                    let bytes = bytes.take(length as usize).collect();
-                    self.events.push(Event::Sampled(*group, bytes));
-                }
+                let out = packet.output();
+                let bytes = out.addresses.iter().chain(out.rest).copied();
+                let length = if word(1) == 0 { u32::MAX } else { word(1) };
+                let bytes = bytes.take(length as usize).collect();
+                self.events.push(Event::Sampled(*group, bytes));
             }
             Kind::MARK => packet.mark = word(0),
             Kind::PRIORITY => packet.priority = word(0),
@@ -311,7 +289,7 @@ impl<'r> Run<'_, 'r, '_> {
         match FlowVerdict(entry.choice[which]) {
             FlowVerdict::PIPE => Next::Go,
             FlowVerdict::DROP => Next::End(Left::Gone),
-            FlowVerdict::ACCEPT => Next::End(Left::Accepted(rule.cookie, self.bytes(packet), 0)),
+            FlowVerdict::ACCEPT => Next::End(Left::SentUp(rule.cookie, self.bytes(packet))),
             FlowVerdict::GOTO => Next::Table(value),
             FlowVerdict::CONTINUE => Next::Class,
             FlowVerdict::SKIP => Next::Skip(value as usize),
@@ -325,7 +303,7 @@ impl<'r> Run<'_, 'r, '_> {
             _ => Direction::Ingress,
         };
         let back = port == 1 && direction == Direction::Ingress;
-        if !back && !self.device.down.contains(&port) {
+        if !back {
             let bytes = packet.output().bytes().collect();
             self.events.push(Event::Sent(port, direction, bytes));
         }
