@@ -162,7 +162,7 @@ fn mask_with_ranges_moves_only_where_old_and_new_numbers_do_not_mix() {
     assert_eq!((what.mask, what.from, what.to), (3, number(last) as u16, 0));
 }
 
-/// A rule of a small world: four masks, some with ranges.
+/// A rule of a small world: four masks, two of them with ranges.
 #[derive(Clone, Debug)]
 struct Wish {
     mask: usize,
@@ -175,8 +175,8 @@ fn wish() -> impl Strategy<Value = Wish> {
     (
         0..4usize,
         0..2u8,
-        0..5usize,
-        prop::option::weighted(0.3, 0..20usize),
+        0..4usize,
+        prop::option::weighted(0.3, 0..4usize),
     )
         .prop_map(|(mask, value, range, remove)| Wish {
             mask,
@@ -186,14 +186,14 @@ fn wish() -> impl Strategy<Value = Wish> {
         })
 }
 
-const BOUNDS: [(u16, u16); 5] = [(1, 1500), (900, 1100), (1000, 3000), (1, 999), (1001, 2000)];
+const BOUNDS: [(u16, u16); 4] = [(1, 1500), (900, 1100), (1000, 3000), (1, 999)];
 
 fn key_of(wish: &Wish) -> Key<'static> {
     let mut key = Key::default();
     // The sample has 0x01 in all bytes of its source address.
-    let mask = [0x01, 0x02, 0x80, 0x01][wish.mask];
+    let mask = [0x01, 0x02, 0x01, 0x01][wish.mask];
     let value = [wish.value; 6];
-    let at = if wish.mask == 3 { 5 } else { 0 };
+    let at = [0, 0, 4, 5][wish.mask];
     let mut masks = [0; 6];
     masks[at] = mask;
     key.set(Field::EthSrc, &value, &masks).unwrap();
@@ -231,7 +231,7 @@ fn taker(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     /// Of accepted rules that come and go, the lowest number among those that fit is the kernel's choice; no two that fit share it.
     #[test]
@@ -243,7 +243,7 @@ proptest! {
         for (cookie, wish) in wishes.iter().enumerate() {
             let mut order = Order::new(1, &mut slots).unwrap();
             if let Some(at) = wish.remove.filter(|_| !placed.is_empty()) {
-                let (rule, place) = placed.swap_remove(at % placed.len());
+                let (rule, place) = placed.remove(at % placed.len());
                 table.remove(rule.cookie).unwrap();
                 order.leave(place.slot);
             }

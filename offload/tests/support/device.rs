@@ -94,60 +94,58 @@ impl<'r> Device<'r> {
         let rules = self.rules.iter();
         let rules = rules.filter(|rule| rule.chain == chain && rule.priority >= from);
         rules
-            .filter(|rule| self.takes(&rule.planned, packet))
+            .filter(|rule| takes(&rule.planned, packet, self.tunnel))
             .min_by_key(|rule| rule.priority)
     }
+}
 
-    fn takes(&self, planned: &Planned<'_>, packet: &Packet<'_, '_>) -> bool {
-        let dissection = dissect(&packet.frame());
-        let values = Values::new(&Seen {
-            port: Port(1),
-            packet: &dissection,
-            tunnel: &packet.tunnel,
-        });
-        let mut key = &planned.key[..];
-        let mut take = |length: usize| {
-            let (value, rest) = key.split_at(length);
-            key = rest;
-            value
-        };
-        let options: Vec<u8> = match values.options {
-            TunnelOptions::None => Vec::new(),
-            TunnelOptions::Geneve(options) => options.to_vec(),
-            TunnelOptions::Group(group) => group.to_be_bytes().to_vec(),
-        };
-        planned.conditions.iter().all(|condition| {
-            let field = condition.field;
-            match condition.kind {
-                ConditionKind::MASK => {
-                    let value: Vec<u8> = match field {
-                        FlowField::PROTOCOL => {
-                            packet.frame().filter_protocol().to_be_bytes().to_vec()
-                        }
-                        FlowField::TUNNEL_KIND => vec![self.tunnel.map_or(0, |kind| kind.0)],
-                        FlowField::ENC_OPTIONS_LENGTH => vec![options.len() as u8],
-                        _ => values.get(TABLE[usize::from(field.0)].field).to_vec(),
-                    };
-                    let key = take(field.width());
-                    let masked = value.iter().zip(condition.mask).zip(key);
-                    masked
-                        .into_iter()
-                        .all(|((value, mask), key)| value & mask == *key)
-                }
-                ConditionKind::RANGE => {
-                    let port = values.number(TABLE[usize::from(field.0)].field);
-                    (condition.minimum..=condition.maximum).contains(&port)
-                }
-                _ => {
-                    let length = usize::from(condition.length);
-                    let masks = &planned.masks[usize::from(condition.offset)..][..length];
-                    let key = take(length);
-                    (0..length)
-                        .all(|at| options.get(at).copied().unwrap_or(0) & masks[at] == key[at])
-                }
+/// Whether conditions and key take a packet, out of a tunnel of that kind.
+pub fn takes(planned: &Planned<'_>, packet: &Packet<'_, '_>, tunnel: Option<TunnelKind>) -> bool {
+    let dissection = dissect(&packet.frame());
+    let values = Values::new(&Seen {
+        port: Port(1),
+        packet: &dissection,
+        tunnel: &packet.tunnel,
+    });
+    let mut key = &planned.key[..];
+    let mut take = |length: usize| {
+        let (value, rest) = key.split_at(length);
+        key = rest;
+        value
+    };
+    let options: Vec<u8> = match values.options {
+        TunnelOptions::None => Vec::new(),
+        TunnelOptions::Geneve(options) => options.to_vec(),
+        TunnelOptions::Group(group) => group.to_be_bytes().to_vec(),
+    };
+    planned.conditions.iter().all(|condition| {
+        let field = condition.field;
+        match condition.kind {
+            ConditionKind::MASK => {
+                let value: Vec<u8> = match field {
+                    FlowField::PROTOCOL => packet.frame().filter_protocol().to_be_bytes().to_vec(),
+                    FlowField::TUNNEL_KIND => vec![tunnel.map_or(0, |kind| kind.0)],
+                    FlowField::ENC_OPTIONS_LENGTH => vec![options.len() as u8],
+                    _ => values.get(TABLE[usize::from(field.0)].field).to_vec(),
+                };
+                let key = take(field.width());
+                let masked = value.iter().zip(condition.mask).zip(key);
+                masked
+                    .into_iter()
+                    .all(|((value, mask), key)| value & mask == *key)
             }
-        })
-    }
+            ConditionKind::RANGE => {
+                let port = values.number(TABLE[usize::from(field.0)].field);
+                (condition.minimum..=condition.maximum).contains(&port)
+            }
+            _ => {
+                let length = usize::from(condition.length);
+                let masks = &planned.masks[usize::from(condition.offset)..][..length];
+                let key = take(length);
+                (0..length).all(|at| options.get(at).copied().unwrap_or(0) & masks[at] == key[at])
+            }
+        }
+    })
 }
 
 fn operand(entry: &FlowAction, arguments: &[u8], number: usize) -> u32 {
