@@ -4,13 +4,15 @@
 //! - [`messages`]: the input is what a vfio-user client sends;
 //! - [`device`]: the input is a list of accesses and events on a device that a guest has enumerated;
 //! - [`commands`]: the input is admin commands and their buffers, after an accepted handshake;
-//! - [`descriptors`]: the input is descriptors, doorbells and frames on queues that work.
+//! - [`descriptors`]: the input is descriptors, doorbells and frames on queues that work;
+//! - [`flow`]: the input is frames that rules of the flow engine take, in tunnels and out of them.
 //!
 //! What is looked for is a panic (also by overflow) and an access outside the memory that there is.
 
 pub mod commands;
 pub mod descriptors;
 pub mod device;
+pub mod flow;
 pub mod host;
 pub mod messages;
 
@@ -18,9 +20,10 @@ pub mod messages;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     ("messages", messages::run),
     ("device", device::run),
     ("commands", commands::run),
     ("descriptors", descriptors::run),
+    ("flow", flow::run),
 ];

@@ -7,8 +7,8 @@ use oxnic_abi::flow::completion::FlowCompletion;
 use oxnic_abi::flow::request::FlowOp;
 use oxnic_abi::ring::completion_flags;
 use oxnic_fuzz::host::{Bench, MEMORY_START};
-use oxnic_fuzz::{TARGETS, commands, descriptors};
-use oxnic_model::host::Function;
+use oxnic_fuzz::{TARGETS, commands, descriptors, flow};
+use oxnic_model::host::{Function, NicCore};
 use std::path::Path;
 
 #[test]
@@ -67,6 +67,24 @@ fn the_flow_queue_takes_requests() {
     let expected: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let at = (commands::FLOW_CQ - MEMORY_START) as usize;
     assert_eq!(bench.host.memory[at..at + 16], expected);
+}
+
+/// If this fails, the target's rules are not there or take nothing.
+#[test]
+fn frames_are_taken_out_of_tunnels_and_changed() {
+    // Port 0; a tunnel over IPv4, VXLAN without a group; 60 bytes of a frame within.
+    let mut bench = flow::bench();
+    let within = [[2; 12].to_vec(), vec![8, 0], vec![0; 46]].concat();
+    let frame = flow::vxlan(&within);
+    bench.nic.wire_receive(&mut bench.host, 0, &frame);
+    bench.run();
+    let request = serde_json::json!({"cmd": "stats"});
+    let stats = bench.nic.control(&mut bench.host, &request);
+    let flow = &stats.unwrap().unwrap()["flow"];
+    assert_eq!(flow["objects"]["rules"], 4);
+    assert_eq!(flow["counters"]["decapsulated"], 1, "{flow}");
+    assert!(flow["counters"]["mirrored"].as_u64() > Some(1), "{flow}");
+    assert!(bench.host.frames >= 1, "{flow}");
 }
 
 /// If this fails, the target's queues do not work, and it tests nothing.
