@@ -175,6 +175,9 @@ fn check_accepted(rule: &Rule<'_>, walk: &Walk, context: &Context<'_>) -> Result
     if context.tunnel.is_some() {
         return Err(Reject::Tunnel(Obstacle::Upwards { action }));
     }
+    if walk.accepts && walk.traps {
+        return Err(Reject::Lost(Loss::Mixed));
+    }
     if walk.accepts && !context.software.skips_tc {
         return Err(Reject::Lost(Loss::Accepted));
     }

@@ -37,6 +37,8 @@ pub enum Loss {
         /// The action behind which it is lost.
         at: &'static str,
     },
+    /// A rule in hardware only that accepts some packets and traps others: the driver is told the same of both.
+    Mixed,
     /// Accepted by a rule in hardware only: software would go on with the rules behind.
     Accepted,
     /// `continue`, and software would police a packet again that nothing behind takes.
@@ -79,6 +81,10 @@ impl fmt::Display for Loss {
             Self::Note { action, at } => {
                 write!(f, "{action} before {at}: it would be lost there")
             }
+            Self::Mixed => write!(
+                f,
+                "action trap with skip_sw: not in one rule with ok, which comes up alike"
+            ),
             Self::Accepted => write!(
                 f,
                 "action ok with skip_sw: software would go on with the rules behind"

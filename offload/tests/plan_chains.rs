@@ -22,8 +22,9 @@ proptest! {
     #[test]
     fn device_and_then_software_do_what_software_alone_does(
         wishes in prop::collection::vec(wish(), 1..14),
+        gone in prop::collection::vec(0..14usize, 0..3),
         around in around(),
     ) {
-        compare::<Device<'_>>(&wishes, &around, &planner::everything())?;
+        compare::<Device<'_>>(&wishes, &gone, &around, &planner::everything())?;
     }
 }

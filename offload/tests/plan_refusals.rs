@@ -626,6 +626,15 @@ fn what_would_be_lost_in_software_is_refused_by_name() {
         ),
         (
             skips,
+            vec![
+                police(Rate::None, Verdict::Accept, Verdict::Pipe),
+                Action::Control(Verdict::Trap),
+            ],
+            lost(Loss::Mixed),
+            &["trap", "ok", "skip_sw"],
+        ),
+        (
+            skips,
             vec![Action::Mark(1), Action::Control(Verdict::Trap)],
             note("skbedit mark", "trap"),
             &["skbedit mark", "trap"],
@@ -1147,6 +1156,7 @@ fn all() -> Vec<Reject> {
             action: note,
             at: action,
         },
+        Loss::Mixed,
         Loss::Accepted,
         Loss::Continue,
         Loss::ContinueFlower,

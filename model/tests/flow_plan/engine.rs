@@ -131,6 +131,10 @@ impl<'r> Hardware<'r> for Reference {
         engine.add_rule(&request, &planned.key, &arguments).unwrap();
     }
 
+    fn remove(&mut self, cookie: u64) {
+        self.engine.delete_rule(cookie as u32).unwrap();
+    }
+
     fn run(&mut self, frame: &[u8], note: Option<Tunnel<'_>>) -> Ended {
         let outer = match note {
             Some(note) => around_it(frame, &note),
@@ -142,10 +146,7 @@ impl<'r> Hardware<'r> for Reference {
             uptime: 1,
             is_up: &|_| true,
         };
-        assert!(
-            self.engine
-                .run(&world, PORT, &outer, &mut self.outcome)
-        );
+        assert!(self.engine.run(&world, PORT, &outer, &mut self.outcome));
         let mut events = Vec::new();
         let mut left = Left::Gone;
         for sent in &self.outcome.sent {
@@ -248,7 +249,13 @@ fn around_it(frame: &[u8], note: &Tunnel<'_>) -> Vec<u8> {
     let payload = [&header.bytes()[..], frame].concat();
     let datagram = udp(note.src_port, note.dst_port, &payload);
     let length = (20 + datagram.len() as u16).to_be_bytes();
-    let mut ip = [&[0x45, note.tos], &length[..], &[0; 4], &[note.ttl, 17, 0, 0]].concat();
+    let mut ip = [
+        &[0x45, note.tos],
+        &length[..],
+        &[0; 4],
+        &[note.ttl, 17, 0, 0],
+    ]
+    .concat();
     ip.extend_from_slice(&from);
     ip.extend_from_slice(&to);
     let sum = Sum::default().with(&ip).checksum();

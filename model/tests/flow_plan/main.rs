@@ -27,8 +27,9 @@ proptest! {
     #[test]
     fn device_and_then_software_do_what_software_alone_does(
         wishes in prop::collection::vec(wish(), 1..14),
+        gone in prop::collection::vec(0..14usize, 0..3),
         around in around(),
     ) {
-        compare::<Reference>(&wishes, &around, &limits::capability())?;
+        compare::<Reference>(&wishes, &gone, &around, &limits::capability())?;
     }
 }

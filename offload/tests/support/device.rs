@@ -66,6 +66,10 @@ impl<'r> Hardware<'r> for Device<'r> {
         });
     }
 
+    fn remove(&mut self, cookie: u64) {
+        self.rules.retain(|rule| rule.cookie != cookie);
+    }
+
     fn run(&mut self, frame: &[u8], tunnel: Option<Tunnel<'_>>) -> Ended {
         const ROOM: usize = 256;
         let mut buffer = [&[0; ROOM], frame].concat();
