@@ -8,7 +8,8 @@
 //!   plan                   what oxnic_offload makes of it for the device
 //!   install                rules into the device and out of it, and what they have seen
 //!   engine, store, place   what is in the device: tables of a block, its rules, their order
-//!   template, counters     objects that rules name; ids: their numbers
+//!   template, counters,
+//!   meters                 objects that rules name; ids: their numbers
 //!   queue, request         the ring by which the device is told of rules
 //! ```
 
@@ -17,6 +18,7 @@ mod counters;
 pub(crate) mod engine;
 mod ids;
 mod install;
+mod meters;
 mod place;
 mod plan;
 pub(crate) mod ports;

@@ -12,6 +12,7 @@ use oxnic_abi::{
     command::Opcode,
     flow::{
         counter::CounterMemory,
+        meter::MeterSet,
         port::PortTable,
         queue::FlowQueueCreate,
         table::TableSet,
@@ -75,6 +76,16 @@ pub(crate) fn counter_memory(
     let request = Request::new(Opcode::COUNTER_MEMORY).parameters(memory);
     let reply = device.command(&request.input(pages))?;
     Ok(reply.result[0])
+}
+
+/// Makes or changes a meter.
+pub(crate) fn meter_set(device: &Arc<Device>, meter: &MeterSet) -> Result<(), CommandError> {
+    run(device, Request::new(Opcode::METER_SET).parameters(meter))
+}
+
+/// Destroys a meter that no rule names any more.
+pub(crate) fn meter_destroy(device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
+    destroy(device, Opcode::METER_DESTROY, id)
 }
 
 /// Creates a flow queue on a completion queue of its own.

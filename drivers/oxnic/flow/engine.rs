@@ -9,6 +9,7 @@
 use super::{
     counters::Counters,
     ids::Ids,
+    meters::Meters,
     plan,
     queue::FlowQueue,
     refusal::Refusal,
@@ -45,6 +46,7 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     pub(crate) matches: Templates,
     pub(crate) actions: Templates,
+    pub(crate) meters: Meters,
     pub(crate) rules: Ids,
     tables: Ids,
     stores: KVec<Store>,
@@ -73,6 +75,7 @@ impl Engine {
             counters: Counters::new(caps.counters, caps.counter_period_min),
             matches: Templates::new(caps.match_templates, Kind::Match),
             actions: Templates::new(caps.action_templates, Kind::Action),
+            meters: Meters::new(caps.meters),
             rules: Ids::new(caps.rules),
             tables: Ids::new(caps.tables),
             stores: KVec::new(),

@@ -6,22 +6,23 @@
 //! the device works. Whatever fails, what came before it is undone. The kernel does not ask about a rule twice at a time.
 
 use super::{
+    counters::Counter,
     engine::{Engine, State},
     plan::{self, Planned, Tables},
     queue::SLOT_WORDS,
     read::Origin,
     refusal::Refusal,
     request,
-    store::Stored, //
+    store::{Objects, Stored}, //
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
 use oxnic_abi::{
     command::Status,
-    flow::{completion::FlowCompletion, request::FlowRequest},
+    flow::{capability::FlowCaps, completion::FlowCompletion, request::FlowRequest},
 };
 use oxnic_kapi::net::flow::{classifier::Counted, BlockId, Cookie, Statistics};
-use oxnic_offload::rule::Rule;
+use oxnic_offload::rule::{Action, Rule};
 
 /// What is to be told to the device, besides what is stored.
 struct Order {
@@ -62,15 +63,16 @@ impl Engine {
         let Some(stored) = state.store(block).and_then(|store| store.get(cookie)) else {
             return Err(Refusal::Lost);
         };
+        let objects = &stored.objects;
         let header = FlowRequest {
-            rule: stored.rule,
+            rule: objects.rule.unwrap_or(u32::MAX),
             table: order.table,
             priority: stored.place.number,
-            match_template: stored.match_template,
-            action_template: stored.action_template,
+            match_template: objects.match_template.unwrap_or(u32::MAX),
+            action_template: objects.action_template.unwrap_or(u32::MAX),
             ..FlowRequest::ZERO
         };
-        let counter = stored.counter;
+        let counter = objects.counter;
         drop(state);
         let told = self.tell(device, &header, &order.planned, counter);
         match told {
@@ -110,129 +112,79 @@ impl Engine {
         let table = store.table(rule.chain.0).ok_or(Refusal::Lost)?;
         let upwards = planned.upwards || refusal.is_some();
         let place = store.priorities.enter(rule, upwards)?;
-        let mut order = Order {
+        let mut planned = planned;
+        let stored = Stored {
+            users: 1,
+            objects: Objects::default(),
+            place,
+            told: Default::default(),
+            stand_in: refusal.is_some(),
+        };
+        let cookie = Cookie(rule.cookie.0 as usize);
+        if store.insert(cookie, stored).is_err() {
+            store.priorities.leave(&place);
+            return Err(Refusal::Memory);
+        }
+        let mut objects = Objects::default();
+        let taken = state.take(
+            device,
+            &self.caps,
+            rule,
+            origins,
+            &mut planned,
+            &mut objects,
+        );
+        let store = state.store(block).ok_or(Refusal::Lost)?;
+        if let Err(refusal) = taken {
+            store.remove(cookie);
+            store.priorities.leave(&place);
+            state.release(device, &objects);
+            return Err(refusal);
+        }
+        if let Some(stored) = store.get(cookie) {
+            stored.objects = objects;
+        }
+        Ok(Order {
             table,
             planned,
             refusal,
-        };
-        let taken = self.take(device, state, &mut order);
-        let stored = match taken {
-            Ok((rule, match_template, action_template, counter)) => Stored {
-                users: 1,
-                rule,
-                match_template,
-                action_template,
-                place,
-                counter,
-                told: Default::default(),
-                stand_in: refusal.is_some(),
-            },
-            Err(refusal) => {
-                if let Some(store) = state.store(block) {
-                    store.priorities.leave(&place);
-                }
-                return Err(refusal);
-            }
-        };
-        let (id, matched, acted) = (stored.rule, stored.match_template, stored.action_template);
-        let counter = stored.counter;
-        let cookie = Cookie(rule.cookie.0 as usize);
-        let kept = match state.store(block) {
-            Some(store) => store.insert(cookie, stored),
-            None => Err(ENOENT),
-        };
-        if kept.is_err() {
-            state.matches.put(device, matched);
-            state.actions.put(device, acted);
-            state.rules.give(id);
-            if let Some(counter) = counter {
-                state.counters.give(counter);
-            }
-            if let Some(store) = state.store(block) {
-                store.priorities.leave(&place);
-            }
-            return Err(Refusal::Memory);
-        }
-        Ok(order)
+        })
     }
 
-    /// Takes an id for the rule, its templates and its counter, and writes the counter into the arguments.
-    fn take(
-        &self,
-        device: &Arc<Device>,
-        state: &mut State,
-        order: &mut Order,
-    ) -> Result<(u32, u32, u32, Option<super::counters::Counter>), Refusal> {
-        let planned = &mut order.planned;
-        let list = &planned.conditions;
-        let matched = state
-            .matches
-            .get(device, &list.words, list.count, list.options)?;
-        let list = &planned.actions;
-        let acted = match state.actions.get(device, &list.words, list.count, 0) {
-            Ok(id) => id,
-            Err(error) => {
-                state.matches.put(device, matched);
-                return Err(error.into());
-            }
-        };
-        let limit = state.rules.limit();
-        let full = |what, limit| move |error| Refusal::Full { what, limit, error };
-        let result = state
-            .rules
-            .take()
-            .map_err(full("rules", limit))
-            .and_then(|rule| {
-                let Some(at) = planned.counter else {
-                    return Ok((rule, None));
-                };
-                match state.counters.take(device) {
-                    Ok(counter) => {
-                        let place = planned.arguments.get_mut(at..at + 4);
-                        if let Some(place) = place {
-                            place.copy_from_slice(&counter.id.to_le_bytes());
-                        }
-                        Ok((rule, Some(counter)))
-                    }
-                    Err(error) => {
-                        state.rules.give(rule);
-                        Err(full("counters", self.caps.counters)(error))
-                    }
-                }
-            });
-        match result {
-            Ok((rule, counter)) => Ok((rule, matched, acted, counter)),
-            Err(refusal) => {
-                state.matches.put(device, matched);
-                state.actions.put(device, acted);
-                Err(refusal)
-            }
-        }
-    }
-
-    /// Tells the device of a counter and of the rule that has it.
+    /// Tells the device of a counter and of the rule that has it. Both are on their way before either is waited for.
     fn tell(
         &self,
         device: &Arc<Device>,
         header: &FlowRequest,
         planned: &Planned,
-        counter: Option<super::counters::Counter>,
+        counter: Option<Counter>,
     ) -> Result<(), Refusal> {
         let words = request::add(header, &planned.key, &planned.arguments)?;
         if words.len() / SLOT_WORDS > self.caps.request_slots_max.into() {
             return Err(Refusal::Long);
         }
-        if let Some(counter) = counter {
-            self.ask(device, &request::reset_counter(counter))?;
+        let submit = |words: &[u64]| self.queue.submit(device, words);
+        let first = counter.map(|counter| submit(&request::reset_counter(counter)));
+        let second = submit(&words);
+        let reset = first.map_or(Ok(()), |number| self.result(device, number));
+        let added = self.result(device, second);
+        if reset.is_err() && added.is_ok() {
+            self.ask(device, &request::delete(header.rule))?;
         }
-        self.ask(device, &words)
+        reset.and(added)
     }
 
+    /// Has one request carried out.
     fn ask(&self, device: &Arc<Device>, words: &[u64]) -> Result<(), Refusal> {
-        let unreached = |error| Refusal::Unreached(error);
+        self.result(device, self.queue.submit(device, words))
+    }
+
+    /// Waits for the result of a request that was put into the queue, or was not.
+    fn result(&self, device: &Arc<Device>, number: Result<u32>) -> Result<(), Refusal> {
+        let completion = number.and_then(|number| self.queue.wait(device, number));
         let FlowCompletion {
             status, qualifier, ..
-        } = self.queue.execute(device, words).map_err(unreached)?;
+        } = completion.map_err(Refusal::Unreached)?;
         match status {
             Status::OK => Ok(()),
             status => Err(Refusal::Device { status, qualifier }),
@@ -251,9 +203,9 @@ impl Engine {
             if stored.users > 0 {
                 return;
             }
-            stored.rule
+            stored.objects.rule
         };
-        if self.queue.is_started() {
+        if let Some(rule) = rule.filter(|_| self.queue.is_started()) {
             if let Err(refusal) = self.ask(device, &request::delete(rule)) {
                 dev_err!(device.binding(), "rule {}: {}\n", rule, refusal);
             }
@@ -276,12 +228,7 @@ impl Engine {
             // The device has forgotten all objects, and nothing is made anew.
             return;
         }
-        state.matches.put(device, stored.match_template);
-        state.actions.put(device, stored.action_template);
-        state.rules.give(stored.rule);
-        if let Some(counter) = stored.counter {
-            state.counters.give(counter);
-        }
+        state.release(device, &stored.objects);
     }
 
     /// What a rule has seen since the last time.
@@ -295,7 +242,7 @@ impl Engine {
         let stored = state.store(block).and_then(|store| store.get(cookie));
         // What stands in for a rule of software counts nothing.
         let stored = stored.filter(|stored| !stored.stand_in);
-        let counter = stored.ok_or(ENOENT)?.counter;
+        let counter = stored.ok_or(ENOENT)?.objects.counter;
         let now = counter.and_then(|counter| state.counters.read(counter));
         let mut statistics = Statistics::default();
         if let Some(stored) = state.store(block).and_then(|store| store.get(cookie)) {
@@ -314,4 +261,72 @@ impl Engine {
             per_action: false,
         })
     }
+}
+
+impl State {
+    /// Takes an id for a rule, its templates, its counter and its meters, and writes the latter two into the arguments. What was taken
+    /// is in `objects`, also where it fails.
+    fn take(
+        &mut self,
+        device: &Arc<Device>,
+        caps: &FlowCaps,
+        rule: &Rule<'_>,
+        origins: &[Origin],
+        planned: &mut Planned,
+        objects: &mut Objects,
+    ) -> Result<(), Refusal> {
+        let full = |what, limit| move |error| Refusal::Full { what, limit, error };
+        let list = &planned.conditions;
+        let template = self
+            .matches
+            .get(device, &list.words, list.count, list.options)?;
+        objects.match_template = Some(template);
+        let list = &planned.actions;
+        let template = self.actions.get(device, &list.words, list.count, 0)?;
+        objects.action_template = Some(template);
+        let limit = self.rules.limit();
+        objects.rule = Some(self.rules.take().map_err(full("rules", limit))?);
+        if let Some(at) = planned.counter {
+            let counter = self.counters.take(device);
+            let counter = counter.map_err(full("counters", caps.counters))?;
+            objects.counter = Some(counter);
+            fill(&mut planned.arguments, at, counter.id)?;
+        }
+        objects.meters.reserve(planned.meters.len(), GFP_KERNEL)?;
+        for (at, police) in &planned.meters {
+            let same = |(action, _): &(&Action<'_>, &Origin)| **action == Action::Police(*police);
+            let mut actions = rule.actions.iter().zip(origins);
+            let (_, origin) = actions.find(same).ok_or(Refusal::Verdict("police"))?;
+            let meter = self.meters.get(device, origin.cookie, police)?;
+            objects.meters.push(meter, GFP_KERNEL)?;
+            fill(&mut planned.arguments, *at, meter)?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what a rule has taken.
+    fn release(&mut self, device: &Arc<Device>, objects: &Objects) {
+        if let Some(template) = objects.match_template {
+            self.matches.put(device, template);
+        }
+        if let Some(template) = objects.action_template {
+            self.actions.put(device, template);
+        }
+        if let Some(rule) = objects.rule {
+            self.rules.give(rule);
+        }
+        if let Some(counter) = objects.counter {
+            self.counters.give(counter);
+        }
+        for meter in &objects.meters {
+            self.meters.put(device, *meter);
+        }
+    }
+}
+
+/// Writes an id into the arguments of a rule.
+fn fill(arguments: &mut [u8], at: usize, id: u32) -> Result<(), Refusal> {
+    let place = arguments.get_mut(at..at + 4).ok_or(Refusal::Long)?;
+    place.copy_from_slice(&id.to_le_bytes());
+    Ok(())
 }

@@ -28,7 +28,7 @@ use oxnic_offload::plan::{
     Statistics,
     Target, //
 };
-use oxnic_offload::rule::{Action, Chain, Port, Rule, Verdict};
+use oxnic_offload::rule::{Action, Chain, Police, Port, Rule, Verdict};
 
 /// A list of a template.
 pub(crate) struct List {
@@ -49,6 +49,8 @@ pub(crate) struct Planned {
     pub(crate) arguments: KVec<u8>,
     /// Where in the arguments the counter goes, if the rule counts.
     pub(crate) counter: Option<usize>,
+    /// Where in the arguments meters go, and of which policers.
+    pub(crate) meters: KVec<(usize, Police)>,
     /// The rule does nothing but send up what it takes: software does the rest.
     pub(crate) upwards: bool,
 }
@@ -182,6 +184,7 @@ fn plan<'r>(
         arguments: &mut arguments,
         needs: &mut needs,
     })?;
+    let (counter, meters) = objects(done.needs)?;
     Ok(Planned {
         conditions: list_of(
             matched.conditions.iter().map(FlowCondition::to_words),
@@ -190,28 +193,31 @@ fn plan<'r>(
         key: copy(matched.key)?,
         actions: list_of(done.list.iter().map(FlowAction::to_words), &[])?,
         arguments: copy(done.arguments)?,
-        counter: counter(done.needs)?,
+        counter,
+        meters,
         upwards: done.course == oxnic_offload::plan::Course::Upwards,
     })
 }
 
-/// Where the only object goes that the driver can provide.
-fn counter(needs: &[Need<'_>]) -> Result<Option<usize>, Refusal> {
+/// Where the objects go that the driver can provide: a counter, and meters.
+#[allow(clippy::type_complexity)] // A pair of what the plan has besides.
+fn objects(needs: &[Need<'_>]) -> Result<(Option<usize>, KVec<(usize, Police)>), Refusal> {
     let no = |action| Refusal::Feature {
         action,
         feature: "a part that this driver does not have yet",
     };
     let mut counter = None;
+    let mut meters = KVec::new();
     for need in needs {
         match need {
             Need::Counter { at, .. } if counter.is_none() => counter = Some(usize::from(*at)),
             Need::Counter { .. } => return Err(no("statistics of single actions")),
-            Need::Meter { .. } => return Err(no("police")),
+            Need::Meter { at, police } => meters.push((usize::from(*at), *police), GFP_KERNEL)?,
             Need::Encap { .. } => return Err(no("tunnel_key set")),
             Need::Sampler { .. } => return Err(no("sample")),
         }
     }
-    Ok(counter)
+    Ok((counter, meters))
 }
 
 fn copy(bytes: &[u8]) -> Result<KVec<u8>, Refusal> {

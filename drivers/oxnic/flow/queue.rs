@@ -149,15 +149,25 @@ impl FlowQueue {
         !self.state.lock().stopped
     }
 
-    /// Has a request carried out, which is a number of whole slots, and gives its result. Sleeps.
+    /// Puts a request into the ring, which is a number of whole slots, and gives its number. The caller then has to wait for it. Sleeps
+    /// while there is no room.
     ///
     /// # Errors
     ///
-    /// `ENODEV`: the device is gone; `EAGAIN`: it is being reset or was; `ETIMEDOUT`: it does not answer, and will be reset;
+    /// It is not in the ring. `ENODEV`: the device is gone; `EAGAIN`: it is being reset or was; `ETIMEDOUT`: there is no room;
     /// `EINVAL`: the request is no number of whole slots, or longer than the ring.
-    pub(crate) fn execute(&self, device: &Arc<Device>, request: &[u64]) -> Result<FlowCompletion> {
+    pub(crate) fn submit(&self, device: &Arc<Device>, request: &[u64]) -> Result<u32> {
         let timeout = device.registers.limits().command_ms;
-        let number = time::poll(timeout, || self.submit(device, request))?;
+        time::poll(timeout, || self.try_submit(device, request))
+    }
+
+    /// Waits for the result of a request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::submit`]; `ETIMEDOUT`: the device does not answer, and will be reset.
+    pub(crate) fn wait(&self, device: &Arc<Device>, number: u32) -> Result<FlowCompletion> {
+        let timeout = device.registers.limits().command_ms;
         for _ in 0..SPINS {
             if self.is_done(number) {
                 return self.take(number);
@@ -193,8 +203,8 @@ impl FlowQueue {
         }
     }
 
-    /// Puts a request into the ring, if there is room, and gives its number.
-    fn submit(&self, device: &Arc<Device>, request: &[u64]) -> Result<Option<u32>> {
+    /// Puts a request into the ring, if there is room.
+    fn try_submit(&self, device: &Arc<Device>, request: &[u64]) -> Result<Option<u32>> {
         self.check(device)?;
         let room = self.slots.entries();
         let count = u32::try_from(request.len() / SLOT_WORDS)?;

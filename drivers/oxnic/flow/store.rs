@@ -10,16 +10,23 @@ use super::{
 use kernel::{prelude::*, rbtree::RBTree};
 use oxnic_kapi::net::flow::{BlockId, Cookie};
 
+/// What a rule has of the engine's.
+#[derive(Default)]
+pub(crate) struct Objects {
+    /// Its id in the device.
+    pub(crate) rule: Option<u32>,
+    pub(crate) match_template: Option<u32>,
+    pub(crate) action_template: Option<u32>,
+    pub(crate) counter: Option<Counter>,
+    pub(crate) meters: KVec<u32>,
+}
+
 /// A rule that is in the device, or on its way to or from it.
 pub(crate) struct Stored {
     /// Bindings of the block that have asked for it; it goes with the last.
     pub(crate) users: u32,
-    /// Its id in the device.
-    pub(crate) rule: u32,
-    pub(crate) match_template: u32,
-    pub(crate) action_template: u32,
+    pub(crate) objects: Objects,
     pub(crate) place: Place,
-    pub(crate) counter: Option<Counter>,
     /// What the kernel was told of the counter already.
     pub(crate) told: Count,
     /// Software does it; the rule in the device only stands in for it.
