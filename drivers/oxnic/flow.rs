@@ -6,7 +6,7 @@
 //!   block                  hears of the rules of an interface
 //!   read, refusal, ports   what the kernel says, as a rule of oxnic_offload, or why not
 //!   plan                   what oxnic_offload makes of it for the device
-//!   install                rules into the device and out of it, and what they have seen
+//!   install, restore       rules into the device and out of it, and what they have seen; back after a reset
 //!   engine, store, place   what is in the device: tables of a block, its rules, their order
 //!   template, counters,
 //!   meters                 objects that rules name; ids: their numbers
@@ -26,5 +26,6 @@ mod queue;
 pub(crate) mod read;
 pub(crate) mod refusal;
 mod request;
+mod restore;
 mod store;
 mod template;

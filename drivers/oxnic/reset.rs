@@ -271,6 +271,7 @@ impl Device {
     fn bring_up(self: &Arc<Self>, reason: ResetReason) -> Result {
         self.take_over(reason)?;
         self.restore_vfs()?;
+        self.restore_flow();
         for port in self.ports() {
             port.complete_reset()?;
         }

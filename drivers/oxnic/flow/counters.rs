@@ -39,6 +39,30 @@ pub(crate) struct Count {
     pub(crate) age: u64,
 }
 
+impl Count {
+    /// What came since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            packets: self.packets.saturating_sub(before.packets),
+            bytes: self.bytes.saturating_sub(before.bytes),
+            age: self.age,
+        }
+    }
+
+    /// This and what was counted earlier.
+    pub(crate) fn and(&self, earlier: &Self) -> Self {
+        Self {
+            packets: self.packets.saturating_add(earlier.packets),
+            bytes: self.bytes.saturating_add(earlier.bytes),
+            age: if self.packets == 0 {
+                earlier.age
+            } else {
+                self.age
+            },
+        }
+    }
+}
+
 /// The counters of an engine.
 pub(crate) struct Counters {
     ids: Ids,
@@ -107,6 +131,15 @@ impl Counters {
         };
         let now = cmd::flow::counter_memory(device, &memory, &[address])?;
         self.offset = (now as u32).wrapping_sub(time::now_ms() as u32);
+        Ok(())
+    }
+
+    /// Gives a device that was reset its memory again. All counters are at zero then, and of no generation.
+    pub(crate) fn restore(&mut self, device: &Arc<Device>) -> Result<(), CommandError> {
+        for page in 0..self.pages.len() {
+            let address = self.pages[page].address();
+            self.tell(device, page as u32, address)?;
+        }
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 //! The flow engine of an eswitch, from the first interface that is bound to a block until the last one is unbound.
 //!
 //! `state` is a mutex over all that the driver keeps of objects; commands run under it, requests about rules do not. It is taken
-//! with RTNL held or not, and nothing else is taken under it but the lock of the admin queue. A reset takes all objects away: the
-//! engine is then stopped, refuses rules, and goes when the last interface is unbound.
+//! with RTNL held or not, and nothing else is taken under it but the lock of the admin queue. A reset takes all objects away;
+//! [`super::restore`] puts them back. Where that fails the engine stays stopped, refuses rules, and goes when the last interface is
+//! unbound.
 
 use super::{
     counters::Counters,
@@ -49,7 +50,9 @@ pub(crate) struct State {
     pub(crate) meters: Meters,
     pub(crate) rules: Ids,
     tables: Ids,
-    stores: KVec<Store>,
+    pub(crate) stores: KVec<Store>,
+    /// How often everything was put back after a reset.
+    pub(crate) epoch: u32,
 }
 
 /// The flow engine.
@@ -79,6 +82,7 @@ impl Engine {
             rules: Ids::new(caps.rules),
             tables: Ids::new(caps.tables),
             stores: KVec::new(),
+            epoch: 0,
         };
         let engine = Arc::pin_init(
             try_pin_init!(Self {
@@ -143,11 +147,23 @@ impl Engine {
     }
 }
 
-fn port_table(side: Side, table: u32) -> PortTable {
+/// A side that is bound to a table.
+pub(super) fn port_table(side: Side, table: u32) -> PortTable {
     PortTable {
         port: side.port,
         direction: side.direction,
         table,
+    }
+}
+
+/// The table of a chain.
+pub(super) fn new_table(caps: &FlowCaps, id: u32, chain: Chain) -> TableSet {
+    TableSet {
+        id,
+        flags: flow_set::CREATE,
+        view: TableView::PACKET,
+        miss: plan::miss(caps, chain),
+        ..TableSet::ZERO
     }
 }
 
@@ -208,14 +224,7 @@ impl State {
             limit,
             error,
         })?;
-        let table = TableSet {
-            id,
-            flags: flow_set::CREATE,
-            view: TableView::PACKET,
-            miss: plan::miss(caps, chain),
-            ..TableSet::ZERO
-        };
-        if let Err(error) = cmd::flow::table_set(device, &table) {
+        if let Err(error) = cmd::flow::table_set(device, &new_table(caps, id, chain)) {
             self.tables.give(id);
             return Err(error.into());
         }
@@ -234,6 +243,7 @@ impl State {
         };
         for (chain, table) in store.tables {
             if !reached {
+                self.tables.give(table);
                 continue;
             }
             match cmd::flow::table_destroy(device, table) {
@@ -261,6 +271,11 @@ impl Holder {
             users: 0,
             defunct: KVec::new(),
         }
+    }
+
+    /// The engine, if there is one.
+    pub(crate) fn engine(&self) -> Option<Arc<Engine>> {
+        self.engine.clone()
     }
 }
 
@@ -330,13 +345,6 @@ impl Device {
 
     /// The function was reset: it writes nothing any more, and has no objects.
     pub(crate) fn release_flow(&self) {
-        let mut holder = self.flow.lock();
-        holder.defunct.clear();
-        if holder.engine.is_some() {
-            dev_warn!(
-                self.binding(),
-                "rules of tc are not in the device any more after the reset\n"
-            );
-        }
+        self.flow.lock().defunct.clear();
     }
 }

@@ -3,17 +3,19 @@
 //! Rules into the device and out of it.
 //!
 //! All that can fail is done before the device is told of the rule, under the lock of the engine; then the lock is given up while
-//! the device works. Whatever fails, what came before it is undone. The kernel does not ask about a rule twice at a time.
+//! the device works. Whatever fails, what came before it is undone. The kernel does not ask about a rule twice at a time. Where a
+//! reset comes between, what was under way is undone as well, and [`super::restore`] leaves it out.
 
 use super::{
-    counters::Counter,
+    counters::{Count, Counter},
     engine::{Engine, State},
+    place::Place,
     plan::{self, Planned, Tables},
-    queue::SLOT_WORDS,
+    queue::{Ticket, SLOT_WORDS},
     read::Origin,
     refusal::Refusal,
     request,
-    store::{Objects, Stored}, //
+    store::{Objects, Room, Stored}, //
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
@@ -23,14 +25,6 @@ use oxnic_abi::{
 };
 use oxnic_kapi::net::flow::{classifier::Counted, BlockId, Cookie, Statistics};
 use oxnic_offload::rule::{Action, Rule};
-
-/// What is to be told to the device, besides what is stored.
-struct Order {
-    table: u32,
-    planned: Planned,
-    /// Why the rule itself is not in the device, if what is told only stands in for it.
-    refusal: Option<Refusal>,
-}
 
 impl Engine {
     /// Puts a rule into the device, for one binding of its block.
@@ -59,32 +53,49 @@ impl Engine {
                 false => Ok(()),
             };
         }
-        let order = self.prepare(device, &mut state, block, rule, skip_sw, origins)?;
-        let Some(stored) = state.store(block).and_then(|store| store.get(cookie)) else {
-            return Err(Refusal::Lost);
-        };
-        let objects = &stored.objects;
-        let header = FlowRequest {
-            rule: objects.rule.unwrap_or(u32::MAX),
-            table: order.table,
-            priority: stored.place.number,
-            match_template: objects.match_template.unwrap_or(u32::MAX),
-            action_template: objects.action_template.unwrap_or(u32::MAX),
-            ..FlowRequest::ZERO
-        };
-        let counter = objects.counter;
+        let refusal = self.prepare(device, &mut state, block, rule, skip_sw, origins)?;
+        let mut request = KVec::new();
+        let mut counter = None;
+        let mut copied = Ok(());
+        if let Some(stored) = state.store(block).and_then(|store| store.get(cookie)) {
+            counter = stored.objects.counter;
+            copied = request.extend_from_slice(&stored.request, GFP_KERNEL);
+        }
+        let epoch = state.epoch;
         drop(state);
-        let told = self.tell(device, &header, &order.planned, counter);
+        let told = copied
+            .map_err(Refusal::from)
+            .and_then(|()| self.tell(device, counter, &request))
+            .and_then(|()| {
+                let confirmed = self.confirm(block, cookie, epoch);
+                if confirmed.is_err() {
+                    // It may have come into the device behind the reset. Where it has not, that is what was wanted.
+                    let _ = self.ask(device, &request::delete_added(&request));
+                }
+                confirmed
+            });
         match told {
-            Ok(()) => order.refusal.map_or(Ok(()), Err),
-            Err(refusal) => {
+            Ok(()) => refusal.map_or(Ok(()), Err),
+            Err(error) => {
                 self.undo(device, block, cookie);
-                Err(refusal)
+                Err(error)
             }
         }
     }
 
-    /// Plans a rule, takes what it needs, and stores it.
+    /// A rule is in the device, unless that was reset meanwhile.
+    fn confirm(&self, block: BlockId, cookie: Cookie, epoch: u32) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        if state.epoch != epoch || !self.queue.is_started() {
+            return Err(Refusal::Unreached(EAGAIN));
+        }
+        let stored = state.store(block).and_then(|store| store.get(cookie));
+        stored.ok_or(Refusal::Lost)?.live = true;
+        Ok(())
+    }
+
+    /// Plans a rule, takes what it needs, and stores it with the request that is to be sent. The answer is why the rule itself is not
+    /// among that, where it only stands in for it.
     fn prepare(
         &self,
         device: &Arc<Device>,
@@ -93,7 +104,7 @@ impl Engine {
         rule: &Rule<'_>,
         skip_sw: bool,
         origins: &[Origin],
-    ) -> Result<Order, Refusal> {
+    ) -> Result<Option<Refusal>, Refusal> {
         for chain in plan::named_chains(rule) {
             state.table(device, &self.caps, block, chain)?;
         }
@@ -101,7 +112,7 @@ impl Engine {
         let tables = Tables(&store.tables);
         let context = plan::context(&self.caps, skip_sw, origins);
         let whole = context.and_then(|context| plan::whole(rule, &context, &tables));
-        let (planned, refusal) = match whole {
+        let (mut planned, refusal) = match whole {
             Ok(planned) => (planned, None),
             Err(refusal) if skip_sw => return Err(refusal),
             Err(refusal) => {
@@ -111,65 +122,82 @@ impl Engine {
         };
         let table = store.table(rule.chain.0).ok_or(Refusal::Lost)?;
         let upwards = planned.upwards || refusal.is_some();
+        let room = Room::new()?;
         let place = store.priorities.enter(rule, upwards)?;
-        let mut planned = planned;
+        let mut objects = Objects::default();
+        let taken = state
+            .take(
+                device,
+                &self.caps,
+                rule,
+                origins,
+                &mut planned,
+                &mut objects,
+            )
+            .and_then(|()| self.request(table, &place, &objects, &planned));
+        let request = match taken {
+            Ok(request) => request,
+            Err(refusal) => {
+                if let Some(store) = state.store(block) {
+                    store.priorities.leave(&place);
+                }
+                state.release(device, &objects, true);
+                return Err(refusal);
+            }
+        };
         let stored = Stored {
             users: 1,
-            objects: Objects::default(),
+            objects,
             place,
-            told: Default::default(),
+            told: Count::default(),
+            carried: Count::default(),
+            request,
+            live: false,
             stand_in: refusal.is_some(),
         };
-        let cookie = Cookie(rule.cookie.0 as usize);
-        if store.insert(cookie, stored).is_err() {
-            store.priorities.leave(&place);
-            return Err(Refusal::Memory);
+        if let Some(store) = state.store(block) {
+            store.insert(room, Cookie(rule.cookie.0 as usize), stored);
         }
-        let mut objects = Objects::default();
-        let taken = state.take(
-            device,
-            &self.caps,
-            rule,
-            origins,
-            &mut planned,
-            &mut objects,
-        );
-        let store = state.store(block).ok_or(Refusal::Lost)?;
-        if let Err(refusal) = taken {
-            store.remove(cookie);
-            store.priorities.leave(&place);
-            state.release(device, &objects);
-            return Err(refusal);
-        }
-        if let Some(stored) = store.get(cookie) {
-            stored.objects = objects;
-        }
-        Ok(Order {
+        Ok(refusal)
+    }
+
+    /// The request that puts a rule into the device.
+    fn request(
+        &self,
+        table: u32,
+        place: &Place,
+        objects: &Objects,
+        planned: &Planned,
+    ) -> Result<KVec<u64>, Refusal> {
+        let header = FlowRequest {
+            rule: objects.rule.ok_or(Refusal::Lost)?,
             table,
-            planned,
-            refusal,
-        })
+            priority: place.number,
+            match_template: objects.match_template.ok_or(Refusal::Lost)?,
+            action_template: objects.action_template.ok_or(Refusal::Lost)?,
+            ..FlowRequest::ZERO
+        };
+        let request = request::add(&header, &planned.key, &planned.arguments)?;
+        if request.len() / SLOT_WORDS > self.caps.request_slots_max.into() {
+            return Err(Refusal::Long);
+        }
+        Ok(request)
     }
 
     /// Tells the device of a counter and of the rule that has it. Both are on their way before either is waited for.
     fn tell(
         &self,
         device: &Arc<Device>,
-        header: &FlowRequest,
-        planned: &Planned,
         counter: Option<Counter>,
+        request: &[u64],
     ) -> Result<(), Refusal> {
-        let words = request::add(header, &planned.key, &planned.arguments)?;
-        if words.len() / SLOT_WORDS > self.caps.request_slots_max.into() {
-            return Err(Refusal::Long);
-        }
         let submit = |words: &[u64]| self.queue.submit(device, words);
         let first = counter.map(|counter| submit(&request::reset_counter(counter)));
-        let second = submit(&words);
-        let reset = first.map_or(Ok(()), |number| self.result(device, number));
+        let second = submit(request);
+        let reset = first.map_or(Ok(()), |ticket| self.result(device, ticket));
         let added = self.result(device, second);
         if reset.is_err() && added.is_ok() {
-            self.ask(device, &request::delete(header.rule))?;
+            self.ask(device, &request::delete_added(request))?;
         }
         reset.and(added)
     }
@@ -180,8 +208,12 @@ impl Engine {
     }
 
     /// Waits for the result of a request that was put into the queue, or was not.
-    fn result(&self, device: &Arc<Device>, number: Result<u32>) -> Result<(), Refusal> {
-        let completion = number.and_then(|number| self.queue.wait(device, number));
+    pub(super) fn result(
+        &self,
+        device: &Arc<Device>,
+        ticket: Result<Ticket>,
+    ) -> Result<(), Refusal> {
+        let completion = ticket.and_then(|ticket| self.queue.wait(device, ticket));
         let FlowCompletion {
             status, qualifier, ..
         } = completion.map_err(Refusal::Unreached)?;
@@ -203,6 +235,8 @@ impl Engine {
             if stored.users > 0 {
                 return;
             }
+            // A reset that comes now does not put it back.
+            stored.live = false;
             stored.objects.rule
         };
         if let Some(rule) = rule.filter(|_| self.queue.is_started()) {
@@ -224,11 +258,9 @@ impl Engine {
             return;
         };
         store.priorities.leave(&stored.place);
-        if !self.queue.is_started() {
-            // The device has forgotten all objects, and nothing is made anew.
-            return;
-        }
-        state.release(device, &stored.objects);
+        // Else the device forgets everything in the reset that is due.
+        let reached = self.queue.is_started();
+        state.release(device, &stored.objects, reached);
     }
 
     /// What a rule has seen since the last time.
@@ -244,20 +276,21 @@ impl Engine {
         let stored = stored.filter(|stored| !stored.stand_in);
         let counter = stored.ok_or(ENOENT)?.objects.counter;
         let now = counter.and_then(|counter| state.counters.read(counter));
-        let mut statistics = Statistics::default();
+        let mut seen = Count::default();
         if let Some(stored) = state.store(block).and_then(|store| store.get(cookie)) {
             if let Some(now) = now {
-                statistics = Statistics {
-                    packets: now.packets.saturating_sub(stored.told.packets),
-                    bytes: now.bytes.saturating_sub(stored.told.bytes),
-                    age_ms: now.age,
-                    ..statistics
-                };
+                seen = now.since(&stored.told);
                 stored.told = now;
             }
+            seen = seen.and(&core::mem::take(&mut stored.carried));
         }
         Ok(Counted {
-            statistics,
+            statistics: Statistics {
+                packets: seen.packets,
+                bytes: seen.bytes,
+                age_ms: seen.age,
+                ..Statistics::default()
+            },
             per_action: false,
         })
     }
@@ -304,13 +337,13 @@ impl State {
         Ok(())
     }
 
-    /// Gives back what a rule has taken.
-    fn release(&mut self, device: &Arc<Device>, objects: &Objects) {
+    /// Gives back what a rule has taken; in the device too, where that has it.
+    fn release(&mut self, device: &Arc<Device>, objects: &Objects, reached: bool) {
         if let Some(template) = objects.match_template {
-            self.matches.put(device, template);
+            self.matches.put(device, template, reached);
         }
         if let Some(template) = objects.action_template {
-            self.actions.put(device, template);
+            self.actions.put(device, template, reached);
         }
         if let Some(rule) = objects.rule {
             self.rules.give(rule);
@@ -319,7 +352,7 @@ impl State {
             self.counters.give(counter);
         }
         for meter in &objects.meters {
-            self.meters.put(device, *meter);
+            self.meters.put(device, *meter, reached);
         }
     }
 }

@@ -3,12 +3,13 @@
 //! Meters: the policers of rules. Rules that name one police action of tc share its meter.
 
 use super::{ids::Ids, refusal::Refusal};
-use crate::{cmd, device::Device};
+use crate::{cmd, command::CommandError, device::Device};
 use kernel::{prelude::*, sync::Arc};
 use oxnic_abi::flow::{
     flow_set,
-    meter::{MeterSet, MeterUnit},
+    meter::MeterSet, //
 };
+use oxnic_offload::plan::meters::unit;
 use oxnic_offload::rule::{police::Rate, Police};
 
 struct Meter {
@@ -79,8 +80,16 @@ impl Meters {
         Ok(id)
     }
 
-    /// A rule does not name it any more. Without rules it goes.
-    pub(crate) fn put(&mut self, device: &Arc<Device>, id: u32) {
+    /// Makes all of them anew in a device that was reset.
+    pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
+        self.meters.iter().try_for_each(|meter| {
+            let set = set(meter.id, flow_set::CREATE, meter.rate, meter.mtu);
+            cmd::flow::meter_set(device, &set)
+        })
+    }
+
+    /// A rule does not name it any more. Without rules it goes, from the device as well where that has it.
+    pub(crate) fn put(&mut self, device: &Arc<Device>, id: u32, reached: bool) {
         let Some(at) = self.meters.iter().position(|meter| meter.id == id) else {
             return;
         };
@@ -90,6 +99,10 @@ impl Meters {
         }
         // `at` was found above.
         let _ = self.meters.remove(at);
+        if !reached {
+            self.ids.give(id);
+            return;
+        }
         match cmd::flow::meter_destroy(device, id) {
             Ok(()) => self.ids.give(id),
             // The id is not used again, since the device may still have it.
@@ -99,16 +112,15 @@ impl Meters {
 }
 
 fn set(id: u32, flags: u16, rate: Rate, mtu: u32) -> MeterSet {
-    let (unit, rate, burst) = match rate {
-        Rate::None => (MeterUnit::NONE, 0, 0),
-        Rate::Bytes { rate, burst } => (MeterUnit::BYTES, rate, burst),
-        Rate::Packets { rate, burst } => (MeterUnit::PACKETS, rate, burst),
+    let (value, burst) = match rate {
+        Rate::None => (0, 0),
+        Rate::Bytes { rate, burst } | Rate::Packets { rate, burst } => (rate, burst),
     };
     MeterSet {
         id,
         flags,
-        unit,
-        rate,
+        unit: unit(rate),
+        rate: value,
         burst,
         mtu,
     }

@@ -50,8 +50,18 @@ struct State {
     oldest: u32,
     /// For each request that is on its way: where its slots end, and whether its result was taken.
     under_way: KVec<(u32, bool)>,
-    /// No requests are taken any more: the device was reset or does not answer.
+    /// No requests are taken: the device was reset, or does not answer.
     stopped: bool,
+    /// How often the queue was emptied for a reset.
+    epoch: u32,
+}
+
+/// A request that was put into the ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    number: u32,
+    /// Requests from before a reset get no result.
+    epoch: u32,
 }
 
 /// A flow queue. The device has it until [`FlowQueue::destroy`] or a reset.
@@ -83,7 +93,8 @@ impl FlowQueue {
             next: 0,
             oldest: 0,
             under_way,
-            stopped: false,
+            stopped: true,
+            epoch: 0,
         };
         // Queue pairs have the lower ones.
         let cq = 2 * caps.tx_queues.min(caps.rx_queues);
@@ -96,7 +107,7 @@ impl FlowQueue {
         }))
     }
 
-    /// Makes the queue known to the device.
+    /// Makes the queue known to the device. Requests are taken from then on.
     ///
     /// # Errors
     ///
@@ -121,11 +132,25 @@ impl FlowQueue {
             log2: self.log2,
             address: self.slots.address(),
         };
-        cmd::flow::queue_create(device, &queue).inspect_err(|_| {
+        if let Err(error) = cmd::flow::queue_create(device, &queue) {
             if let Err(error) = cmd::queue::cq_destroy(device, self.cq) {
                 dev_err!(device.binding(), "flow queue: {}\n", error);
             }
-        })
+            return Err(error);
+        }
+        self.state.lock().stopped = false;
+        Ok(())
+    }
+
+    /// Empties the queue. It is stopped, and the device was reset, so that it writes nothing any more.
+    pub(crate) fn rewind(&self) {
+        let mut state = self.state.lock();
+        self.results.clear();
+        state.producer = 0;
+        state.consumer = 0;
+        state.next = 0;
+        state.oldest = 0;
+        state.epoch = state.epoch.wrapping_add(1);
     }
 
     /// Takes the queue away from the device, which does not write to it any more then.
@@ -149,14 +174,14 @@ impl FlowQueue {
         !self.state.lock().stopped
     }
 
-    /// Puts a request into the ring, which is a number of whole slots, and gives its number. The caller then has to wait for it. Sleeps
-    /// while there is no room.
+    /// Puts a request into the ring, which is a number of whole slots, which the caller then has to wait for. Sleeps while there is no
+    /// room.
     ///
     /// # Errors
     ///
     /// It is not in the ring. `ENODEV`: the device is gone; `EAGAIN`: it is being reset or was; `ETIMEDOUT`: there is no room;
     /// `EINVAL`: the request is no number of whole slots, or longer than the ring.
-    pub(crate) fn submit(&self, device: &Arc<Device>, request: &[u64]) -> Result<u32> {
+    pub(crate) fn submit(&self, device: &Arc<Device>, request: &[u64]) -> Result<Ticket> {
         let timeout = device.registers.limits().command_ms;
         time::poll(timeout, || self.try_submit(device, request))
     }
@@ -166,19 +191,22 @@ impl FlowQueue {
     /// # Errors
     ///
     /// As [`Self::submit`]; `ETIMEDOUT`: the device does not answer, and will be reset.
-    pub(crate) fn wait(&self, device: &Arc<Device>, number: u32) -> Result<FlowCompletion> {
+    pub(crate) fn wait(&self, device: &Arc<Device>, ticket: Ticket) -> Result<FlowCompletion> {
         let timeout = device.registers.limits().command_ms;
         for _ in 0..SPINS {
-            if self.is_done(number) {
-                return self.take(number);
+            if self.is_done(ticket.number) {
+                return self.take(ticket);
             }
             core::hint::spin_loop();
         }
         let result = time::poll(timeout, || {
-            if self.is_done(number) {
-                return self.take(number).map(Some);
+            if self.is_done(ticket.number) {
+                return self.take(ticket).map(Some);
             }
-            self.check(device).map(|()| None)
+            self.check(device)?;
+            (self.state.lock().epoch == ticket.epoch)
+                .then_some(None)
+                .ok_or(EAGAIN)
         });
         if result.as_ref().is_err_and(|error| *error == ETIMEDOUT) {
             dev_err!(device.binding(), "flow queue: no answer in time\n");
@@ -204,7 +232,7 @@ impl FlowQueue {
     }
 
     /// Puts a request into the ring, if there is room.
-    fn try_submit(&self, device: &Arc<Device>, request: &[u64]) -> Result<Option<u32>> {
+    fn try_submit(&self, device: &Arc<Device>, request: &[u64]) -> Result<Option<Ticket>> {
         self.check(device)?;
         let room = self.slots.entries();
         let count = u32::try_from(request.len() / SLOT_WORDS)?;
@@ -234,7 +262,8 @@ impl FlowQueue {
         // Under the lock, so that doorbells come in order.
         let value = doorbell::encode(DoorbellKind::FLOW, ID.into(), end & 0xffff);
         device.doorbells().ring(value);
-        Ok(Some(number))
+        let epoch = state.epoch;
+        Ok(Some(Ticket { number, epoch }))
     }
 
     fn is_done(&self, number: u32) -> bool {
@@ -244,11 +273,14 @@ impl FlowQueue {
     }
 
     /// The result of a request that is done. Its slots, and those before, can be used again as far as all are done.
-    fn take(&self, number: u32) -> Result<FlowCompletion> {
+    fn take(&self, Ticket { number, epoch }: Ticket) -> Result<FlowCompletion> {
         dma::rmb();
         let completion = FlowCompletion::from_words(&self.results.read(number));
         let mut state = self.state.lock();
         let state = &mut *state;
+        if state.epoch != epoch {
+            return Err(EAGAIN);
+        }
         let mask = self.slots.entries() - 1;
         if let Some(entry) = state.under_way.get_mut((number & mask) as usize) {
             entry.1 = true;

@@ -45,6 +45,12 @@ pub(crate) fn delete(rule: u32) -> [u64; SLOT_WORDS] {
     })
 }
 
+/// The rule that a request has put into a table is taken out.
+pub(crate) fn delete_added(request: &[u64]) -> [u64; SLOT_WORDS] {
+    let header = request.first_chunk().map(FlowRequest::from_words);
+    delete(header.map_or(u32::MAX, |header| header.rule))
+}
+
 /// A counter starts from zero, with its generation.
 pub(crate) fn reset_counter(counter: Counter) -> [u64; SLOT_WORDS] {
     short(&FlowRequest {

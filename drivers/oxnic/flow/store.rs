@@ -7,7 +7,11 @@ use super::{
     engine::Side,
     place::{Place, Priorities},
 };
-use kernel::{prelude::*, rbtree::RBTree};
+use kernel::{
+    alloc::AllocError,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNodeReservation}, //
+};
 use oxnic_kapi::net::flow::{BlockId, Cookie};
 
 /// What a rule has of the engine's.
@@ -29,8 +33,29 @@ pub(crate) struct Stored {
     pub(crate) place: Place,
     /// What the kernel was told of the counter already.
     pub(crate) told: Count,
+    /// What was counted before a reset, and the kernel was not told of.
+    pub(crate) carried: Count,
+    /// The request that puts it into the device.
+    pub(crate) request: KVec<u64>,
+    /// It is in the device, and is to be put back after a reset.
+    pub(crate) live: bool,
     /// Software does it; the rule in the device only stands in for it.
     pub(crate) stand_in: bool,
+}
+
+/// Room for a rule.
+pub(crate) struct Room(RBTreeNodeReservation<usize, Stored>);
+
+impl Room {
+    /// Allocates it.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory.
+    pub(crate) fn new() -> Result<Self, AllocError> {
+        let room = RBTreeNodeReservation::new(GFP_KERNEL);
+        room.map(Self).map_err(|_| AllocError)
+    }
 }
 
 /// A block that a side of at least one interface is bound to.
@@ -70,19 +95,18 @@ impl Store {
     }
 
     /// Keeps a rule, which is not there yet.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn insert(&mut self, cookie: Cookie, rule: Stored) -> Result {
-        self.rules
-            .try_create_and_insert(cookie.0, rule, GFP_KERNEL)
-            .map(|_| ())
+    pub(crate) fn insert(&mut self, room: Room, cookie: Cookie, rule: Stored) {
+        self.rules.insert(room.0.into_node(cookie.0, rule));
     }
 
     /// Whether there are no rules.
     pub(crate) fn is_empty(&self) -> bool {
         self.rules.iter().next().is_none()
+    }
+
+    /// All rules.
+    pub(crate) fn rules(&mut self) -> impl Iterator<Item = &mut Stored> {
+        self.rules.iter_mut().map(|(_, rule)| rule)
     }
 
     /// Takes a rule out.

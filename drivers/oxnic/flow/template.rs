@@ -38,7 +38,7 @@ impl Kind {
 }
 
 struct Template {
-    id: u32,
+    set: TemplateSet,
     /// Rules that name it, never 0.
     rules: u32,
     hash: u64,
@@ -90,7 +90,7 @@ impl Templates {
         let same = |template: &&mut Template| template.hash == hash && *template.list == *list;
         if let Some(template) = self.templates.iter_mut().find(same) {
             template.rules += 1;
-            return Ok(template.id);
+            return Ok(template.set.id);
         }
         let memory = |_| NoTemplate::Memory;
         self.templates.reserve(1, GFP_KERNEL).map_err(memory)?;
@@ -110,7 +110,7 @@ impl Templates {
             return Err(NoTemplate::Device(error));
         }
         let template = Template {
-            id,
+            set,
             rules: 1,
             hash,
             list: kept,
@@ -120,9 +120,10 @@ impl Templates {
         Ok(id)
     }
 
-    /// A rule does not name it any more. Without rules it goes.
-    pub(crate) fn put(&mut self, device: &Arc<Device>, id: u32) {
-        let Some(at) = self.templates.iter().position(|template| template.id == id) else {
+    /// A rule does not name it any more. Without rules it goes, from the device as well where that has it.
+    pub(crate) fn put(&mut self, device: &Arc<Device>, id: u32, reached: bool) {
+        let same = |template: &Template| template.set.id == id;
+        let Some(at) = self.templates.iter().position(same) else {
             return;
         };
         let template = &mut self.templates[at];
@@ -132,11 +133,24 @@ impl Templates {
         }
         // `at` was found above.
         let _ = self.templates.remove(at);
+        if !reached {
+            self.ids.give(id);
+            return;
+        }
         match self.kind.destroy(device, id) {
             Ok(()) => self.ids.give(id),
             // The id is not used again, since the device may still have it.
             Err(error) => dev_err!(device.binding(), "template {}: {}\n", id, error),
         }
+    }
+}
+
+impl Templates {
+    /// Makes all of them anew in a device that was reset.
+    pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
+        self.templates
+            .iter()
+            .try_for_each(|template| self.kind.set(device, &template.set, &template.list))
     }
 }
 
