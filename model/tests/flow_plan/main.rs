@@ -22,7 +22,7 @@ use oxnic_model::nic::flow::limits;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn device_and_then_software_do_what_software_alone_does(
