@@ -164,9 +164,12 @@ impl Nic {
             memory.next = now.saturating_add(memory.period);
             self.flow.counters.take_changed(&mut memory.due, usize::MAX);
         }
-        if self.state(FunctionId::PF).works() {
-            self.write_counters(host);
+        if !self.state(FunctionId::PF).works() {
+            // What is due stays so; without bus mastering there is nothing to hurry for.
+            let later = now.saturating_add(self.counter_memory.period);
+            return self.timers.set(Timer::Counters, later);
         }
+        self.write_counters(host);
         let memory = &self.counter_memory;
         if !memory.is_used() {
             return self.stop_counters();

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! Counters in the host's memory: whole records from the start, generations, periods, pages that go.
 
-use super::{Bench, OK, Why};
+use super::{Bench, OK, PF, Why};
 use crate::mock::FlowQueue;
 use oxnic_abi::command::{Qualifier, Status};
 use oxnic_abi::event::EventKind;
 use oxnic_abi::flow::counter::CounterRecord;
 use oxnic_abi::flow::info::FlowObject;
 use oxnic_abi::flow::request::{FlowOp, FlowRequest};
+use oxnic_model::host::NicCore;
 
 const PERIOD: u64 = 10_000_000;
 
@@ -148,4 +149,21 @@ fn many_changed_counters_are_written_over_several_polls() {
         let record = record(&bench, page, counter);
         assert_eq!((record.generation, record.sequence), (counter + 1, 4));
     }
+}
+
+#[test]
+fn without_bus_mastering_counters_wait() {
+    let mut bench = Bench::new();
+    let mut queue = FlowQueue::new(&mut bench.dut, &mut bench.pf, 0, 20, 5);
+    let page = bench.dut.host.allocate(4096);
+    assert_eq!(bench.counter_memory(0, 10, &[page]), OK);
+    assert_eq!(queue.run(&mut bench.dut, reset(3, 9), &[], &[]), OK);
+    bench.dut.nic.set_bus_master(PF, false);
+    bench.dut.host.writable = Some(Vec::new());
+    bench.dut.advance(5 * PERIOD);
+    assert_eq!(record(&bench, page, 3).generation, 0);
+    bench.dut.host.writable = None;
+    bench.dut.nic.set_bus_master(PF, true);
+    bench.dut.advance(2 * PERIOD);
+    assert_eq!(record(&bench, page, 3).generation, 9);
 }

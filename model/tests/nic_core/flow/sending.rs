@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! What senders leave to the device is done before rules look: checksums, segments, tags. And whose frames rules look at.
 
-use super::frames::{Switch, redirect};
 use super::action;
+use super::frames::{Switch, redirect};
 use crate::mock::{Tx, frame};
 use crate::packets::{Ip, assert_valid, partial, payload, tcp};
 use oxnic_abi::flow::action::{FlowAction, FlowActionKind};
