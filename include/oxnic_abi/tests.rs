@@ -226,6 +226,31 @@ fn flow_request_ends_where_its_body_starts() {
 }
 
 #[test]
+fn the_example_of_the_specification_is_a_request() {
+    use flow::request::{FlowOp, FlowRequest};
+    let request = FlowRequest {
+        op: FlowOp::ADD,
+        slots: 1,
+        rule: 5,
+        table: 1,
+        priority: 0x1_0000,
+        match_template: 2,
+        action_template: 3,
+        key_length: 9,
+        arguments_length: 8,
+        ..FlowRequest::ZERO
+    };
+    let words = request.to_words();
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let expected: [u8; 40] = [
+        0x01, 0x01, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01,
+        0x00, 0x02, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x09, 0x00,
+        0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    ];
+    assert_eq!(bytes, expected);
+}
+
+#[test]
 fn a_page_is_full_of_counters() {
     use flow::counter::{CounterRecord, COUNTERS_IN_PAGE, COUNTER_PAGE};
     assert_eq!(CounterRecord::BYTES as u32 * COUNTERS_IN_PAGE, COUNTER_PAGE);
