@@ -2,7 +2,7 @@
 
 //! What `tunnel_key set` asks a tunnel to put around packets.
 
-use super::key::{self, OptionsKind};
+use super::key::{address as bytes, OptionsKind};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::slice;
 use oxnic_bindings as bindings;
@@ -34,7 +34,7 @@ impl<'a> Tunnel<'a> {
         // SAFETY: Both members of the union are plain numbers, and the larger one is initialised where it is in use.
         unsafe {
             if u32::from(self.0.mode) & bindings::IP_TUNNEL_INFO_IPV6 != 0 {
-                let address = |raw| IpAddr::V6(Ipv6Addr::from(key::address(raw)));
+                let address = |raw| IpAddr::V6(Ipv6Addr::from(bytes(raw)));
                 let pair = self.0.key.u.ipv6.as_ref();
                 (address(&pair.src), address(&pair.dst))
             } else {
