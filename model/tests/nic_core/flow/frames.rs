@@ -118,6 +118,21 @@ impl Switch {
         FlowStats::from_words(&self.bench.pf.query(&mut self.bench.dut, query).unwrap())
     }
 
+    /// A request as it is, and its result.
+    pub(super) fn request(
+        &mut self,
+        request: FlowRequest,
+        key: &[u8],
+        arguments: &[u8],
+    ) -> super::Why {
+        self.queue.run(&mut self.bench.dut, request, key, arguments)
+    }
+
+    /// What came to the PF's interface on the wire, as of the representor.
+    pub(super) fn uplink(&mut self) -> Vec<(usize, u16, u32)> {
+        up(self.uplink.take(&mut self.bench.dut))
+    }
+
     /// What came to the representor: bytes, flags about rules, cookie.
     pub(super) fn represented(&mut self) -> Vec<(usize, u16, u32)> {
         up(self.representor.take(&mut self.bench.dut))

@@ -9,6 +9,7 @@ mod objects;
 mod requests;
 mod sending;
 mod states;
+mod tunnels;
 
 use crate::mock::{Device, Driver, FlowQueue};
 use oxnic_abi::command::{Completion, Opcode, Qualifier, Status, Submission};
