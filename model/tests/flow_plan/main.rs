@@ -3,16 +3,16 @@
 //! on in a chain and for those that cannot, for devices that can take back what they did and those that cannot, in tunnels too.
 
 mod engine;
-#[cfg_attr(rustfmt, rustfmt::skip)]
+#[rustfmt::skip]
 #[path = "../../../offload/tests/support/hybrid.rs"]
 mod hybrid;
-#[cfg_attr(rustfmt, rustfmt::skip)]
+#[rustfmt::skip]
 #[path = "../../../offload/tests/support/planner.rs"]
 mod planner;
-#[cfg_attr(rustfmt, rustfmt::skip)]
+#[rustfmt::skip]
 #[path = "../../../offload/tests/support/stage.rs"]
 mod stage;
-#[cfg_attr(rustfmt, rustfmt::skip)]
+#[rustfmt::skip]
 #[path = "../../../offload/tests/support/mod.rs"]
 mod support;
 
