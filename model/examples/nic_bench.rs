@@ -108,19 +108,16 @@ fn receive(what: &str, length: usize, flags: u32) {
     print(what, packets, packets * length as u64, start);
 }
 
-/// Rules with keys of 13 bytes and a counter each, through a flow queue: added, and taken out again.
-fn rules(count: u32) {
-    const BATCH: u32 = 4096;
-    let mut dut = Device::new(1, 2);
-    let mut pf = Driver::new(&mut dut, Function::Pf);
+/// A table, a match template of 13 bytes of key and an action template that counts: each has the id 0.
+fn rule_objects(dut: &mut Device, pf: &mut Driver) {
     let mode = EswitchMode::SWITCHDEV;
     let set = EswitchConfig { mode }.to_words();
-    pf.set_ok(&mut dut, Opcode::ESWITCH_SET, 0, set);
+    pf.set_ok(dut, Opcode::ESWITCH_SET, 0, set);
     let table = TableSet {
         flags: flow_set::CREATE,
         ..TableSet::ZERO
     };
-    pf.set_ok(&mut dut, Opcode::TABLE_SET, 0, table.to_words());
+    pf.set_ok(dut, Opcode::TABLE_SET, 0, table.to_words());
     let fields = [
         FlowField::IPV4_SRC,
         FlowField::IPV4_DST,
@@ -144,40 +141,57 @@ fn rules(count: u32) {
         flags: action_flags::ARGUMENT,
         ..FlowAction::ZERO
     };
-    let template = |driver: &mut Driver, opcode, count| Submission {
-        parameters: TemplateSet {
+    for (opcode, count, list) in [
+        (Opcode::MATCH_TEMPLATE_SET, 5, conditions.collect()),
+        (Opcode::ACTION_TEMPLATE_SET, 1, counts.to_words().to_vec()),
+    ] {
+        let set = TemplateSet {
             count,
             ..TemplateSet::ZERO
+        };
+        let submission = Submission {
+            parameters: set.to_words(),
+            ..pf.submission(opcode)
+        };
+        let made = pf.run(dut, submission, &list);
+        assert_eq!(made.status, Status::OK);
+    }
+}
+
+/// So many requests about the rules from 0 on, in batches; all succeed.
+fn requests(
+    what: &str,
+    dut: &mut Device,
+    queue: &mut FlowQueue,
+    count: u32,
+    make: impl Fn(u32) -> Vec<u8>,
+) {
+    const BATCH: u32 = 4096;
+    let mut spent = Duration::ZERO;
+    for first in (0..count).step_by(BATCH as usize) {
+        let batch = first..count.min(first + BATCH);
+        for rule in batch.clone() {
+            queue.put(dut, &make(rule));
         }
-        .to_words(),
-        ..driver.submission(opcode)
-    };
-    let set = template(&mut pf, Opcode::MATCH_TEMPLATE_SET, 5);
-    let made = pf.run(&mut dut, set, &conditions.collect::<Vec<_>>());
-    assert_eq!(made.status, Status::OK);
-    let set = template(&mut pf, Opcode::ACTION_TEMPLATE_SET, 1);
-    let made = pf.run(&mut dut, set, &counts.to_words());
-    assert_eq!(made.status, Status::OK);
+        let start = Instant::now();
+        queue.ring(dut);
+        spent += start.elapsed();
+        for rule in batch {
+            let result = queue.result(dut).expect("no result");
+            assert_eq!((result.object, result.status), (rule, Status::OK));
+        }
+    }
+    let rate = f64::from(count) / spent.as_secs_f64();
+    println!("{what:32} {rate:>10.0} requests/s");
+}
+
+/// Rules with a counter each, through a flow queue: added, and taken out again.
+fn rules(count: u32) {
+    let mut dut = Device::new(1, 2);
+    let mut pf = Driver::new(&mut dut, Function::Pf);
+    rule_objects(&mut dut, &mut pf);
     let mut queue = FlowQueue::new(&mut dut, &mut pf, 0, 2, 12);
-    let mut run = |what: &str, make: &dyn Fn(u32) -> Vec<u8>| {
-        let mut spent = Duration::ZERO;
-        for first in (0..count).step_by(BATCH as usize) {
-            let batch = first..count.min(first + BATCH);
-            for rule in batch.clone() {
-                queue.put(&mut dut, &make(rule));
-            }
-            let start = Instant::now();
-            queue.ring(&mut dut);
-            spent += start.elapsed();
-            for rule in batch {
-                let result = queue.result(&dut).expect("no result");
-                assert_eq!((result.object, result.status), (rule, Status::OK));
-            }
-        }
-        let rate = f64::from(count) / spent.as_secs_f64();
-        println!("{what:32} {rate:>10.0} requests/s");
-    };
-    run(&format!("add {count} rules"), &|rule| {
+    let add = |rule: u32| {
         let request = FlowRequest {
             op: FlowOp::ADD,
             rule,
@@ -188,15 +202,19 @@ fn rules(count: u32) {
         key[..4].copy_from_slice(&rule.to_be_bytes());
         let counter = rule % 1_048_576;
         FlowQueue::bytes(request, &key, &counter.to_le_bytes())
-    });
-    run(&format!("delete {count} rules"), &|rule| {
+    };
+    let delete = |rule| {
         let request = FlowRequest {
             op: FlowOp::DELETE,
             rule,
             ..FlowRequest::ZERO
         };
         FlowQueue::bytes(request, &[], &[])
-    });
+    };
+    let what = format!("add {count} rules");
+    requests(&what, &mut dut, &mut queue, count, add);
+    let what = format!("delete {count} rules");
+    requests(&what, &mut dut, &mut queue, count, delete);
 }
 
 fn main() {
