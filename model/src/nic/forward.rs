@@ -6,7 +6,7 @@
 
 use super::Nic;
 use super::flow::run::World;
-use super::flow::{Outcome, Sent, To, Up};
+use super::flow::{Engine, Outcome, Sent, To, Up};
 use super::frame::{Frame, is_group};
 use super::ids::{EswitchPort, VportId};
 use super::limits;
@@ -29,7 +29,7 @@ impl Nic {
         }
         let mut outcome = std::mem::take(&mut self.scratch.outcome);
         // The engine asks about ports, which are the rest of the device.
-        let mut flow = std::mem::take(&mut self.flow);
+        let mut flow = std::mem::replace(&mut self.flow, Engine::stand_in());
         let world = World {
             now: self.now,
             uptime: self.uptime(),
