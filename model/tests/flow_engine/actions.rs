@@ -124,6 +124,32 @@ fn a_frame_that_lies_about_its_length_is_dropped_by_csum() {
 }
 
 #[test]
+fn a_checksum_of_udp_that_would_be_none_is_written_the_other_way() {
+    let mut frame = udp();
+    frame[40..42].copy_from_slice(&[1, 1]);
+    frame[58..60].fill(0);
+    let mut pseudo = [&frame[26..34], &[0, 17], &frame[38..40]].concat();
+    pseudo.extend(&frame[34..40]);
+    pseudo.extend(&frame[42..60]);
+    // With this at the end the sum is all ones, and its inverse nothing.
+    let rest = checksum(&pseudo);
+    frame[58..60].copy_from_slice(&rest);
+    let csum = action(Kind::CSUM, [0; 2], &[flow_checksum::UDP]);
+    assert_eq!(after(&[csum], &frame)[40..42], [0xff, 0xff]);
+}
+
+#[test]
+fn udp_lite_without_a_length_is_summed_to_its_end() {
+    let mut frame = udp();
+    frame[23] = 136;
+    frame[38..40].fill(0);
+    let pseudo = [&frame[26..34], &[0, 136, 0, 0], &frame[34..60]].concat();
+    let sum = checksum(&pseudo);
+    let csum = action(Kind::CSUM, [0; 2], &[flow_checksum::UDP_LITE]);
+    assert_eq!(after(&[csum], &frame)[40..42], sum);
+}
+
+#[test]
 fn counters_count_what_came() {
     let mut bench = Bench::new();
     let push = action(Kind::VLAN_PUSH, [0x81, 0], &[5]);
@@ -276,6 +302,31 @@ fn a_meter_of_frames_starts_empty_and_its_verdicts_skip() {
     bench.engine.set_meter(&set, 0).unwrap();
     bench.rule(0, 1 << 16, &[skip, out(2)]);
     assert_eq!(bench.ways(&udp()), [To::Up(1, Up::Rule(1))]);
+}
+
+#[test]
+fn what_goes_out_is_as_long_to_a_meter_as_to_a_counter() {
+    let mut bench = Bench::new();
+    bench.table(5);
+    bench.bind(2, EGRESS, 5);
+    let set = MeterSet {
+        id: 2,
+        flags: CREATE,
+        mtu: 60,
+        ..MeterSet::ZERO
+    };
+    bench.engine.set_meter(&set, 0).unwrap();
+    bench.rule(0, 0, &[out(2)]);
+    let verdicts = [FlowVerdict::PIPE.0, FlowVerdict::DROP.0];
+    bench.rule(
+        5,
+        0,
+        &[action(Kind::METER, verdicts, &[2]), plain(Kind::ACCEPT)],
+    );
+    assert_eq!(bench.ways(&udp()), [To::Out(2)]);
+    assert_eq!(bench.ways(&[udp(), vec![0]].concat()), []);
+    let stats = bench.engine.query_meter(2).unwrap();
+    assert_eq!((stats.within_bytes, stats.beyond_bytes), (60, 61));
 }
 
 #[test]

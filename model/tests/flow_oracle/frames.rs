@@ -97,7 +97,14 @@ fn message() -> impl Strategy<Value = (u8, Vec<u8>)> {
                     message.extend([offset, flags, 0, 9, 3, 3, 0, 0]);
                 }
                 17 | 136 => {
-                    message.extend(be(8 + body.len() as u16));
+                    // UDP-Lite may cover all, the header, or more than there is.
+                    let length = match (proto, offset) {
+                        (136, 0x40) => 0,
+                        (136, 0x60) => 8,
+                        (136, 0xf0) => 200,
+                        _ => 8 + body.len() as u16,
+                    };
+                    message.extend(be(length));
                     message.extend([flags, offset]);
                 }
                 1 | 58 => message = vec![flags & 3, flags >> 6, 0, 0, 0, 1, 0, 2],

@@ -142,11 +142,18 @@ fn step() -> impl Strategy<Value = Step> {
 fn spec() -> impl Strategy<Value = Spec> {
     let one = (any::<Index>(), 0u8..4, any::<u8>());
     let one = one.prop_map(|(field, how, noise)| Match { field, how, noise });
+    // From a port that frames have, or to one, or beside it.
     let range = || {
-        proptest::option::weighted(
-            0.1,
-            (0u16..2000, 0u16..3000).prop_map(|(low, more)| (low, low + 1 + more)),
-        )
+        let ends = [
+            (0u16, 53u16),
+            (1, 53),
+            (53, 80),
+            (54, 79),
+            (80, 1000),
+            (81, 0xffff),
+            (1000, 4789),
+        ];
+        proptest::option::weighted(0.15, proptest::sample::select(ends.to_vec()))
     };
     let first = (
         0..CHAINS,
@@ -485,7 +492,7 @@ fn play(case: &Case, outer: Option<&Outer>) {
 }
 
 proptest! {
-    #![proptest_config(crate::config(1000))]
+    #![proptest_config(crate::config(3000))]
 
     #[test]
     fn over_frames(case in case()) {

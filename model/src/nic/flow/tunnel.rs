@@ -154,7 +154,7 @@ impl Note {
 pub struct Opened {
     /// What is noted of the outer headers.
     pub note: Note,
-    /// Where the inner frame is in the outer one's data. It has an Ethernet header.
+    /// Where the inner frame is in the outer one's data. Whether it is a frame at all is not looked at.
     pub inner: Range<usize>,
 }
 
@@ -188,14 +188,10 @@ pub fn open(view: &View<'_>, layers: &Layers, values: &Values, ports: &Ports) ->
         },
         ..Note::default()
     };
-    let opened = match layers.proto {
+    match layers.proto {
         UDP => open_udp(data, layers.transport, note, ports),
         _ => open_gre(data, layers.transport, note, ports),
-    }?;
-    let inner = data.get(opened.inner.clone())?;
-    // Linux drops what is shorter, or has a tag that is cut off.
-    let tagged = word(inner, 12).is_some_and(super::parse::is_tag);
-    (inner.len() >= ETHERNET && (!tagged || inner.len() >= ETHERNET + 6)).then_some(opened)
+    }
 }
 
 /// Length of an IP packet that a stack would take, and whether it may not be fragmented.
