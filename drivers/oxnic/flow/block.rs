@@ -4,8 +4,9 @@
 
 use super::{
     engine::{Engine, Side},
+    install::Asked,
     ports::{self, Finder},
-    read::with_rule,
+    read::{anything, with_rule},
     refusal::Refusal, //
 };
 use crate::{device::Device, netdev::NetPort};
@@ -116,11 +117,25 @@ impl Rules for Block {
             device: &self.device,
             netdev: &self.netdev,
         };
-        with_rule(new, &ports, |rule, origins| {
-            self.engine
-                .insert(&self.device, self.block, rule, new.skip_sw, origins)
-        })
-        .map_err(|refusal| refusal.tell(extack))
+        let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, self.block, asked);
+        let read = with_rule(new, &ports, |rule, origins| {
+            Ok(insert(&Asked {
+                rule,
+                skip_sw: new.skip_sw,
+                origins,
+                unread: None,
+            }))
+        });
+        let result = match read {
+            Err(refusal) if !new.skip_sw => insert(&Asked {
+                rule: &anything(new),
+                skip_sw: false,
+                origins: &[],
+                unread: Some(refusal),
+            }),
+            read => read.and_then(|result| result),
+        };
+        result.map_err(|refusal| refusal.tell(extack))
     }
 
     fn destroy(&self, cookie: Cookie) {

@@ -9,7 +9,7 @@
 use super::{
     counters::{Count, Counter},
     engine::{Engine, State},
-    place::Place,
+    place::{Place, Stance},
     plan::{self, Planned, Tables},
     queue::{Ticket, SLOT_WORDS},
     read::Origin,
@@ -26,6 +26,17 @@ use oxnic_abi::{
 use oxnic_kapi::net::flow::{classifier::Counted, BlockId, Cookie, Statistics};
 use oxnic_offload::rule::{Action, Rule};
 
+/// A rule as it is asked for.
+pub(crate) struct Asked<'a> {
+    pub(crate) rule: &'a Rule<'a>,
+    /// Software does not have it.
+    pub(crate) skip_sw: bool,
+    /// Where its actions come from.
+    pub(crate) origins: &'a [Origin],
+    /// Why it could not be read. The rule is then any packet of its protocol, and what stands in for it sends all of them up.
+    pub(crate) unread: Option<Refusal>,
+}
+
 impl Engine {
     /// Puts a rule into the device, for one binding of its block.
     ///
@@ -36,14 +47,12 @@ impl Engine {
         &self,
         device: &Arc<Device>,
         block: BlockId,
-        rule: &Rule<'_>,
-        skip_sw: bool,
-        origins: &[Origin],
+        asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
         if !self.queue.is_started() {
             return Err(Refusal::Lost);
         }
-        let cookie = Cookie(rule.cookie.0 as usize);
+        let cookie = Cookie(asked.rule.cookie.0 as usize);
         let mut state = self.state.lock();
         let store = state.store(block).ok_or(Refusal::Lost)?;
         if let Some(stored) = store.get(cookie) {
@@ -53,7 +62,7 @@ impl Engine {
                 false => Ok(()),
             };
         }
-        let refusal = self.prepare(device, &mut state, block, rule, skip_sw, origins)?;
+        let refusal = self.prepare(device, &mut state, block, asked)?;
         let mut request = KVec::new();
         let mut counter = None;
         let mut copied = Ok(());
@@ -101,29 +110,35 @@ impl Engine {
         device: &Arc<Device>,
         state: &mut State,
         block: BlockId,
-        rule: &Rule<'_>,
-        skip_sw: bool,
-        origins: &[Origin],
+        asked: &Asked<'_>,
     ) -> Result<Option<Refusal>, Refusal> {
+        let Asked { rule, origins, .. } = *asked;
         for chain in plan::named_chains(rule) {
             state.table(device, &self.caps, block, chain)?;
         }
         let store = state.store(block).ok_or(Refusal::Lost)?;
         let tables = Tables(&store.tables);
-        let context = plan::context(&self.caps, skip_sw, origins);
-        let whole = context.and_then(|context| plan::whole(rule, &context, &tables));
+        let whole = match asked.unread {
+            Some(refusal) => Err(refusal),
+            None => plan::context(&self.caps, asked.skip_sw, origins)
+                .and_then(|context| plan::whole(rule, &context, &tables)),
+        };
         let (mut planned, refusal) = match whole {
             Ok(planned) => (planned, None),
-            Err(refusal) if skip_sw => return Err(refusal),
+            Err(refusal) if asked.skip_sw => return Err(refusal),
             Err(refusal) => {
                 let context = plan::context(&self.caps, false, &[])?;
                 (plan::stand_in(rule, &context, &tables)?, Some(refusal))
             }
         };
         let table = store.table(rule.chain.0).ok_or(Refusal::Lost)?;
-        let upwards = planned.upwards || refusal.is_some();
+        let stance = match refusal {
+            None if !planned.upwards => Stance::Whole,
+            _ if asked.unread.is_some() => Stance::Unread,
+            _ => Stance::Upwards,
+        };
         let room = Room::new()?;
-        let place = store.priorities.enter(rule, upwards)?;
+        let place = store.priorities.enter(rule, stance)?;
         let mut objects = Objects::default();
         let taken = state
             .take(

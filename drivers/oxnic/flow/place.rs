@@ -38,6 +38,17 @@ pub(crate) struct Place {
     pub(crate) number: u32,
 }
 
+/// What a rule is to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stance {
+    /// What it is to software.
+    Whole,
+    /// It sends up what it takes.
+    Upwards,
+    /// As that; and what the rule takes is not known. No other rule has its mask.
+    Unread,
+}
+
 /// All priorities of a block.
 pub(crate) struct Priorities(KVec<Priority>);
 
@@ -52,7 +63,7 @@ impl Priorities {
     /// # Errors
     ///
     /// It has none.
-    pub(crate) fn enter(&mut self, rule: &Rule<'_>, upwards: bool) -> Result<Place, Refusal> {
+    pub(crate) fn enter(&mut self, rule: &Rule<'_>, stance: Stance) -> Result<Place, Refusal> {
         let (chain, priority) = (rule.chain.0, rule.priority);
         let same = |entry: &Priority| entry.chain == chain && entry.priority == priority;
         let at = match self.0.iter().position(same) {
@@ -68,7 +79,7 @@ impl Priorities {
                 self.0.len() - 1
             }
         };
-        let result = self.0[at].enter(rule, upwards);
+        let result = self.0[at].enter(rule, stance);
         if result.is_err() {
             self.forget(at);
         }
@@ -95,18 +106,21 @@ impl Priorities {
 }
 
 impl Priority {
-    fn enter(&mut self, rule: &Rule<'_>, upwards: bool) -> Result<Place, Refusal> {
+    fn enter(&mut self, rule: &Rule<'_>, stance: Stance) -> Result<Place, Refusal> {
         if self.slots.iter().all(|slot| slot.rules() > 0) && self.slots.len() < SLOTS_MAX {
             let more = self.slots.len();
             self.slots.extend_with(more, Slot::default(), GFP_KERNEL)?;
         }
-        let mask = self.mask(&rule.key)?;
+        let mask = self.mask(&rule.key, stance)?;
         let ranges = Ranges {
             src: rule.key.src_range,
             dst: rule.key.dst_range,
         };
-        let place =
-            Order::new(self.priority, &mut self.slots)?.enter(mask as u32, ranges, upwards)?;
+        let place = Order::new(self.priority, &mut self.slots)?.enter(
+            mask as u32,
+            ranges,
+            stance != Stance::Whole,
+        )?;
         self.masks[mask].rules += 1;
         Ok(Place {
             chain: self.chain,
@@ -127,8 +141,11 @@ impl Priority {
     }
 
     /// The number of a key's mask. It is not counted yet.
-    fn mask(&mut self, key: &Key<'_>) -> Result<usize, Refusal> {
-        let bytes = bytes(key)?;
+    fn mask(&mut self, key: &Key<'_>, stance: Stance) -> Result<usize, Refusal> {
+        let mut bytes = bytes(key)?;
+        if stance == Stance::Unread {
+            bytes.push(u8::MAX, GFP_KERNEL)?;
+        }
         let same = |mask: &Mask| mask.rules > 0 && *mask.bytes == *bytes;
         if let Some(at) = self.masks.iter().position(same) {
             return Ok(at);
@@ -189,7 +206,7 @@ mod tests {
         let mut all = Priorities::new();
         let mut enter = |priority, field, value| {
             let rule = rule(priority, field, value)?;
-            all.enter(&rule, false)
+            all.enter(&rule, Stance::Whole)
         };
         let ttl = enter(5, Field::IpTtl, 1).map(|place| place.number);
         assert_eq!(ttl, Ok(5 << 16));
@@ -205,11 +222,11 @@ mod tests {
     fn a_mask_without_rules_is_forgotten_and_comes_back_as_the_youngest() -> Result<(), Refusal> {
         let mut all = Priorities::new();
         let (ttl, tos) = (rule(1, Field::IpTtl, 1)?, rule(1, Field::IpTos, 1)?);
-        let first = all.enter(&ttl, false)?;
-        let second = all.enter(&tos, false)?;
+        let first = all.enter(&ttl, Stance::Whole)?;
+        let second = all.enter(&tos, Stance::Whole)?;
         assert!(first.number < second.number);
         all.leave(&first);
-        let back = all.enter(&ttl, false)?;
+        let back = all.enter(&ttl, Stance::Whole)?;
         assert!(back.number > second.number);
         all.leave(&back);
         all.leave(&second);
@@ -230,9 +247,21 @@ mod tests {
         ];
         assert!(fields.len() > SLOTS);
         for (number, field) in fields.into_iter().enumerate() {
-            let place = all.enter(&rule(2, field, 1)?, false)?;
+            let place = all.enter(&rule(2, field, 1)?, Stance::Whole)?;
             assert_eq!(place.number as usize, (2 << 16) + number);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_rule_that_could_not_be_read_shares_no_number() -> Result<(), Refusal> {
+        let mut all = Priorities::new();
+        let mut any = rule(1, Field::IpTtl, 1)?;
+        any.key = Key::default();
+        let read = all.enter(&any, Stance::Whole)?;
+        let unread = all.enter(&any, Stance::Unread)?;
+        assert!(unread.number > read.number);
+        assert_eq!(all.enter(&any, Stance::Unread)?.number, unread.number);
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use oxnic_kapi::net::{
     flow::{classifier::Classifier as Kind, NewRule},
     netdev::Device as NetDevice, //
 };
-use oxnic_offload::rule::{check, Chain, Classifier, Cookie, Port, Rule};
+use oxnic_offload::rule::{check, Chain, Classifier, Cookie, Key, Port, Rule};
 
 /// Which ports interfaces are.
 pub(crate) trait Ports {
@@ -42,6 +42,17 @@ pub(crate) fn with_rule<R>(
     let mut reader = Reader::new(&edits, ports);
     reader.read(new.rule.actions())?;
     let rule = Rule {
+        key,
+        actions: reader.actions(),
+        ..anything(new)
+    };
+    check(&rule)?;
+    then(&rule, reader.origins())
+}
+
+/// The rule as if it took any packet of its protocol, and did nothing.
+pub(crate) fn anything<'a>(new: &NewRule<'_>) -> Rule<'a> {
+    Rule {
         cookie: Cookie(new.cookie.0 as u64),
         classifier: match new.classifier {
             Kind::Flower => Classifier::Flower,
@@ -50,9 +61,7 @@ pub(crate) fn with_rule<R>(
         chain: Chain(new.chain),
         priority: new.priority,
         protocol: new.protocol,
-        key,
-        actions: reader.actions(),
-    };
-    check(&rule)?;
-    then(&rule, reader.origins())
+        key: Key::default(),
+        actions: &[],
+    }
 }
