@@ -14,8 +14,8 @@ pub enum Need<'r> {
     Counter {
         /// Offset in the arguments.
         at: u16,
-        /// The first action of the rule, in tc's numbers, that gets what it counts; it stands for all behind it, up to that of the
-        /// next counter.
+        /// The first action of the rule, in tc's numbers, that gets what it counts; it stands for all behind it that any packet gets
+        /// to, up to that of the next counter.
         action: u8,
     },
     /// A meter, shared by all policers with that index. Its id goes to `at`.

@@ -427,8 +427,9 @@ struct Known {
     skip_sw: bool,
     course: Course,
     exit: Exit,
-    /// First actions that its counters stand for.
-    counters: Vec<usize>,
+    /// Which actions each of its counters stands for, by the first of them. Of a counter of a whole rule it is that one only: how far packets get
+    /// does not count.
+    counters: BTreeMap<usize, Vec<usize>>,
     slot: usize,
     /// Whether it stands in for one that was refused for the order of its range.
     out_of_order: bool,
@@ -485,16 +486,12 @@ fn build<'r, H: Hardware<'r>>(
                 (place.unwrap(), plan_as(&rule, &context, true).unwrap())
             }
         };
-        let counters = planned.needs.iter().filter_map(|need| match need {
-            Need::Counter { action, .. } => Some(usize::from(*action)),
-            _ => None,
-        });
         let known = Known {
             chain: rule.chain,
             skip_sw: wish.skip_sw,
             course: planned.course,
             exit: planned.exit,
-            counters: counters.collect(),
+            counters: counters(&planned, rule.actions, around.statistics),
             slot: place.slot,
             out_of_order: placed.is_err(),
         };
@@ -514,6 +511,40 @@ fn build<'r, H: Hardware<'r>>(
         misses,
         slots,
     }
+}
+
+/// Which actions each counter stands for.
+fn counters(
+    planned: &Planned<'_>,
+    actions: &[Action<'_>],
+    statistics: Statistics,
+) -> BTreeMap<usize, Vec<usize>> {
+    let firsts = planned.needs.iter().filter_map(|need| match need {
+        Need::Counter { action, .. } => Some(usize::from(*action)),
+        _ => None,
+    });
+    let firsts: Vec<usize> = firsts.collect();
+    let ends = |action: &Action<'_>| {
+        matches!(
+            action,
+            Action::Control(_) | Action::Redirect(..) | Action::Police(_)
+        )
+    };
+    let segment = |first: usize| {
+        let next = firsts.iter().find(|other| **other > first);
+        let mut until = next.copied().unwrap_or(actions.len());
+        if let Some(last) = (first..until).find(|at| ends(&actions[*at])) {
+            until = last + 1;
+        }
+        match statistics {
+            Statistics::Actions => (first..until).collect(),
+            _ => vec![first],
+        }
+    };
+    firsts
+        .iter()
+        .map(|first| (*first, segment(*first)))
+        .collect()
 }
 
 /// What one sees of a packet's way.
@@ -592,9 +623,10 @@ fn hybrid<'r, H: Hardware<'r>>(setup: &mut Setup<'r, H>, around: &Around, frame:
         events: ended.events,
         ..Seen::default()
     };
-    // A counter stands for all actions up to the next one; compared is the first of them.
-    for (rule, action, bytes) in ended.counts {
-        seen.count(rule, usize::from(action), bytes);
+    for (rule, first, bytes) in ended.counts {
+        for action in &setup.rules[&rule].counters[&usize::from(first)] {
+            seen.count(rule, *action, bytes);
+        }
     }
     let (exit, bytes) = match ended.left {
         Left::Gone => return seen,
@@ -636,9 +668,10 @@ impl<'r, H> Setup<'r, H> {
         rules
     }
 
-    /// Notes what an action counted, where the device has a counter for just that one.
+    /// Notes what an action counted, where the device has a counter for it.
     fn count(&self, seen: &mut Seen, rule: u64, action: usize, bytes: u32) {
-        if self.rules[&rule].counters.contains(&action) {
+        let mut counters = self.rules[&rule].counters.values();
+        if counters.any(|actions| actions.contains(&action)) {
             seen.count(rule, action, bytes);
         }
     }
