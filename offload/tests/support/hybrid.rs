@@ -272,7 +272,8 @@ fn verdict(chain: u32) -> impl Strategy<Value = Verdict> {
         2 => Just(Verdict::Drop),
         2 => Just(Verdict::Continue),
         2 => (chain + 1..CHAINS + 1).prop_map(|to| Verdict::Goto(Chain(to))),
-        2 => (0..6u32).prop_map(Verdict::Jump),
+        1 => (0..6u32).prop_map(Verdict::Jump),
+        3 => (2..4u32).prop_map(Verdict::Jump),
     ]
 }
 
