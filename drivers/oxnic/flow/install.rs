@@ -112,32 +112,64 @@ impl Engine {
         block: BlockId,
         asked: &Asked<'_>,
     ) -> Result<Option<Refusal>, Refusal> {
-        let Asked { rule, origins, .. } = *asked;
+        let rule = asked.rule;
         for chain in plan::named_chains(rule) {
             state.table(device, &self.caps, block, chain)?;
         }
-        let store = state.store(block).ok_or(Refusal::Lost)?;
-        let tables = Tables(&store.tables);
         let whole = match asked.unread {
             Some(refusal) => Err(refusal),
-            None => plan::context(&self.caps, asked.skip_sw, origins)
-                .and_then(|context| plan::whole(rule, &context, &tables)),
+            None => self.plan_whole(state, block, asked),
         };
-        let (mut planned, refusal) = match whole {
-            Ok(planned) => (planned, None),
+        let kept = whole.and_then(|planned| {
+            let stance = match planned.upwards {
+                true => Stance::Upwards,
+                false => Stance::Whole,
+            };
+            self.keep(device, state, block, asked, planned, stance, false)
+        });
+        let refusal = match kept {
+            Ok(()) => return Ok(None),
             Err(refusal) if asked.skip_sw => return Err(refusal),
-            Err(refusal) => {
-                let context = plan::context(&self.caps, false, &[])?;
-                (plan::stand_in(rule, &context, &tables)?, Some(refusal))
-            }
+            Err(refusal) => refusal,
         };
-        let table = store.table(rule.chain.0).ok_or(Refusal::Lost)?;
-        let stance = match refusal {
-            None if !planned.upwards => Stance::Whole,
-            _ if asked.unread.is_some() => Stance::Unread,
-            _ => Stance::Upwards,
+        let stance = match asked.unread {
+            Some(_) => Stance::Unread,
+            None => Stance::Upwards,
         };
+        let store = state.store(block).ok_or(Refusal::Lost)?;
+        let context = plan::context(&self.caps, false, &[])?;
+        let planned = plan::stand_in(rule, &context, &Tables(&store.tables))?;
+        self.keep(device, state, block, asked, planned, stance, true)?;
+        Ok(Some(refusal))
+    }
+
+    fn plan_whole(
+        &self,
+        state: &mut State,
+        block: BlockId,
+        asked: &Asked<'_>,
+    ) -> Result<Planned, Refusal> {
+        let store = state.store(block).ok_or(Refusal::Lost)?;
+        let context = plan::context(&self.caps, asked.skip_sw, asked.origins)?;
+        plan::whole(asked.rule, &context, &Tables(&store.tables))
+    }
+
+    /// Takes what a plan needs, and stores it. Where something is lacking, nothing has changed.
+    #[allow(clippy::too_many_arguments)] // A plan, and all that it belongs to.
+    fn keep(
+        &self,
+        device: &Arc<Device>,
+        state: &mut State,
+        block: BlockId,
+        asked: &Asked<'_>,
+        mut planned: Planned,
+        stance: Stance,
+        stand_in: bool,
+    ) -> Result<(), Refusal> {
+        let Asked { rule, origins, .. } = *asked;
         let room = Room::new()?;
+        let store = state.store(block).ok_or(Refusal::Lost)?;
+        let table = store.table(rule.chain.0).ok_or(Refusal::Lost)?;
         let place = store.priorities.enter(rule, stance)?;
         let mut objects = Objects::default();
         let taken = state
@@ -168,12 +200,12 @@ impl Engine {
             carried: Count::default(),
             request,
             live: false,
-            stand_in: refusal.is_some(),
+            stand_in,
         };
         if let Some(store) = state.store(block) {
             store.insert(room, Cookie(rule.cookie.0 as usize), stored);
         }
-        Ok(refusal)
+        Ok(())
     }
 
     /// The request that puts a rule into the device.
