@@ -55,7 +55,8 @@ pub struct TunnelDevice {
     pub port: u16,
     /// Whose frames it takes.
     pub id: TunnelId,
-    /// `local`.
+    /// The host's address: `local`, or where the device has none (geneve never has) the one that the host has towards `remote`, if the
+    /// driver knows it.
     pub local: Option<Endpoint>,
     /// `remote`.
     pub remote: Option<Endpoint>,
