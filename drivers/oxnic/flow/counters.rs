@@ -16,6 +16,8 @@ use oxnic_kapi::{
 
 /// Period in which the device writes changes, in milliseconds, unless it cannot be so short.
 const PERIOD: u16 = 100;
+/// Pages that the device is told of at a time.
+const PAGES: usize = 64;
 /// How often a record is read again that the device writes meanwhile.
 const TRIES: u32 = 8;
 
@@ -116,31 +118,51 @@ impl Counters {
         }
         self.pages.reserve(1, GFP_KERNEL)?;
         let page = Words::new(device.binding(), COUNTER_PAGE as usize / 8)?;
-        self.tell(device, number as u32, page.address())
+        self.tell(device, number, &[page.address()])
             .inspect_err(|error| dev_err!(device.binding(), "counters: {}\n", error))?;
         self.pages.push(page, GFP_KERNEL)?;
         Ok(())
     }
 
-    /// Tells the device where a page of counters is, or that it is no more.
-    fn tell(&mut self, device: &Arc<Device>, page: u32, address: u64) -> Result<(), CommandError> {
+    /// Tells the device where pages of counters are, from one on; 0 for those that are no more.
+    fn tell(
+        &mut self,
+        device: &Arc<Device>,
+        page: usize,
+        addresses: &[u64],
+    ) -> Result<(), CommandError> {
         let memory = CounterMemory {
-            first: page * COUNTERS_IN_PAGE,
-            count: COUNTERS_IN_PAGE,
+            first: page as u32 * COUNTERS_IN_PAGE,
+            count: addresses.len() as u32 * COUNTERS_IN_PAGE,
             period: self.period,
         };
-        let now = cmd::flow::counter_memory(device, &memory, &[address])?;
+        let now = cmd::flow::counter_memory(device, &memory, addresses)?;
         self.offset = (now as u32).wrapping_sub(time::now_ms() as u32);
+        Ok(())
+    }
+
+    /// Tells the device of all pages, by what `address` gives for each.
+    fn tell_all(
+        &mut self,
+        device: &Arc<Device>,
+        address: impl Fn(&Words) -> u64,
+    ) -> Result<(), CommandError> {
+        for first in (0..self.pages.len()).step_by(PAGES) {
+            let mut addresses = [0; PAGES];
+            let pages = self.pages.iter().skip(first);
+            let mut count = 0;
+            for (place, page) in addresses.iter_mut().zip(pages) {
+                *place = address(page);
+                count += 1;
+            }
+            self.tell(device, first, &addresses[..count])?;
+        }
         Ok(())
     }
 
     /// Gives a device that was reset its memory again. All counters are at zero then, and of no generation.
     pub(crate) fn restore(&mut self, device: &Arc<Device>) -> Result<(), CommandError> {
-        for page in 0..self.pages.len() {
-            let address = self.pages[page].address();
-            self.tell(device, page as u32, address)?;
-        }
-        Ok(())
+        self.tell_all(device, Words::address)
     }
 
     /// Takes all memory away from the device.
@@ -149,9 +171,7 @@ impl Counters {
     ///
     /// The device may still write to it.
     pub(crate) fn withdraw(&mut self, device: &Arc<Device>) -> Result<(), CommandError> {
-        for page in 0..self.pages.len() as u32 {
-            self.tell(device, page, 0)?;
-        }
+        self.tell_all(device, |_| 0)?;
         self.pages.clear();
         Ok(())
     }
