@@ -20,7 +20,7 @@ pub struct Keys<'a> {
 impl Keys<'_> {
     /// # Safety
     ///
-    /// The match is that of a rule as [`FlowRule`](super::FlowRule) has it.
+    /// The match is that of a rule as [`FlowRule`](crate::net::flow::FlowRule) has it.
     pub(in crate::net::flow) unsafe fn new(found: &bindings::flow_match) -> Self {
         let dissector = found.dissector;
         Self {
