@@ -4,6 +4,7 @@
 //!
 //! `OXNIC_FLOW_CASES` multiplies the number of cases. A failure is shrunk, and its seed is noted beside this file.
 
+mod case;
 mod device;
 mod fields;
 mod frames;

@@ -3,21 +3,17 @@
 
 use super::Engine;
 use super::actions::operands;
-use super::encap::Inner;
 use super::limits;
 use super::outcome::{Outcome, Sent, To, Up};
 use super::packet::Packet;
 use super::parse::ETHERNET;
 use super::run::{Dropped, Visit, World};
 use super::store::Rule;
-use super::{csum, edit, index, tags};
-use crate::nic::checksum::Sum;
+use super::{csum, edit, tags};
 use crate::nic::frame::Tag;
-use crate::nic::packet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 use oxnic_abi::flow::action::{
-    FlowAction, FlowActionKind as Kind, FlowNote, FlowVerdict, NO_ENCAP, action_flags, decap_flags,
+    FlowAction, FlowActionKind as Kind, FlowNote, FlowVerdict, NO_ENCAP, action_flags,
 };
-use oxnic_abi::flow::field::FlowField;
 use oxnic_abi::flow::port::FlowDirection;
 use oxnic_abi::flow::table::TableView;
 
@@ -51,10 +47,10 @@ enum Then {
 }
 
 /// A rule with the action that is done.
-struct Step<'a> {
+pub(super) struct Step<'a> {
     rule: &'a Rule,
-    action: FlowAction,
-    operands: [u32; 4],
+    pub(super) action: FlowAction,
+    pub(super) operands: [u32; 4],
     /// The table's view is TUNNEL.
     tunnel: bool,
 }
@@ -244,179 +240,6 @@ impl Engine {
             bytes,
         });
     }
-
-    /// Takes a frame out of its tunnel. False if it is to be dropped.
-    fn decap(&mut self, flags: u32, packet: &mut Packet) -> bool {
-        if packet.take_out(&self.tunnels) {
-            self.stats.decapsulated += 1;
-            let outer = packet.note().tos;
-            if flags & decap_flags::ECN != 0 && !join_marks(packet, outer) {
-                return false;
-            }
-        }
-        if flags & decap_flags::FORGET != 0 {
-            packet.forget_note();
-        }
-        true
-    }
-
-    /// Puts the frame itself, or a copy, into a port.
-    fn put(
-        &mut self,
-        world: &World<'_>,
-        step: &Step<'_>,
-        visit: &Visit,
-        redirected: Option<Packet>,
-        outcome: &mut Outcome,
-    ) {
-        let [port, encap, ..] = step.operands;
-        let port = port as u16;
-        let direction = FlowDirection(step.action.choice[0]);
-        let mirror = redirected.is_none();
-        if (port, direction) == (visit.port, visit.direction) || !(world.is_up)(port) {
-            return self.drop_for(Dropped::Port);
-        }
-        if visit.hops >= self.caps.hops_max || outcome.copies >= limits::COPIES_PER_FRAME {
-            return self.drop_for(Dropped::Loop);
-        }
-        outcome.copies += 1;
-        self.stats.mirrored += u64::from(mirror);
-        let mut packet = match encap {
-            NO_ENCAP => redirected.unwrap_or_else(|| visit.packet.clone()),
-            id => {
-                let mut copy;
-                let inner = match redirected {
-                    Some(packet) => {
-                        copy = packet;
-                        &mut copy
-                    }
-                    None => {
-                        copy = visit.packet.clone();
-                        &mut copy
-                    }
-                };
-                match self.put_around(id, inner) {
-                    Some(packet) => packet,
-                    None => return self.drop_for(Dropped::Action),
-                }
-            }
-        };
-        packet.enter(direction == FlowDirection::EGRESS);
-        let visit = Visit {
-            port,
-            direction,
-            source: match direction {
-                FlowDirection::EGRESS => visit.source,
-                _ => port,
-            },
-            packet,
-            hops: visit.hops + 1,
-            counts: Vec::new(),
-        };
-        self.visit(world, visit, outcome);
-    }
-
-    /// A frame with headers around it. None where it gets too long.
-    fn put_around(&mut self, id: u32, packet: &mut Packet) -> Option<Packet> {
-        let encap = self.encaps.get(id)?;
-        if packet.length() + encap.length() > limits::LENGTH_MAX {
-            return None;
-        }
-        let inner = look(packet, self.seed);
-        let mut bytes = Vec::new();
-        encap.put(&packet.bytes(), &inner, self.next_id, &mut bytes);
-        self.next_id = self.next_id.wrapping_add(1);
-        let mut around = Packet::new(&bytes)?;
-        around.mark = packet.mark;
-        around.priority = packet.priority;
-        Some(around)
-    }
-}
-
-/// What headers take over from a frame.
-fn look(packet: &mut Packet, seed: u64) -> Inner {
-    let tagged = packet.tag().is_some();
-    let plain = match packet.protocol() {
-        _ if tagged => 0,
-        ETHERTYPE_IPV4 => 4,
-        ETHERTYPE_IPV6 => 6,
-        _ => 0,
-    };
-    let dont_fragment = plain == 4
-        && super::bytes::word(packet.data(), ETHERNET + 6).is_some_and(|flags| flags & 0x4000 != 0);
-    let (values, _) = packet.plain();
-    const FLOW: [FlowField; 9] = [
-        FlowField::ETH_DST,
-        FlowField::ETH_SRC,
-        FlowField::IPV4_SRC,
-        FlowField::IPV4_DST,
-        FlowField::IPV6_SRC,
-        FlowField::IPV6_DST,
-        FlowField::IP_PROTO,
-        FlowField::SRC_PORT,
-        FlowField::DST_PORT,
-    ];
-    let mut flow = [0; 64];
-    let bytes = FLOW.iter().flat_map(|field| values.get(*field));
-    for (place, byte) in flow.iter_mut().zip(bytes) {
-        *place = *byte;
-    }
-    let family = values.number(FlowField::FAMILY) as u8;
-    Inner {
-        family: if family == plain { family } else { 0 },
-        tos: values.number(FlowField::IP_TOS) as u8,
-        ttl: values.number(FlowField::IP_TTL) as u8,
-        dont_fragment,
-        hash: index::hash(seed, &flow),
-    }
-}
-
-/// Joins the congestion mark of outer headers with that of the frame within (RFC 6040). False if the frame is to be dropped.
-fn join_marks(packet: &mut Packet, outer: u8) -> bool {
-    const CE: u8 = 3;
-    const ECT_1: u8 = 1;
-    if packet.tag().is_some() {
-        return true;
-    }
-    let [first, second] = super::bytes::take(packet.data(), ETHERNET).unwrap_or_default();
-    let v4 = match packet.protocol() {
-        ETHERTYPE_IPV4 => true,
-        ETHERTYPE_IPV6 => false,
-        _ => return true,
-    };
-    let old = if v4 {
-        second
-    } else {
-        (first << 4) | (second >> 4)
-    };
-    let new = match (outer & 3, old & 3) {
-        (CE, 0) => return false,
-        (_, 0) => return true,
-        (CE, _) => old | CE,
-        (ECT_1, 2) => (old & !3) | ECT_1,
-        _ => return true,
-    };
-    if new == old {
-        return true;
-    }
-    let least = if v4 { 20 } else { 40 };
-    let Some(header) = packet.change().get_mut(ETHERNET..ETHERNET + least) else {
-        return true;
-    };
-    if !v4 {
-        header[0] = (header[0] & 0xf0) | (new >> 4);
-        header[1] = (new << 4) | (header[1] & 0xf);
-        return true;
-    }
-    header[1] = new;
-    // The checksum follows by arithmetic (RFC 1624), so that one that was wrong stays wrong.
-    let sum = Sum::default()
-        .and(&[!header[10], !header[11]])
-        .and(&[!0, !old])
-        .and(&[0, new])
-        .finish();
-    header[10..12].copy_from_slice(&sum);
-    true
 }
 
 /// The tag of an action.

@@ -6,14 +6,15 @@
 //! tells what comes of it.
 //!
 //! - [`parse`], [`tunnel`]: from headers to [`values`]; [`matching`], [`group`], [`index`]: from values to a rule;
-//! - [`run`], [`actions`], [`execute`] and what it uses ([`packet`], [`tags`], [`edit`], [`csum`], [`meter`], [`encap`]): what
-//!   rules do, and [`outcome`], what comes of it;
-//! - [`store`], [`table`], [`objects`], [`slots`], [`pages`], [`counter`]: where everything is kept.
+//! - [`run`], [`actions`], [`execute`] and what it uses ([`packet`], [`tags`], [`edit`], [`csum`], [`meter`], [`put`],
+//!   [`encap`], [`decap`]): what rules do, and [`outcome`], what comes of it;
+//! - [`store`], [`table`], [`objects`], [`references`], [`slots`], [`pages`], [`counter`]: where everything is kept.
 
 pub mod actions;
 pub mod bytes;
 pub mod counter;
 pub mod csum;
+pub mod decap;
 pub mod edit;
 pub mod encap;
 pub mod execute;
@@ -27,6 +28,8 @@ pub mod outcome;
 pub mod packet;
 pub mod pages;
 pub mod parse;
+pub mod put;
+pub mod references;
 pub mod refused;
 pub mod run;
 pub mod slots;
@@ -41,7 +44,7 @@ pub use objects::{Objects, Usage};
 pub use outcome::{Outcome, Sent, To, Up};
 pub use refused::{Place, Refused, Why};
 
-use actions::{ActionTemplate, Named};
+use actions::ActionTemplate;
 use encap::Encap;
 use group::Group;
 use matching::MatchTemplate;
@@ -387,40 +390,5 @@ impl Engine {
     /// There is none.
     pub fn reset_counter(&mut self, id: u32, generation: u32) -> Result<(), Refused> {
         self.counters.reset(id, generation)
-    }
-
-    /// Whether all that is named is there.
-    fn exist(&self, names: &[(Place, Named)]) -> Result<(), Refused> {
-        for (place, name) in names {
-            match *name {
-                Named::Counter(id) => self.counters.named(id, *place)?,
-                Named::Meter(id) => self.meters.named(id, *place).map(|_| ())?,
-                Named::Table(id) => self.tables.named(id, *place).map(|_| ())?,
-                Named::Encap(id) => self.encaps.named(id, *place).map(|_| ())?,
-            }
-        }
-        Ok(())
-    }
-
-    fn hold(&mut self, names: &[(Place, Named)]) {
-        for (_, name) in names {
-            match *name {
-                Named::Counter(id) => self.counters.hold(id),
-                Named::Meter(id) => self.meters.hold(id),
-                Named::Table(id) => self.tables.hold(id),
-                Named::Encap(id) => self.encaps.hold(id),
-            }
-        }
-    }
-
-    fn release(&mut self, names: &[(Place, Named)]) {
-        for (_, name) in names {
-            match *name {
-                Named::Counter(id) => self.counters.release(id),
-                Named::Meter(id) => self.meters.release(id),
-                Named::Table(id) => self.tables.release(id),
-                Named::Encap(id) => self.encaps.release(id),
-            }
-        }
     }
 }
