@@ -119,6 +119,10 @@ impl<'a> Reader<'a> {
         let mut entries = actions.iter();
         let mut inserted = false;
         while let Some(entry) = entries.next() {
+            if entry.hw_stats().is_empty() {
+                // The kernel counted more entries than it then filled, and an empty one looks like "ok".
+                return Err(CHANGED);
+            }
             if entry.is_by_chance() {
                 return Err(Refusal::Feature {
                     action: entry.id().name(),
@@ -607,6 +611,15 @@ mod tests {
         only(&fixture, &netdev, |read| {
             assert_eq!(read, Err(Refusal::Action(ActionId(id::CT))))
         });
+        Ok(())
+    }
+
+    #[test]
+    fn an_entry_that_was_not_filled_is_not_taken_for_an_ok() -> Result {
+        let netdev = fixture::device()?;
+        let mut fixture = Fixture::new(2)?;
+        fixture.plain(id::VLAN_POP);
+        only(&fixture, &netdev, |read| assert_eq!(read, Err(CHANGED)));
         Ok(())
     }
 }
