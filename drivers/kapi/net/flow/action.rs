@@ -238,6 +238,14 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Whether the kernel has counted the entry and then not filled it, as where an action changed in between. It then looks like
+    /// [`Action::Accept`].
+    pub fn is_unfilled(&self) -> bool {
+        self.raw.id == 0
+            && self.raw.cookie == 0
+            && self.raw.hw_stats == bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DONT_CARE
+    }
+
     /// Its kind, for messages.
     pub fn id(&self) -> ActionId {
         ActionId(self.raw.id)

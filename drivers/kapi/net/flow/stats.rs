@@ -23,11 +23,6 @@ impl HwStats {
     pub fn allows_none(self) -> bool {
         self.0 & bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DISABLED != 0
     }
-
-    /// Whether nothing was said, which the kernel should not do.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 }
 
 /// What was counted since the last time that somebody asked about this rule or action.
@@ -113,6 +108,5 @@ mod tests {
         assert!(any.allows_immediate() && any.allows_delayed() && !any.allows_none());
         let none = HwStats(4);
         assert!(!none.allows_immediate() && !none.allows_delayed() && none.allows_none());
-        assert!(HwStats(0).is_empty() && !none.is_empty());
     }
 }

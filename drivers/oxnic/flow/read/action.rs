@@ -119,8 +119,7 @@ impl<'a> Reader<'a> {
         let mut entries = actions.iter();
         let mut inserted = false;
         while let Some(entry) = entries.next() {
-            if entry.hw_stats().is_empty() {
-                // The kernel counted more entries than it then filled, and an empty one looks like "ok".
+            if entry.is_unfilled() {
                 return Err(CHANGED);
             }
             if entry.is_by_chance() {
