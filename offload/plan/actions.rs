@@ -20,7 +20,7 @@ use super::needs::Need;
 use super::tunnels;
 use super::walk::Walk;
 use crate::packet::vlan::{PRIORITY_MASK, PRIORITY_SHIFT};
-use crate::reject::{Lack, Obstacle, Reject};
+use crate::reject::{Lack, Loss, Obstacle, Reject};
 use crate::rule::{Action, Chain, Direction, Encap, Port, Rule, Verdict};
 
 /// The bit of a tag that tc never changes: drop eligibility.
@@ -80,12 +80,15 @@ pub fn lower<'s, 'r>(
 ///
 /// # Errors
 ///
-/// [`Lack::Action`], [`Lack::Actions`].
+/// [`Lack::Action`], [`Lack::Actions`]; [`Loss::Egress`], where nothing can stand in.
 pub fn send_up<'s, 'r>(
     chain: Chain,
     context: &Context<'_>,
     space: ActionSpace<'s, 'r>,
 ) -> Result<Actions<'s, 'r>, Reject> {
+    if context.egress {
+        return Err(Reject::Lost(Loss::Egress { what: "software" }));
+    }
     let back = chain != Chain(0) && !context.goes_on_in_chain() && chains::rewinds(context);
     let kind = if back {
         FlowActionKind::REWIND
@@ -415,6 +418,9 @@ impl<'p, 's, 'r, D: Destinations> Lowering<'p, 's, 'r, D> {
             Target::Tunnel(_) if direction == Direction::Ingress => {
                 Err(Reject::Tunnel(Obstacle::EncapIngress { action }))
             }
+            Target::Tunnel(_) if self.context.egress => Err(Reject::Lost(Loss::Egress {
+                what: "tunnel_key set",
+            })),
             Target::Tunnel(device) => {
                 let encap = self
                     .encap

@@ -14,6 +14,8 @@
 //! - An accepted frame must not meet the rules behind. Software, where it has the rule too, accepts it itself, so the rule in the
 //!   device only sends the frame up ([`Course::Upwards`]) and software does the rest. A rule in hardware only is done by the device, and tc
 //!   is told to leave the frame alone ([`Software::skips_tc`](super::Software::skips_tc)).
+//!
+//! At a port's egress none of this is so: the device and software look at different frames there, and what no rule takes leaves.
 
 use oxnic_abi::flow::action::FlowActionKind;
 use oxnic_abi::flow::table::TableMiss;
@@ -54,8 +56,8 @@ pub struct Miss {
 
 /// What the miss of a chain is.
 pub fn miss(context: &Context<'_>, chain: Chain) -> Miss {
-    if chain == Chain(0) {
-        // No goto leads here but where software goes on in chains; so otherwise nothing has been done that software does again.
+    if chain == Chain(0) || context.egress {
+        // At egress the frame leaves by the port. In chain 0, no goto leads here but where software goes on in chains; so otherwise nothing has been done that software does again.
         Miss {
             kind: TableMiss::DEFAULT,
             exit: Exit::Start,
@@ -153,6 +155,10 @@ impl Done {
 /// [`Reject::Lost`], [`Reject::Tunnel`], [`Reject::Jump`].
 pub fn judge(rule: &Rule<'_>, context: &Context<'_>) -> Result<Course, Reject> {
     let walk = Walk::new(rule.actions)?;
+    if context.egress {
+        check_ways(rule, &walk, context)?;
+        return Ok(Course::Device);
+    }
     if (walk.accepts || walk.traps) && !context.skip_sw {
         let polices = rule.actions.iter().enumerate();
         let polices = polices
@@ -229,7 +235,7 @@ fn check_ways(rule: &Rule<'_>, walk: &Walk, context: &Context<'_>) -> Result<(),
 
 fn check_goto(chain: Chain, done: &Done, context: &Context<'_>) -> Result<(), Reject> {
     done.check_notes("goto chain")?;
-    if context.goes_on_in_chain() {
+    if context.goes_on_in_chain() || context.egress {
         return Ok(());
     }
     let lost = |loss| Err(Reject::Lost(loss));
@@ -262,6 +268,9 @@ fn check_goto(chain: Chain, done: &Done, context: &Context<'_>) -> Result<(), Re
 fn check_continue(rule: &Rule<'_>, done: &Done, context: &Context<'_>) -> Result<(), Reject> {
     done.check_notes("continue")?;
     let lost = |loss| Err(Reject::Lost(loss));
+    if context.egress {
+        return Ok(());
+    }
     if !context.skip_sw {
         return lost(Loss::Continue);
     }

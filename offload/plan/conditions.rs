@@ -17,7 +17,7 @@ use super::context::{Context, Destinations, Target};
 use super::list::List;
 use super::tunnels;
 use crate::packet::ethernet;
-use crate::reject::{Lack, Obstacle, Reject};
+use crate::reject::{Lack, Loss, Obstacle, Reject};
 use crate::rule::field::{Layer, TABLE};
 use crate::rule::{Field, Key, OptionsMatch, Port, Range, Rule};
 
@@ -168,6 +168,10 @@ impl Packing<'_, '_> {
         if key.mask(field) != [0xff; 4] {
             let field = number(field);
             return self.refuse(Lack::Mask { field });
+        }
+        if self.context.egress {
+            // Software has the port where the packet came in first, the device that which it leaves by.
+            return Err(Reject::Lost(Loss::Egress { what: field.name() }));
         }
         let port = key.value(field);
         let port = port

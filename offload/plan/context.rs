@@ -56,6 +56,9 @@ pub struct Context<'c> {
     pub software: Software,
     /// The tunnel device that the rule is on; `None` for rules of representors and uplinks.
     pub tunnel: Option<TunnelDevice>,
+    /// Whether the rule is at a port's egress. The device looks there at frames that its own rules send out of the port, and software at
+    /// those that the host sends: nothing goes up, and no frame is looked at by both.
+    pub egress: bool,
     /// Whether the rule is in hardware only.
     pub skip_sw: bool,
     /// What is counted.

@@ -37,6 +37,11 @@ pub enum Loss {
         /// The action behind which it is lost.
         at: &'static str,
     },
+    /// Something that cannot be had at a port's egress, where software does not see what the device sends.
+    Egress {
+        /// What.
+        what: &'static str,
+    },
     /// A rule in hardware only that accepts some packets and traps others: the driver is told the same of both.
     Mixed,
     /// Accepted by a rule in hardware only: software would go on with the rules behind.
@@ -81,6 +86,10 @@ impl fmt::Display for Loss {
             Self::Note { action, at } => {
                 write!(f, "{action} before {at}: it would be lost there")
             }
+            Self::Egress { what } => write!(
+                f,
+                "{what}: not at egress, software does not see what the device sends"
+            ),
             Self::Mixed => write!(
                 f,
                 "action trap with skip_sw: not in one rule with ok, which comes up alike"

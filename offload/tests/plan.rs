@@ -798,6 +798,39 @@ fn frames_of_later_chains_go_up_with_their_chain_or_as_they_came() {
 }
 
 #[test]
+fn at_egress_the_device_does_it_all_and_what_no_rule_takes_leaves() {
+    let device = everything();
+    let mut context = context(&device);
+    context.egress = true;
+    let push = Action::VlanPush {
+        tpid: 0x8100,
+        id: 5,
+        priority: 0,
+    };
+    let goto = Action::Control(Verdict::Goto(Chain(3)));
+    let continues = police(Verdict::Continue, Verdict::Drop);
+    for skip_sw in [false, true] {
+        context.skip_sw = skip_sw;
+        let planned = |actions: &[Action<'_>]| {
+            let planned = plan(&rule(Key::default(), actions), &context).unwrap();
+            assert_eq!(planned.course, Course::Device);
+            kinds(&planned)
+        };
+        assert_eq!(
+            planned(&[push]),
+            [Kind::COUNT, Kind::VLAN_PUSH, Kind::ACCEPT]
+        );
+        let mirror = Action::Mirror(Port(2), Direction::Egress);
+        assert_eq!(
+            planned(&[mirror, goto]),
+            [Kind::COUNT, Kind::MIRROR, Kind::GOTO]
+        );
+        assert_eq!(planned(&[continues]), [Kind::COUNT, Kind::METER]);
+    }
+    assert_eq!(miss(&context, Chain(3)).kind, TableMiss::DEFAULT);
+}
+
+#[test]
 fn stand_in_matches_more_rather_than_not_at_all() {
     let mut device = everything();
     device.fields &= !FlowField::IP_TTL.bit();

@@ -705,6 +705,38 @@ fn what_would_be_lost_in_software_is_refused_by_name() {
     }
 }
 
+#[test]
+fn what_cannot_be_had_at_egress_is_named() {
+    let caps = everything();
+    let mut context = context(&caps);
+    context.egress = true;
+    let indev = key(&[(Field::IngressPort, &[0, 0, 0, 1])]);
+    let expected = |what| Reject::Lost(Loss::Egress { what });
+    check(
+        &rule(indev, DROP),
+        &context,
+        expected("indev"),
+        &["indev", "egress"],
+    );
+    let encap = Encap {
+        address: Address::V4([1; 4], [2; 4]),
+        ..Encap::default()
+    };
+    let actions = [
+        Action::TunnelSet(encap),
+        Action::Redirect(Port(200), Direction::Egress),
+    ];
+    let name = "tunnel_key set";
+    check(
+        &rule(Key::default(), &actions),
+        &context,
+        expected(name),
+        &[name],
+    );
+    let stand_in = planner::plan_as(&rule(Key::default(), DROP), &context, true);
+    assert_eq!(stand_in.map(|_| ()), Err(expected("software")));
+}
+
 fn check(rule: &Rule<'_>, context: &Context<'_>, expected: Reject, words: &[&str]) {
     let reject = plan(rule, context).map(|_| ()).unwrap_err();
     assert_eq!(reject, expected);
@@ -1157,6 +1189,9 @@ fn all() -> Vec<Reject> {
             at: action,
         },
         Loss::Mixed,
+        Loss::Egress {
+            what: "tunnel_key set",
+        },
         Loss::Accepted,
         Loss::Continue,
         Loss::ContinueFlower,

@@ -82,6 +82,7 @@ pub(crate) fn context<'a>(
         // Frames that come up are not told apart yet.
         software: Software::default(),
         tunnel: None,
+        egress: false,
         skip_sw,
         statistics: statistics(origins)?,
     })
@@ -93,6 +94,7 @@ pub(crate) fn miss(caps: &FlowCaps, chain: Chain) -> TableMiss {
         device: caps,
         software: Software::default(),
         tunnel: None,
+        egress: false,
         skip_sw: false,
         statistics: Statistics::Off,
     };

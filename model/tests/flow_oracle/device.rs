@@ -98,6 +98,7 @@ impl<'r> Device<'r> {
                     skips_tc: true,
                 },
                 tunnel,
+                egress: false,
                 skip_sw: true,
                 statistics: oxnic_offload::plan::Statistics::Actions,
             },

@@ -114,6 +114,7 @@ impl Around {
                 skips_tc: self.skips_tc,
             },
             tunnel: self.tunnel.then_some(VXLAN),
+            egress: false,
             skip_sw,
             statistics: self.statistics,
         }

@@ -90,6 +90,7 @@ pub fn context(device: &FlowCaps) -> Context<'_> {
         device,
         software: Software::default(),
         tunnel: None,
+        egress: false,
         skip_sw: false,
         statistics: Statistics::Rule,
     }
