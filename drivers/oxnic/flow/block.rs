@@ -52,7 +52,6 @@ impl NetPort {
     ) -> Result<KBox<dyn Rules>> {
         let direction = match binding.binder {
             Binder::Ingress => Some(FlowDirection::INGRESS),
-            Binder::Egress => Some(FlowDirection::EGRESS),
             _ => None,
         };
         if !self.device.eswitch.is_switchdev() {
@@ -61,7 +60,11 @@ impl NetPort {
         }
         let why = match direction {
             _ if !binding.of_tc => "chains of nftables cannot be offloaded yet",
-            None => "rules at ingress and egress can be offloaded only",
+            // Where a rule that sends packets up, or stands in for another one, would let them out instead.
+            None if matches!(binding.binder, Binder::Egress) => {
+                "rules at egress cannot be offloaded yet"
+            }
+            None => "rules at ingress can be offloaded only",
             Some(direction) => {
                 return self
                     .bind(binding, direction)
