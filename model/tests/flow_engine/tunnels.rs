@@ -253,6 +253,28 @@ fn notes_stay_until_they_are_forgotten() {
 }
 
 #[test]
+fn a_tunnel_within_a_tunnel_is_opened_when_a_table_looks_into_it() {
+    let inner = encap(READY, false).run(&udp()).remove(0).1;
+    let around = encap(READY, false).run(&inner).remove(0).1;
+    let decap_action = |flags| action(Kind::DECAP, [0; 2], &[flags]);
+    let forget = decap_action(decap_flags::FORGET);
+    let mut bench = decap();
+    bench.rule(9, 0, &[decap_action(0), forget, forget, count(1), out(5)]);
+    assert_eq!(bench.run(&around), [(To::Out(5), inner)]);
+    let mut bench = decap();
+    let goto = action(Kind::GOTO, [0; 2], &[9]);
+    let port = [condition(FlowField::DST_PORT, &[0xff; 2])];
+    bench
+        .try_rule(9, 0, &port, &[0x12, 0xb5], &[forget, goto])
+        .unwrap();
+    bench
+        .try_rule(9, 1, &port, &[0x20, 0], &[forget, out(6)])
+        .unwrap();
+    assert_eq!(bench.run(&around), [(To::Out(6), udp())]);
+    assert_eq!(bench.engine.stats().decapsulated, 2);
+}
+
+#[test]
 fn congestion_marks_are_joined() {
     let decap_action = action(Kind::DECAP, [0; 2], &[decap_flags::ECN]);
     let come_out = |outer: u8, inner: u8| {

@@ -40,6 +40,8 @@ pub struct Packet {
     pub counted: u32,
     note: Note,
     out_of_tunnel: bool,
+    /// A table of view TUNNEL has looked into it since it came, or came out.
+    looked_into: bool,
     /// The frame as it came, once it was changed.
     original: Option<Vec<u8>>,
     read: Read,
@@ -91,6 +93,7 @@ impl Packet {
     pub fn enter(&mut self, egress: bool) {
         self.original = None;
         self.out_of_tunnel = false;
+        self.looked_into = false;
         if egress {
             self.counted = self.data().len() as u32;
         } else {
@@ -282,6 +285,7 @@ impl Packet {
     pub fn look(&mut self, within: bool, port: u16, ports: &Ports) -> Option<(&Values, &[u8])> {
         let port = u32::from(port);
         if within && !self.is_noted() {
+            self.looked_into = true;
             let (values, opened) = self.in_tunnel(ports)?;
             values.put32(FlowField::INGRESS_PORT, port);
             return Some((values, &opened.note.options));
@@ -310,9 +314,11 @@ impl Packet {
         length.saturating_sub(ETHERNET) as u32
     }
 
-    /// Takes the frame out of its tunnel. False if it is in none.
+    /// Takes the frame out of its tunnel. False if it is in none. A frame that is out of one is not taken out of another one that
+    /// no table has looked into.
     pub fn take_out(&mut self, ports: &Ports) -> bool {
-        if self.is_noted() || self.in_tunnel(ports).is_none() {
+        let out = self.is_noted() || self.out_of_tunnel && !self.looked_into;
+        if out || self.in_tunnel(ports).is_none() {
             return false;
         }
         let Some((_, opened)) = self.read.tunnel.take().flatten() else {
