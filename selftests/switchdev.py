@@ -6,20 +6,19 @@
 # debug: mode
 # vm: PORTS=1 MEM=4G
 
-import glob
 import json
 import os
 import time
 
 from lib import (
-    PF, Capture, Control, Injector, Link, VfEnd, Wire, at_least, at_most, case, defer, equal, fails, ip, main, note, ping, setup, sh, skip, tcp,
+    PF, Capture, Control, Injector, VfEnd, Wire, at_least, at_most, case, defer, equal, fails, ip, main, note, ping, setup, sh, skip, tcp,
     true, until,
 )
+from lib.eswitch import HANDLE, devlink, eswitch, port_names, representor, representors, set_mode, switchdev
 from lib.packet import TEST_TYPE, raw_frame
 
 CHANGE = 1.0  # seconds that a change of the mode may take with 128 VFs
 DEBUG = os.environ.get("KERNEL") == "debug"
-HANDLE = f"pci/{os.environ.get('PCI', '')}"
 wire = None
 
 
@@ -27,49 +26,6 @@ wire = None
 def topology():
     global wire
     wire = Wire()
-
-
-def devlink(words):
-    return json.loads(sh(f"devlink -j {words}").out)
-
-
-def eswitch():
-    return devlink(f"dev eswitch show {HANDLE}")["dev"][HANDLE]
-
-
-def set_mode(mode, check=True):
-    return sh(f"devlink dev eswitch set {HANDLE} mode {mode}", check=check)
-
-
-def port_names():
-    """phys_port_name to netdev, of all netdevs in the initial namespace that have one."""
-    found = {}
-    for path in glob.glob("/sys/class/net/*"):
-        try:
-            with open(f"{path}/phys_port_name") as file:
-                found[file.read().strip()] = os.path.basename(path)
-        except OSError:
-            continue  # it has none, or has just gone
-    return found
-
-
-def representors():
-    return {name: netdev for name, netdev in port_names().items() if "vf" in name}
-
-
-def representor(vf):
-    return Link(until(lambda: port_names().get(f"pf0vf{vf}"), f"representor of VF {vf}"))
-
-
-def switchdev(count, mode="switchdev"):
-    """VFs and their representors, up, for the rest of the case."""
-    PF().with_vfs(count)
-    defer(set_mode, "legacy")
-    set_mode(mode)
-    found = [representor(vf) for vf in range(count)]
-    for link in found:
-        link.ip("up")
-    return found
 
 
 def is_mine(body):
