@@ -5,7 +5,7 @@
 # sets: quick
 # vm: PORTS=1 MEM=4G
 
-from lib import Capture, Injector, VfEnd, Wire, at_least, case, defer, equal, fails, main, ping, setup, sh, skip, tcp, true, until
+from lib import PF, Capture, Injector, VfEnd, Wire, at_least, at_most, case, equal, fails, main, ping, setup, sh, skip, tcp, true, until
 from lib.eswitch import set_mode, switchdev
 from lib.packet import TEST_TYPE, datagram, raw_frame
 from lib.tc import clsact, counted, filter_add, filter_del, filters, in_hw, packets, the_filter
@@ -159,7 +159,7 @@ def refusals():
     """What cannot be in the device is refused with its reason, or stays in software without skip_sw."""
     links, _ = pair()
     fails(filter_add(links[0], ("pref 1 protocol ip", "action ct"), check=False), "connection tracking", "ct")
-    fails(filter_add(links[0], ("pref 1 protocol ip", "action mirred egress redirect dev lo"), check=False), "a redirect to lo", "lo")
+    fails(filter_add(links[0], ("pref 1 protocol ip", "action mirred egress redirect dev lo"), check=False), "a redirect to lo", "no port of this eswitch")
     filter_add(links[0], ("pref 1 protocol ip", "action mirred egress redirect dev lo"), flags="")
     equal(in_hw(links[0], 1), False, "in_hw of a rule that only software can do")
     filter_del(links[0], "pref 1")
@@ -214,6 +214,7 @@ def mirrored():
     clsact(wire.near)
     copy = f"action mirred egress mirror dev {wire.near.name} action vlan push id 9 action mirred egress redirect dev {links[1].name}"
     filter_add(links[0], ("pref 1 protocol all", copy))
+    sh(["ip", "-n", vfs[1].ns.name, "link", "add", "link", vfs[1].link.name, "name", "vf1.9", "type", "vlan", "id", "9"])
     theirs, far = Capture(vfs[1].link), Capture(wire.far)
     body = b"twice"
     Injector(vfs[0].link).send(raw_frame(vfs[1].link.mac, vfs[0].link.mac, body))
@@ -222,10 +223,45 @@ def mirrored():
 
 
 @case
-def leaving():
-    """The way back to legacy mode takes the rules of representors along; a VF then reaches the wire."""
+def reset():
+    """After a reset of the PF the rules are in the device again, with what they have counted."""
     links, vfs = pair()
     connect(links)
+    ping(vfs[1].address4, ns=vfs[0].ns, count=5)
+    counted(links[0], 1, 5)
+    before = packets(links[0], 1)
+    PF().write("reset", 1)
+    until(lambda: ping(vfs[1].address4, ns=vfs[0].ns, count=1, check=False, seconds=1) == 1, "the VFs reach each other", 30)
+    captures = [Capture(link) for link in links]
+    ping(vfs[1].address4, ns=vfs[0].ns, count=5)
+    for capture in captures:
+        capture.expect_none("a frame between the VFs", mine(vfs[0]), 0.5)
+    counted(links[0], 1, before + 6)
+
+
+@case
+def police():
+    """A policer lets through what is within its rate and its burst, and drops the rest."""
+    links, vfs = pair()
+    conform = f"action police pkts_rate 10 pkts_burst 5 conform-exceed drop/pipe action mirred egress redirect dev {links[1].name}"
+    filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp {conform}"))
+    capture = Capture(vfs[1].link)
+    Injector(vfs[0].link).send(*[frames_to(vfs, (9, 1000))] * 60)
+    udp = lambda p: p.ports == (9, 1000)  # noqa: E731
+    at_least(len(capture.expect("datagrams within the burst", udp, 5)), 5, "datagrams")
+    at_most(len(capture.frames(udp, 1)), 40, "datagrams of 60 at once")
+    counted(links[0], 1, 60)
+
+
+@case
+def leaving():
+    """Legacy mode waits for rules of the wire port, and takes those of representors along; a VF then reaches the wire."""
+    links, vfs = pair()
+    connect(links)
+    sh(f"tc qdisc add dev {wire.near.name} clsact")
+    fails(set_mode("legacy", check=False), "legacy mode while the wire port may have rules", "qdisc")
+    ping(vfs[1].address4, ns=vfs[0].ns)
+    sh(f"tc qdisc del dev {wire.near.name} clsact")
     set_mode("legacy")
     until(lambda: ping(wire.far4, ns=vfs[0].ns, count=1, check=False, seconds=1) == 1, "the VF reaches the wire in legacy mode", 20)
     set_mode("switchdev")
