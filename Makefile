@@ -29,7 +29,7 @@ model:
 	@$(scripts)/model
 
 run: all ## the main job: boot, load the driver, show functions, links, VFs, traffic, statistics
-	@$(scripts)/vm/vm selftests/demo
+	@$(scripts)/vm/vm selftests/demo/run
 
 test: ## what must hold at every commit; one summary at the end
 	@$(scripts)/test quick
