@@ -63,19 +63,24 @@ class Capture:
             tpid = packet.VLAN
         return frame[:12] + struct.pack(">HH", tpid, tci) + frame[12:]
 
+    def receive(self):
+        """The next frame that has come in, as bytes; None when there is none (left)."""
+        while (got := self._receive()) is not None:
+            frame, kind = got
+            if (kind != socket.PACKET_OUTGOING or self.outgoing) and len(frame) >= 14:
+                return frame
+        return None
+
     def frames(self, wanted=None, count=None, seconds=10.0):
         """Parsed frames for which wanted(parsed) holds: until there are count of them, else all that come in seconds."""
         found, end = [], time.monotonic() + slow(seconds)
         while (count is None or len(found) < count) and time.monotonic() < end + LONGEST:
-            got = self._receive()
-            if got is None:
+            frame = self.receive()
+            if frame is None:
                 # Time counts only when there is nothing left to look at.
                 if time.monotonic() > end:
                     break
                 time.sleep(0.005)
-                continue
-            frame, kind = got
-            if kind == socket.PACKET_OUTGOING and not self.outgoing or len(frame) < 14:
                 continue
             parsed = packet.parse(frame)
             if wanted is None or wanted(parsed):

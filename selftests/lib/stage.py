@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One set of rules and frames, twice: in the device and in software, and what came of it.
+
+VF 0 sends, its representor has the rules, and they send to the representors of the other VFs and to the wire. Everything that a
+test sends has an address of a range of its own (`TRIAL`), so that nothing that a stack says by itself is taken for it. In hardware the
+representor of VF 0 shows what the host's CPU has seen; in software that is everything.
+"""
+
+import json
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from .capture import Capture, Injector
+from .case import Failure, defer
+from .command import sh
+from .eswitch import switchdev
+from .pace import slow
+from .packet import mac
+from .topology import VfEnd, Wire
+
+TRIAL = "02:ee"
+_RANGE = mac(TRIAL)
+# The device writes its counters each 100 ms.
+COUNTERS = 0.35
+BURST = 64
+
+
+def trial_mac(number, last=0):
+    """Destination of frames that are meant for one rule of many."""
+    return f"{TRIAL}:00:{number >> 8:02x}:{number & 255:02x}:{last:02x}"
+
+
+@dataclass
+class Seen:
+    """What came of a trial."""
+
+    # Place ("wire": its far end; "vf1"; "cpu", "rep1", "port": the host, by an interface) to how often each frame came there.
+    frames: dict = field(default_factory=dict)
+    # (interface, chain, pref, handle) of a rule to a list, for each action (packets, bytes, packets of the device).
+    counts: dict = field(default_factory=dict)
+    # The same names, of rules that are in hardware.
+    in_hw: set = field(default_factory=set)
+
+    def of_pref(self, pref):
+        """The only rule of a priority: counts of its actions, and whether it is in hardware."""
+        names = [name for name in self.counts if name[2] == pref]
+        if len(names) != 1:
+            raise Failure(f"{len(names)} rules of pref {pref}")
+        return self.counts[names[0]], names[0] in self.in_hw
+
+
+class Stage:
+    """Made once in @setup; `run` leaves no rule behind."""
+
+    def __init__(self, vfs=3):
+        self.wire = Wire(addresses=False)
+        self.reps = switchdev(vfs)
+        for number in range(vfs):
+            # A VF shows to its captures what the rules send there, whatever the address.
+            sh(f"ip link set dev {self.wire.near.name} vf {number} trust on")
+        self.vfs = [VfEnd(number) for number in range(vfs)]
+        for vf in self.vfs[1:]:
+            vf.link.ip("promisc on")
+        for link in (*self.reps, *(vf.link for vf in self.vfs)):
+            link.wait_carrier()
+        for link in (*self.reps, self.wire.near):
+            # What software sends on is to be what has come.
+            link.ethtool("-K", "gro off")
+            sh(["tc", "qdisc", "add", "dev", link.name, "clsact"])
+            defer(sh, ["tc", "qdisc", "del", "dev", link.name, "clsact"], check=False)
+        self.names = {"R0": self.reps[0].name, "WIRE": self.wire.near.name}
+        self.names.update({f"R{number}": link.name for number, link in enumerate(self.reps)})
+        self.places = {"cpu": Capture(self.reps[0]), "wire": Capture(self.wire.far), "port": Capture(self.wire.near)}
+        self.senders = {"wire": Injector(self.wire.far)}
+        for number, vf in enumerate(self.vfs):
+            self.senders[f"vf{number}"] = Injector(vf.link)
+            if number:
+                self.places[f"vf{number}"] = Capture(vf.link)
+                self.places[f"rep{number}"] = Capture(self.reps[number])
+
+    def batch(self, lines, check=True):
+        """Commands of tc, with R0, R1... and WIRE for interfaces; one program for all of them."""
+        text = "\n".join(" ".join(self.names.get(word, word) for word in line.split()) for line in lines)
+        return sh(["tc", "-force", "-b", "-"], data=text + "\n", check=check, seconds=300)
+
+    def rule(self, words, flags, dev="R0", kind="flower"):
+        """A line of `batch`: words are (selector, rest)."""
+        selector, rest = words
+        return f"filter add dev {dev} ingress {selector} {kind} {flags} {rest}"
+
+    def clear(self):
+        """No rule on any representor or the wire's interface."""
+        self.batch([f"filter del dev {name} ingress" for name in dict.fromkeys(self.names.values())])
+
+    def send(self, frames, origin="vf0"):
+        """All frames from one place, in bursts that no ring is too short for."""
+        for start in range(0, len(frames), BURST):
+            self.senders[origin].send(*frames[start : start + BURST])
+            self._gather()
+            time.sleep(0.01)
+
+    def _gather(self):
+        """Takes in what the captures have; whether there was anything."""
+        any_came = False
+        for place, capture in self.places.items():
+            while (got := capture.receive()) is not None:
+                # An edit may have put another address in the place of one of the two.
+                if _RANGE in (got[:2], got[6:8]):
+                    self.seen.frames[place][got] += 1
+                    any_came = True
+        return any_came
+
+    def collect(self, quiet=0.25):
+        """Until nothing has come for a while."""
+        end = time.monotonic() + slow(quiet)
+        while time.monotonic() < end:
+            if self._gather():
+                end = time.monotonic() + slow(quiet)
+            time.sleep(0.01)
+
+    def shown(self, dev="R0"):
+        """Filters that tc shows of an interface, with their statistics."""
+        shown = json.loads(sh(f"tc -s -j filter show dev {self.names[dev]} ingress").out or "[]")
+        return [entry for entry in shown if "actions" in entry.get("options", {})]
+
+    def note_counts(self, dev="R0"):
+        for entry in self.shown(dev):
+            options = entry["options"]
+            name = (dev, entry.get("chain", 0), entry["pref"], options.get("handle"))
+            if options.get("in_hw"):
+                self.seen.in_hw.add(name)
+            stats = [action.get("stats", {}) for action in options["actions"]]
+            self.seen.counts[name] = [(s.get("packets", 0), s.get("bytes", 0), s.get("hw_packets", 0)) for s in stats]
+
+    def nothing(self):
+        return Seen({place: Counter() for place in self.places})
+
+    def run(self, lines, frames, devs=("R0",), origin="vf0", pause=0.0):
+        """Lays rules, waits, sends frames, and takes the rules away again."""
+        self.seen = self.nothing()
+        try:
+            result = self.batch(lines, check=False)
+            if result.status != 0:
+                wrong = [f"{lines[int(number) - 1]}" for number in re.findall(r"Command failed -:(\d+)", result.text)]
+                raise Failure("\n".join(["tc refuses:", *wrong, result.text[:3000]]))
+            time.sleep(pause)
+            self.send(frames, origin)
+            self.collect()
+            time.sleep(COUNTERS)
+            for dev in devs:
+                self.note_counts(dev)
+        finally:
+            self.clear()
+        return self.seen
