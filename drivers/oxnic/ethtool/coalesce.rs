@@ -3,7 +3,7 @@
 //! `ethtool -c`, `-C`: interrupt moderation, the same for all queues.
 
 use crate::netdev::{Config, NetPort};
-use crate::queue::pair::Moderation;
+use crate::queue::coalesce::Moderation;
 use kernel::prelude::*;
 use oxnic_kapi::extack::{refuse, Extack};
 use oxnic_kapi::net::ethtool::coalesce::{parameters, Coalescing, Direction, Operations};

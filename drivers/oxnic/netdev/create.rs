@@ -6,7 +6,7 @@ use super::{Config, NetPort, DEFAULT_LOG2, HEADER};
 use crate::cmd;
 use crate::device::Device;
 use crate::features;
-use crate::queue::pair::Moderation;
+use crate::queue::coalesce::Moderation;
 use crate::queue::set::Share;
 use crate::steering::Steering;
 use kernel::prelude::*;

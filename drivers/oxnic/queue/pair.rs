@@ -8,72 +8,25 @@
 use crate::cmd;
 use crate::device::Device;
 use crate::netdev::NetPort;
-use crate::queue::rx::{RxMemory, RxRing, RxSetup};
+use crate::queue::coalesce::{Coalesce, CqTarget, Moderation};
+use crate::queue::poll::{PairPoll, PairVector};
+use crate::queue::rx::{RxMemory, RxSetup};
 use crate::queue::stats::PairStats;
-use crate::queue::tx::{Progress, TxDone, TxLimits, TxMemory, TxRing, TxSetup, TxWatch};
+use crate::queue::tx::{Progress, TxLimits, TxMemory, TxRing, TxSetup, TxWatch};
 use crate::queue::xdp::RxXdp;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use oxnic_abi::doorbell::{self, DoorbellKind};
-use oxnic_abi::queue::{CqCreate, CqModerate, RxCreate, TxCreate};
+use oxnic_abi::queue::{CqCreate, RxCreate, TxCreate};
 use oxnic_abi::regs::ResetReason;
-use oxnic_kapi::irq::{Handler, Irq};
-use oxnic_kapi::net::moderation::{Adaptive, Apply, Direction, Sampler};
-use oxnic_kapi::net::napi::{Context, Napi, Poll, Polled};
+use oxnic_kapi::irq::Irq;
+use oxnic_kapi::net::moderation::{Adaptive, Direction};
+use oxnic_kapi::net::napi::Napi;
 use oxnic_kapi::net::netdev::Locked;
 use oxnic_kapi::net::queue::{TxAccess, TxSlots};
 
 /// Slots of a vector: which completion queue counts where in its doorbell.
 const TX_SLOT: u8 = 0;
 const RX_SLOT: u8 = 1;
-
-/// Interrupt moderation of one direction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Moderation {
-    /// Longest delay in microseconds.
-    pub(crate) microseconds: u16,
-    /// Entries after which there is no delay; 0: the time alone counts.
-    pub(crate) frames: u16,
-}
-
-/// Moderation of both directions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Coalesce {
-    pub(crate) tx: Moderation,
-    pub(crate) rx: Moderation,
-    /// The kernel's algorithm sets that of transmit; `tx` is where it starts.
-    pub(crate) adaptive_tx: bool,
-    /// Likewise for receive.
-    pub(crate) adaptive_rx: bool,
-}
-
-/// Sets the moderation of a completion queue.
-pub(crate) struct CqTarget {
-    device: Arc<Device>,
-    id: u16,
-}
-
-impl CqTarget {
-    fn set(&self, moderation: Moderation) -> Result {
-        let most = self.device.caps().moderation_max;
-        let moderation = CqModerate {
-            id: self.id,
-            microseconds: moderation.microseconds.min(most),
-            frames: moderation.frames,
-        };
-        Ok(cmd::queue::cq_moderate(&self.device, &moderation)?)
-    }
-}
-
-impl Apply for CqTarget {
-    fn apply(&self, microseconds: u16, packets: u16) {
-        // A queue that is being stopped, or a reset, are no reason for a message.
-        let _ = self.set(Moderation {
-            microseconds,
-            frames: packets,
-        });
-    }
-}
 
 /// What a pair is made with.
 #[derive(Clone, Copy)]
@@ -106,80 +59,6 @@ impl PairId {
 
     fn rx_cq(&self) -> u16 {
         self.queue * 2 + 1
-    }
-}
-
-/// The NAPI side of a pair.
-pub(crate) struct PairPoll {
-    tx: TxDone,
-    rx: RxRing,
-    vector: u32,
-    device: Arc<Device>,
-    stats: Arc<PairStats>,
-    tx_sampler: Sampler<CqTarget>,
-    rx_sampler: Sampler<CqTarget>,
-}
-
-impl Poll for PairPoll {
-    type Arm = Arc<Device>;
-
-    #[inline]
-    fn poll(&mut self, context: Context<'_>, budget: u32) -> Polled {
-        if budget == 0 && self.tx.may_hold_frames() {
-            return Polled { work: 0, arm: 0 };
-        }
-        let good = self.tx.poll(context);
-        if budget == 0 {
-            return Polled { work: 0, arm: 0 };
-        }
-        let (received, starved) = self.rx.poll(context, budget);
-        if !good || self.rx.is_broken() {
-            // The interrupt stays disarmed: nothing of this device is believed before it was reset.
-            self.device.request_reset(ResetReason::PROTOCOL);
-            return Polled {
-                work: received,
-                arm: 0,
-            };
-        }
-        let work = if starved { budget } else { received };
-        if work < budget {
-            let stats = &self.stats;
-            stats.polls.add(1);
-            self.rx_sampler
-                .sample(stats.rx.packets.get(), stats.rx.bytes.get());
-            self.tx_sampler
-                .sample(stats.tx.packets.get(), stats.tx.bytes.get());
-        }
-        Polled {
-            work,
-            arm: self.arm_value(),
-        }
-    }
-
-    #[inline(always)]
-    fn arm(device: &Arc<Device>, value: u64) {
-        if value != 0 {
-            device.doorbells().ring(value);
-        }
-    }
-}
-
-impl PairPoll {
-    /// The doorbell that arms the vector.
-    #[inline(always)]
-    fn arm_value(&self) -> u64 {
-        let index = doorbell::arm_index(self.tx.next() as u16, self.rx.next() as u16);
-        doorbell::encode(DoorbellKind::ARM, self.vector, index)
-    }
-}
-
-/// The handler of a pair's vector.
-struct PairVector(Arc<Napi<PairPoll>>);
-
-impl Handler for PairVector {
-    #[inline]
-    fn handle(&self) {
-        self.0.schedule();
     }
 }
 
@@ -244,10 +123,7 @@ impl Pair {
             stats,
             xdp,
         };
-        let target = |id| CqTarget {
-            device: device.clone(),
-            id,
-        };
+        let target = |id| CqTarget::new(device, id);
         let (tx_adaptive, tx_sampler) = Adaptive::new(Direction::Transmit, target(id.tx_cq()))?;
         let (rx_adaptive, rx_sampler) = Adaptive::new(Direction::Receive, target(id.rx_cq()))?;
         let mut rx_memory = None;
@@ -459,11 +335,7 @@ impl Pair {
             adaptive.set_enabled(on);
             if !on {
                 adaptive.cancel();
-                CqTarget {
-                    device: self.device.clone(),
-                    id: cq,
-                }
-                .set(fixed)?;
+                CqTarget::new(&self.device, cq).set(fixed)?;
             }
         }
         Ok(())

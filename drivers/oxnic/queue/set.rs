@@ -4,7 +4,8 @@
 
 use crate::device::Device;
 use crate::netdev::NetPort;
-use crate::queue::pair::{Coalesce, Pair, PairConfig, PairId};
+use crate::queue::coalesce::Coalesce;
+use crate::queue::pair::{Pair, PairConfig, PairId};
 use crate::queue::tx::TxRing;
 use kernel::prelude::*;
 use kernel::sync::Arc;
