@@ -2,13 +2,14 @@
 """What is known of upstream's tests beforehand: selftests/upstream.expect, and how others did: selftests/upstream.igb.
 
 upstream.expect has a line for each file or case that does not apply: "FILE[:CASE] NETIF KERNEL VERDICT reason", where CASE, NETIF
-(uplink, vf) and KERNEL (stock, debug) may be * and VERDICT is skip, xfail or omit (the whole file is not run).
+(uplink, vf, cables, representors) and KERNEL (stock, debug) may be *, and VERDICT is skip, xfail, fail (the case fails and counts as a
+skip) or omit (the whole file is not run). A blank in the name of a case is written as ?.
 """
 
 import fnmatch
 from dataclasses import dataclass
 
-VERDICTS = ("skip", "xfail", "omit")
+VERDICTS = ("skip", "xfail", "fail", "omit")
 
 
 @dataclass

@@ -28,15 +28,20 @@ A1 += [HW + name for name in ("csum.py", "irq.py", "ethtool_std_stats.sh", "rss_
 A1 += [NET + "xdp.py", HW + "nic_timestamp.py"]
 A2 = [FORWARDING + name for name in ("bridge_vlan_aware.sh", "bridge_vlan_unaware.sh", "bridge_port_isolation.sh", "min_max_mtu.sh")]
 A2 += [FORWARDING + name for name in ("router.sh", "router_bridge.sh")] + [suite.FILTER]
+RULES = ("flower", "actions", "chains", "shblocks", "flower_port_range", "vlan_modify", "tunnel_key", "police")
+A3 = [f"{FORWARDING}tc_{name}.sh" for name in RULES]
 MORE = [NET + name for name in ("gro.py", "hds.py", "shaper.py", "so_txtime.py", "netpoll_basic.py")]
 MORE += [HW + name for name in ("tso.py", "rss_ctx.py", "rss_input_xfrm.py", "rss_flow_label.py", "toeplitz.py", "ethtool_rmon.sh")]
 MORE += [HW + name for name in ("xsk_reconfig.py", "pp_alloc_fail.py", "gro_hw.py", "xdp_metadata.py")]
 QUICK = [NET + "ping.py", NET + "stats.py", NET + "queues.py", NET + "ring_reconfig.py", HW + "irq.py", HW + "csum.py"]
-STEPS = {"A0": A0, "A1": A1, "A2": A2, "more": MORE, "quick": QUICK}
+STEPS = {"A0": A0, "A1": A1, "A2": A2, "A3": A3, "more": MORE, "quick": QUICK}
 NETIFS = ("uplink", "vf")
-# What other tests run on: netdevs that they make; VFs and their representors as the ends of cables.
-SPECIAL = {SIM: "none", suite.FILTER: "none", FORWARDING: "cables"}
+# What other tests run on: netdevs that they make; VFs and their representors as the ends of cables; representors at both ends.
+SPECIAL = {SIM: "none", suite.FILTER: "none", FORWARDING: "cables", FORWARDING + "tc_": "representors"}
 SECONDS = 900.0
+# Exit status of kselftest that some case of the file accounts for.
+STATUS = {1: "fail", 2: "xfail", 4: "skip"}
+NOT_OFFLOADED = "Could not test offloaded functionality"
 
 
 def arguments(words=None):
@@ -58,11 +63,12 @@ def arguments(words=None):
 
 def planned(chosen):
     """(file, netif) in the order in which they run: one kind of netdev after the other."""
-    files = [file for step in chosen.step or ("A0", "A1", "A2") for file in STEPS[step]]
+    files = [file for step in chosen.step or ("A0", "A1", "A2", "A3") for file in STEPS[step]]
     files = [file for file in dict.fromkeys(files) if chosen.pattern in file]
     special = {file: kind for file in files for start, kind in SPECIAL.items() if file.startswith(start)}
     jobs = [(file, netif) for netif in chosen.netif or NETIFS for file in files if file not in special]
-    return [(file, "none") for file in special if special[file] == "none"] + jobs + [(f, "cables") for f in special if special[f] == "cables"]
+    groups = {kind: [(file, kind) for file in special if special[file] == kind] for kind in ("none", "cables", "representors")}
+    return groups["none"] + jobs + groups["cables"] + groups["representors"]
 
 
 class Judge:
@@ -91,13 +97,15 @@ class Judge:
         self.tally.add(cases)
 
     def _explain(self, file, netif, case):
-        name = case.name.partition(".")[2]
-        if case.verdict not in ("skip", "xfail") or file.startswith(SIM):
+        name = case.name if file.startswith(tuple(SPECIAL)) else case.name.partition(".")[2]
+        if case.verdict == "pass" or file.startswith(SIM):
             return
         # The test's own expected failures are upstream's statement about the environment; only skips need ours.
         entry = expect.find(self.entries, case.verdict, file, name, netif, self.kernel)
         if entry is not None:
             case.reason = entry.reason
+            if case.verdict == "fail":
+                case.verdict, case.reason = "skip", f"fails, since {entry.reason}"
         elif case.verdict == "skip":
             case.verdict, case.reason = "fail", f"skipped without a reason in upstream.expect: {case.reason}"
 
@@ -159,7 +167,7 @@ def run_job(runs, file, netif, folder, netdevsim, judge):
 
 
 def shell_cases(file, text, code, complaints):
-    """These scripts print "TEST: name [ OK ]" or "PASSED all N checks", not TAP; the exit status decides."""
+    """These scripts print "TEST: name [ OK ]" or "PASSED all N checks", not TAP; the exit status decides, but for what its cases say."""
     cases = []
     for line in text.splitlines():
         if line.startswith("TEST: ") and line.rstrip().endswith("]"):
@@ -168,10 +176,13 @@ def shell_cases(file, text, code, complaints):
             cases.append(tap.Case(name.strip(), {"ok": "pass", "skip": "skip", "xfail": "xfail"}.get(verdict, "fail")))
     if code == 4 and not cases:
         return [tap.Case("(file)", "skip", text.strip().splitlines()[-1] if text.strip() else "")]
-    if code or complaints:
+    said = any(case.verdict == STATUS.get(code) for case in cases)
+    if code and not said or complaints:
         cases.append(tap.Case("(file)", "fail", complaints[0].splitlines()[0] if complaints else f"status {code}"))
     elif not cases:
         cases.append(tap.Case("(file)", "pass"))
+    if NOT_OFFLOADED in text:
+        cases.append(tap.Case("(file)", "fail", "its second half, with rules in the device, did not run"))
     return cases
 
 
