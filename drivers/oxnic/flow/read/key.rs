@@ -69,8 +69,19 @@ pub(super) fn read<'a>(
             plain => read_plain(&mut to, plain)?,
         }
     }
+    if to.uses(Field::Family) && !ADDRESSES.iter().any(|field| to.uses(*field)) {
+        // Software looks for addresses only where a bit of them counts, and without them finds no family: it matches nothing.
+        return Err(Refusal::Part("an address with an empty mask"));
+    }
     Ok(to)
 }
+
+const ADDRESSES: [Field; 4] = [
+    Field::Ipv4Src,
+    Field::Ipv4Dst,
+    Field::Ipv6Src,
+    Field::Ipv6Dst,
+];
 
 /// Keys whose parts are fields as they are.
 fn read_plain(to: &mut Key<'_>, key: KernelKey<'_>) -> Result<(), Refusal> {
@@ -302,12 +313,20 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_an_empty_mask_still_asks_for_its_family() {
-        let keys = [KernelKey::Control(control(
+    fn an_address_with_an_empty_mask_matches_nothing_and_is_refused() {
+        let family = KernelKey::Control(control(
             Masked::new(family::IPV4, u16::MAX),
             Masked::default(),
-        ))];
-        let key = read(keys.into_iter(), &One).unwrap();
+        ));
+        assert_eq!(
+            refused(&[family]),
+            Refusal::Part("an address with an empty mask")
+        );
+        let destination = KernelKey::Ipv4Addrs(Pair {
+            src: Masked::default(),
+            dst: Masked::new([10, 0, 0, 0], [255, 0, 0, 0]),
+        });
+        let key = read([family, destination].into_iter(), &One).unwrap();
         assert_eq!(key.exactly(Field::Family), Some(4));
         assert!(!key.uses(Field::Ipv4Src));
     }
