@@ -7,7 +7,8 @@ use super::{
     install::Asked,
     ports::{self, Finder},
     read::{anything, with_rule},
-    refusal::Refusal, //
+    refusal::Refusal,
+    store::BlockSide, //
 };
 use crate::{device::Device, netdev::NetPort};
 use kernel::{prelude::*, sync::Arc};
@@ -20,7 +21,6 @@ use oxnic_kapi::{
             classifier::Counted,
             Binder,
             Binding,
-            BlockId,
             Cookie,
             NewRule,
             Rules, //
@@ -33,7 +33,7 @@ use oxnic_kapi::{
 struct Block {
     device: Arc<Device>,
     engine: Arc<Engine>,
-    block: BlockId,
+    block: BlockSide,
     side: Side,
     /// Keeps no interface from going: the kernel unbinds it first.
     netdev: DeviceRef,
@@ -52,6 +52,7 @@ impl NetPort {
     ) -> Result<KBox<dyn Rules>> {
         let direction = match binding.binder {
             Binder::Ingress => Some(FlowDirection::INGRESS),
+            Binder::Egress => Some(FlowDirection::EGRESS),
             _ => None,
         };
         if !self.device.eswitch.is_switchdev() {
@@ -60,11 +61,7 @@ impl NetPort {
         }
         let why = match direction {
             _ if !binding.of_tc => "chains of nftables cannot be offloaded yet",
-            // Where a rule that sends packets up, or stands in for another one, would let them out instead.
-            None if matches!(binding.binder, Binder::Egress) => {
-                "rules at egress cannot be offloaded yet"
-            }
-            None => "rules at ingress can be offloaded only",
+            None => "rules at ingress and egress can be offloaded only",
             Some(direction) => {
                 return self
                     .bind(binding, direction)
@@ -91,15 +88,19 @@ impl NetPort {
             port: port.0 as u16,
             direction,
         };
+        let block = BlockSide {
+            block: binding.block,
+            direction,
+        };
         let engine = self.device.join_flow()?;
-        if let Err(refusal) = engine.bind(&self.device, binding.block, side) {
+        if let Err(refusal) = engine.bind(&self.device, block, side) {
             self.device.leave_flow();
             return Err(refusal);
         }
         let bound = Block {
             device: self.device.clone(),
             engine,
-            block: binding.block,
+            block,
             side,
             netdev,
         };

@@ -14,7 +14,7 @@ use super::{
     plan,
     queue::FlowQueue,
     refusal::Refusal,
-    store::Store,
+    store::{BlockSide, Store},
     template::{Kind, Templates},
 };
 use crate::{cmd, command::CommandError, device::Device};
@@ -30,7 +30,6 @@ use oxnic_abi::flow::{
     table::{TableSet, TableView, NO_TABLE},
 };
 use oxnic_abi::vport::EswitchPortKind;
-use oxnic_kapi::net::flow::BlockId;
 use oxnic_offload::rule::Chain;
 
 /// A side of a port of the eswitch.
@@ -116,7 +115,7 @@ impl Engine {
     pub(crate) fn bind(
         &self,
         device: &Arc<Device>,
-        block: BlockId,
+        block: BlockSide,
         side: Side,
     ) -> Result<(), Refusal> {
         let mut state = self.state.lock();
@@ -132,7 +131,7 @@ impl Engine {
     }
 
     /// Unbinds a side of a port. Its rules were destroyed.
-    pub(crate) fn unbind(&self, device: &Arc<Device>, block: BlockId, side: Side) {
+    pub(crate) fn unbind(&self, device: &Arc<Device>, block: BlockSide, side: Side) {
         let reached = self.queue.is_started();
         let mut state = self.state.lock();
         if reached {
@@ -157,19 +156,19 @@ pub(super) fn port_table(side: Side, table: u32) -> PortTable {
 }
 
 /// The table of a chain.
-pub(super) fn new_table(caps: &FlowCaps, id: u32, chain: Chain) -> TableSet {
+pub(super) fn new_table(caps: &FlowCaps, id: u32, block: BlockSide, chain: Chain) -> TableSet {
     TableSet {
         id,
         flags: flow_set::CREATE,
         view: TableView::PACKET,
-        miss: plan::miss(caps, chain),
+        miss: plan::miss(caps, block.is_egress(), chain),
         ..TableSet::ZERO
     }
 }
 
 impl State {
     /// What is in the device for a block.
-    pub(crate) fn store(&mut self, block: BlockId) -> Option<&mut Store> {
+    pub(crate) fn store(&mut self, block: BlockSide) -> Option<&mut Store> {
         self.stores.iter_mut().find(|store| store.block == block)
     }
 
@@ -177,7 +176,7 @@ impl State {
         &mut self,
         device: &Arc<Device>,
         caps: &FlowCaps,
-        block: BlockId,
+        block: BlockSide,
         side: Side,
     ) -> Result<(), Refusal> {
         let table = self.table(device, caps, block, Chain(0))?;
@@ -209,7 +208,7 @@ impl State {
         &mut self,
         device: &Arc<Device>,
         caps: &FlowCaps,
-        block: BlockId,
+        block: BlockSide,
         chain: Chain,
     ) -> Result<u32, Refusal> {
         let limit = self.tables.limit();
@@ -224,7 +223,7 @@ impl State {
             limit,
             error,
         })?;
-        if let Err(error) = cmd::flow::table_set(device, &new_table(caps, id, chain)) {
+        if let Err(error) = cmd::flow::table_set(device, &new_table(caps, id, block, chain)) {
             self.tables.give(id);
             return Err(error.into());
         }
@@ -233,7 +232,7 @@ impl State {
     }
 
     /// Drops the tables of a block that nothing is bound to any more, from the device too if it can be reached.
-    fn forget(&mut self, device: &Arc<Device>, block: BlockId, reached: bool) {
+    fn forget(&mut self, device: &Arc<Device>, block: BlockSide, reached: bool) {
         let unbound = |store: &Store| store.block == block && store.sides.is_empty();
         let Some(at) = self.stores.iter().position(unbound) else {
             return;

@@ -15,7 +15,7 @@ use super::{
     read::Origin,
     refusal::Refusal,
     request,
-    store::{Objects, Room, Stored}, //
+    store::{BlockSide, Objects, Room, Stored}, //
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
@@ -23,7 +23,7 @@ use oxnic_abi::{
     command::Status,
     flow::{capability::FlowCaps, completion::FlowCompletion, request::FlowRequest},
 };
-use oxnic_kapi::net::flow::{classifier::Counted, BlockId, Cookie, Statistics};
+use oxnic_kapi::net::flow::{classifier::Counted, Cookie, Statistics};
 use oxnic_offload::rule::{Action, Rule};
 
 /// A rule as it is asked for.
@@ -46,7 +46,7 @@ impl Engine {
     pub(crate) fn insert(
         &self,
         device: &Arc<Device>,
-        block: BlockId,
+        block: BlockSide,
         asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
         if !self.queue.is_started() {
@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// A rule is in the device, unless that was reset meanwhile.
-    fn confirm(&self, block: BlockId, cookie: Cookie, epoch: u32) -> Result<(), Refusal> {
+    fn confirm(&self, block: BlockSide, cookie: Cookie, epoch: u32) -> Result<(), Refusal> {
         let mut state = self.state.lock();
         if state.epoch != epoch || !self.queue.is_started() {
             return Err(Refusal::Unreached(EAGAIN));
@@ -109,7 +109,7 @@ impl Engine {
         &self,
         device: &Arc<Device>,
         state: &mut State,
-        block: BlockId,
+        block: BlockSide,
         asked: &Asked<'_>,
     ) -> Result<Option<Refusal>, Refusal> {
         let rule = asked.rule;
@@ -129,7 +129,8 @@ impl Engine {
         });
         let refusal = match kept {
             Ok(()) => return Ok(None),
-            Err(refusal) if asked.skip_sw => return Err(refusal),
+            // At egress nothing can stand in for a rule.
+            Err(refusal) if asked.skip_sw || block.is_egress() => return Err(refusal),
             Err(refusal) => refusal,
         };
         let stance = match asked.unread {
@@ -137,7 +138,7 @@ impl Engine {
             None => Stance::Upwards,
         };
         let store = state.store(block).ok_or(Refusal::Lost)?;
-        let context = plan::context(&self.caps, false, &[])?;
+        let context = plan::context(&self.caps, block.is_egress(), false, &[])?;
         let planned = plan::stand_in(rule, &context, &Tables(&store.tables))?;
         self.keep(device, state, block, asked, planned, stance, true)?;
         Ok(Some(refusal))
@@ -146,11 +147,11 @@ impl Engine {
     fn plan_whole(
         &self,
         state: &mut State,
-        block: BlockId,
+        block: BlockSide,
         asked: &Asked<'_>,
     ) -> Result<Planned, Refusal> {
         let store = state.store(block).ok_or(Refusal::Lost)?;
-        let context = plan::context(&self.caps, asked.skip_sw, asked.origins)?;
+        let context = plan::context(&self.caps, block.is_egress(), asked.skip_sw, asked.origins)?;
         plan::whole(asked.rule, &context, &Tables(&store.tables))
     }
 
@@ -160,7 +161,7 @@ impl Engine {
         &self,
         device: &Arc<Device>,
         state: &mut State,
-        block: BlockId,
+        block: BlockSide,
         asked: &Asked<'_>,
         mut planned: Planned,
         stance: Stance,
@@ -272,7 +273,7 @@ impl Engine {
 
     /// Takes a rule out of the device that a binding of its block does not have any more, if no other one has it. Does nothing where
     /// it is unknown.
-    pub(crate) fn remove(&self, device: &Arc<Device>, block: BlockId, cookie: Cookie) {
+    pub(crate) fn remove(&self, device: &Arc<Device>, block: BlockSide, cookie: Cookie) {
         let rule = {
             let mut state = self.state.lock();
             let Some(stored) = state.store(block).and_then(|store| store.get(cookie)) else {
@@ -295,7 +296,7 @@ impl Engine {
     }
 
     /// Gives back what a rule has taken that is not in the device, or not any more.
-    fn undo(&self, device: &Arc<Device>, block: BlockId, cookie: Cookie) {
+    fn undo(&self, device: &Arc<Device>, block: BlockSide, cookie: Cookie) {
         let mut state = self.state.lock();
         let state = &mut *state;
         let Some(store) = state.store(block) else {
@@ -315,7 +316,7 @@ impl Engine {
     /// # Errors
     ///
     /// `ENOENT`: it is unknown.
-    pub(crate) fn count(&self, block: BlockId, cookie: Cookie) -> Result<Counted> {
+    pub(crate) fn count(&self, block: BlockSide, cookie: Cookie) -> Result<Counted> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let stored = state.store(block).and_then(|store| store.get(cookie));

@@ -74,6 +74,7 @@ impl Destinations for Tables<'_> {
 /// What rules are planned with.
 pub(crate) fn context<'a>(
     caps: &'a FlowCaps,
+    egress: bool,
     skip_sw: bool,
     origins: &[Origin],
 ) -> Result<Context<'a>, Refusal> {
@@ -82,19 +83,19 @@ pub(crate) fn context<'a>(
         // Frames that come up are not told apart yet.
         software: Software::default(),
         tunnel: None,
-        egress: false,
+        egress,
         skip_sw,
         statistics: statistics(origins)?,
     })
 }
 
 /// What becomes of a frame that no rule of a chain takes.
-pub(crate) fn miss(caps: &FlowCaps, chain: Chain) -> TableMiss {
+pub(crate) fn miss(caps: &FlowCaps, egress: bool, chain: Chain) -> TableMiss {
     let context = Context {
         device: caps,
         software: Software::default(),
         tunnel: None,
-        egress: false,
+        egress,
         skip_sw: false,
         statistics: Statistics::Off,
     };

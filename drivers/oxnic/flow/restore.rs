@@ -48,7 +48,7 @@ impl Engine {
         state.counters.restore(device)?;
         for store in state.stores.iter() {
             for (chain, table) in store.tables.iter() {
-                let table = new_table(&self.caps, *table, Chain(*chain));
+                let table = new_table(&self.caps, *table, store.block, Chain(*chain));
                 cmd::flow::table_set(device, &table)?;
             }
         }

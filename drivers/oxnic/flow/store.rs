@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What is in the device for a block of tc: a table for each chain, and rules by their cookies.
+//! What is in the device for one side of a block of tc: a table for each chain, and rules by their cookies.
 
 use super::{
     counters::{Count, Counter},
@@ -12,7 +12,23 @@ use kernel::{
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation}, //
 };
+use oxnic_abi::flow::port::FlowDirection;
 use oxnic_kapi::net::flow::{BlockId, Cookie};
+
+/// A side of a block. What the device makes of a rule depends on the side that it is at, so a block that is bound to both has its rules
+/// twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockSide {
+    pub(crate) block: BlockId,
+    pub(crate) direction: FlowDirection,
+}
+
+impl BlockSide {
+    /// Whether its rules are at egress.
+    pub(crate) fn is_egress(self) -> bool {
+        self.direction == FlowDirection::EGRESS
+    }
+}
 
 /// What a rule has of the engine's.
 #[derive(Default)]
@@ -58,9 +74,9 @@ impl Room {
     }
 }
 
-/// A block that a side of at least one interface is bound to.
+/// A block that this side of at least one interface is bound to.
 pub(crate) struct Store {
-    pub(crate) block: BlockId,
+    pub(crate) block: BlockSide,
     /// What is bound.
     pub(crate) sides: KVec<Side>,
     /// Chains and their tables. They stay as long as the block is bound.
@@ -71,7 +87,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// Of a block that nothing is bound to yet.
-    pub(crate) fn new(block: BlockId) -> Self {
+    pub(crate) fn new(block: BlockSide) -> Self {
         Self {
             block,
             sides: KVec::new(),
