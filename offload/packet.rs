@@ -32,6 +32,7 @@ pub mod gre;
 pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
+pub mod mpls;
 pub mod ports;
 pub mod shim;
 pub mod tcp;

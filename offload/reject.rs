@@ -350,6 +350,7 @@ impl Needs {
             Self::Tcp => "ip_proto tcp",
             Self::Icmp => "ip_proto icmp with ip, or icmpv6 with ipv6",
             Self::Arp => "eth_type arp or rarp",
+            Self::Mpls => "eth_type mpls_uc or mpls_mc",
         }
     }
 }

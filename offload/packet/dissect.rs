@@ -15,6 +15,7 @@ use super::ethernet::{self, Mac};
 use super::frame::Frame;
 use super::ipv4::Ipv4;
 use super::ipv6::{self, FragmentHeader, Ipv6};
+use super::mpls::Stack;
 use super::vlan::{self, Tag};
 use super::{bytes, icmp, ports, shim, tcp};
 
@@ -91,6 +92,8 @@ pub struct Dissection {
     pub icmp_code: u8,
     /// ARP.
     pub arp: Arp,
+    /// MPLS.
+    pub mpls: Stack,
     /// Where the innermost IP header that was read starts, from the start of the data.
     pub network: Option<usize>,
     /// Where the walk ended, at most the length of the data: the transport header of a packet that has one.
@@ -182,6 +185,7 @@ impl Walk<'_> {
                 self.found.arp = Arp::parse(self.data, self.at).unwrap_or_default();
                 Step::End
             }
+            ethernet::MPLS | ethernet::MPLS_MULTICAST => self.mpls(),
             ethernet::PPPOE_SESSION => self.shim(shim::pppoe(self.data, self.at)),
             ethernet::PRP | ethernet::HSR => self.shim(shim::redundancy(self.data, self.at)),
             ethernet::BATMAN => {
@@ -191,6 +195,13 @@ impl Walk<'_> {
             }
             _ => Step::End,
         }
+    }
+
+    /// Each entry but the first is a further step.
+    fn mpls(&mut self) -> Step {
+        let (data, at) = (self.data, self.at);
+        self.found.mpls = Stack::parse(data, at, || self.may_go_on());
+        Step::End
     }
 
     fn tag_in_data(&mut self, tpid: u16) -> Step {
@@ -272,6 +283,9 @@ impl Walk<'_> {
             }
             ports::MPLS => {
                 self.found.protocol = ethernet::MPLS;
+                if self.may_go_on() {
+                    self.mpls();
+                }
                 Step::End
             }
             ports::TCP => {

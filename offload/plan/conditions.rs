@@ -57,7 +57,13 @@ pub struct Conditions<'s> {
 
 /// The device interface's number for a field.
 pub const fn number(field: Field) -> FlowField {
-    FlowField(field as u16)
+    let number = field as u16;
+    // The numbers between are of fields that are not tc's.
+    if number <= FlowField::ENC_FLAGS.0 {
+        FlowField(number)
+    } else {
+        FlowField(number - Field::MplsEntries as u16 + FlowField::MPLS_ENTRIES.0)
+    }
 }
 
 /// Makes conditions and key of what a rule matches.

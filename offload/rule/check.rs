@@ -115,6 +115,7 @@ fn has(key: &Key<'_>, needs: Needs) -> bool {
             (Some(ethernet::IPV4), Some(ports::ICMP)) | (Some(ethernet::IPV6), Some(ports::ICMPV6))
         ),
         Needs::Arp => matches!(eth_type, Some(ethernet::ARP | ethernet::RARP)),
+        Needs::Mpls => matches!(eth_type, Some(ethernet::MPLS | ethernet::MPLS_MULTICAST)),
     }
 }
 

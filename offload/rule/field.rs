@@ -57,6 +57,8 @@ pub enum Needs {
     Icmp,
     /// `eth_type` ARP or RARP.
     Arp,
+    /// `eth_type` MPLS.
+    Mpls,
 }
 
 /// What the table says of a field.
@@ -223,6 +225,22 @@ fields! {
     EncTtl: "enc_ttl", 8, Outer, Nothing, |seen, out| write(out, &[seen.tunnel.ttl]);
     /// Outer flags, see [`crate::packet::tunnel::flag`].
     EncFlags: "enc_flags", 4, Outer, Nothing, |seen, out| write(out, &[seen.tunnel.flags]);
+    /// Which entries of an MPLS label stack there are, the first one in bit 0. Set together with a part of an entry.
+    MplsEntries: "mpls depth", 7, Network, Mpls, |seen, out| write(out, &[seen.packet.mpls.there]);
+    /// First entry of an MPLS label stack: label, traffic class, bottom of stack, TTL.
+    Mpls1: "mpls lse", 32, Network, Mpls, |seen, out| write(out, &seen.packet.mpls.entries[0]);
+    /// The second one.
+    Mpls2: "mpls lse", 32, Network, Mpls, |seen, out| write(out, &seen.packet.mpls.entries[1]);
+    /// The third one.
+    Mpls3: "mpls lse", 32, Network, Mpls, |seen, out| write(out, &seen.packet.mpls.entries[2]);
+    /// The fourth one.
+    Mpls4: "mpls lse", 32, Network, Mpls, |seen, out| write(out, &seen.packet.mpls.entries[3]);
+    /// The fifth one.
+    Mpls5: "mpls lse", 32, Network, Mpls, |seen, out| write(out, &seen.packet.mpls.entries[4]);
+    /// The sixth one.
+    Mpls6: "mpls lse", 32, Network, Mpls, |seen, out| write(out, &seen.packet.mpls.entries[5]);
+    /// The seventh one.
+    Mpls7: "mpls lse", 32, Network, Mpls, |seen, out| write(out, &seen.packet.mpls.entries[6]);
 }
 
 fn write(out: &mut [u8], value: &[u8]) {

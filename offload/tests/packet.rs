@@ -361,6 +361,46 @@ fn tunnels_are_not_entered() {
 }
 
 #[test]
+fn label_stack_ends_with_its_bottom_its_seventh_entry_or_the_last_whole_one() {
+    let stack = |entries: &[[u8; 4]], more: &[u8]| {
+        let bytes = [&entries.concat()[..], more].concat();
+        look(&ethernet_frame(ethernet::MPLS, &bytes)).mpls
+    };
+    let (go_on, bottom) = ([0x12, 0x34, 0x5a, 64], [0xff, 0xff, 0xff, 255]);
+    let found = stack(&[go_on, bottom, go_on], &[]);
+    assert_eq!((found.there, found.entries[1]), (0b11, bottom));
+    assert_eq!(found.entries[2], [0; 4]);
+    assert_eq!(stack(&[go_on; 9], &[]).there, 0x7f);
+    assert_eq!(stack(&[go_on], &[1, 2, 3]).there, 1);
+    assert_eq!(stack(&[], &[]).there, 0);
+}
+
+#[test]
+fn each_entry_of_a_label_stack_is_a_header_of_those_that_are_looked_at() {
+    let mut frame = ethernet_frame(ethernet::MPLS, &[[0; 4]; 8].concat());
+    for _ in 0..12 {
+        frame = tagged(&frame, ethernet::VLAN, 1);
+    }
+    let found = look(&frame);
+    assert_eq!(found.protocol, ethernet::MPLS);
+    assert_eq!(
+        found.mpls.there.count_ones(),
+        4,
+        "12 tags, and so many more"
+    );
+}
+
+#[test]
+fn mpls_in_ip_has_a_label_stack() {
+    let found = look(&ipv4_with(
+        |header| header.protocol = IpNumber(ports::MPLS),
+        &[0, 0, 0x10, 9, 0, 0, 0x21, 8],
+    ));
+    assert_eq!(found.mpls.there, 0b11);
+    assert_eq!(found.mpls.entries[1], [0, 0, 0x21, 8]);
+}
+
+#[test]
 fn mpls_in_ip_changes_the_type_and_keeps_addresses() {
     let found = look(&ipv4_with(
         |header| header.protocol = IpNumber(ports::MPLS),

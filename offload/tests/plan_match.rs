@@ -32,7 +32,7 @@ const ROOM: usize = 16;
 
 /// Frames of many kinds, some cut.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
-    let whole = (0..8usize, 0..3usize).prop_map(|(kind, tags)| {
+    let whole = (0..9usize, 0..3usize).prop_map(|(kind, tags)| {
         let arp = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[7; 20]].concat();
         // A fragment, MPLS in IP, and a frame with a length.
         let ip = |flags: u8, protocol: u8| {
@@ -50,6 +50,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
             4 => ethernet_frame(ethernet::IPV4, &ip(0x20, 17)),
             5 => ethernet_frame(ethernet::IPV4, &ip(0, 137)),
             6 => ethernet_frame(40, &[0; 40]),
+            7 => ethernet_frame(ethernet::MPLS, &[[0, 0x12, 0x3c, 64]; 9].concat()),
             _ => ethernet_frame(ethernet::IPV4, &ip(0, 132)),
         };
         for tag in 0..tags {
@@ -79,7 +80,10 @@ fn asked() -> impl Strategy<Value = Asked> {
         2 => any::<[u8; 16]>(),
         1 => (0..128u32).prop_map(|bits| (u128::MAX << bits).to_be_bytes()),
     ];
-    let fields = prop::collection::vec((0..TABLE.len(), mask, prop::bool::weighted(0.1)), 0..4);
+    // Few frames have what fields of MPLS need.
+    let labels = Field::MplsEntries as usize;
+    let number = prop_oneof![12 => 0..labels, 1 => labels..TABLE.len()];
+    let fields = prop::collection::vec((number, mask, prop::bool::weighted(0.1)), 0..4);
     let range = prop::option::weighted(0.2, (0..3000u16, 1..3000u16));
     (fields, any::<bool>(), range, (0..4u8, any::<bool>())).prop_map(
         |(fields, protocol, range, options)| Asked {

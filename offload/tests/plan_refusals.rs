@@ -15,6 +15,7 @@ use oxnic_abi::flow::meter::MeterUnit;
 use oxnic_abi::flow::tunnel::TunnelKind as Number;
 use oxnic_offload::packet::tunnel::{TunnelKind, TunnelOptions};
 use oxnic_offload::packet::{ethernet, Address};
+use oxnic_offload::plan::conditions::number;
 use oxnic_offload::plan::order::Ranges;
 use oxnic_offload::plan::{Context, Statistics, TunnelDevice, TunnelId};
 use oxnic_offload::reject::{errno, Lack, Loss, Obstacle, Reject};
@@ -90,11 +91,12 @@ fn pedit(header: Header, byte: u32, operation: Operation) -> [Edit; 1] {
 fn key_with(field: Field) -> Option<Key<'static>> {
     let mut value = vec![0; field.width()];
     value[field.width() - 1] = 1;
-    let needs: [&[(Field, &[u8])]; 5] = [
+    let needs: [&[(Field, &[u8])]; 6] = [
         &[],
         &[(Field::EthType, &[8, 0]), (Field::IpProto, &[6])],
         &[(Field::EthType, &[8, 0]), (Field::IpProto, &[1])],
         &[(Field::EthType, &[8, 6])],
+        &[(Field::EthType, &[0x88, 0x47])],
         &[(Field::NumOfVlans, &[2])],
     ];
     needs.into_iter().find_map(|needs| {
@@ -109,7 +111,7 @@ fn key_with(field: Field) -> Option<Key<'static>> {
 #[test]
 fn device_without_a_field_is_told_its_name() {
     for row in TABLE.iter().filter(|row| !row.name.starts_with("enc")) {
-        let number = FlowField(row.field as u16);
+        let number = number(row.field);
         let mut caps = everything();
         caps.fields &= !number.bit();
         let key = key_with(row.field).unwrap_or_else(|| panic!("{}", row.name));
@@ -126,7 +128,7 @@ fn device_without_a_field_is_told_its_name() {
 #[test]
 fn device_without_masks_of_a_field_is_told_its_name_and_takes_the_whole_field() {
     for row in TABLE.iter().filter(|row| !row.name.starts_with("enc")) {
-        let number = FlowField(row.field as u16);
+        let number = number(row.field);
         let mut caps = everything();
         caps.masks &= !number.bit();
         let mut key = key_with(row.field).unwrap();

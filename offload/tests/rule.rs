@@ -351,6 +351,11 @@ fn field_with_what_it_needs_is_taken() {
             (Field::EthType, &[0x08, 0x06]),
             (Field::ArpTargetIp, &[1, 2, 3, 4]),
         ],
+        &[
+            (Field::EthType, &[0x88, 0x48]),
+            (Field::MplsEntries, &[3]),
+            (Field::Mpls2, &[0, 0, 0x11, 255]),
+        ],
     ] {
         assert_eq!(check(&rule(key(fields), &[])), Ok(()), "{fields:?}");
     }

@@ -3,7 +3,7 @@
 //! The fields of a packet that rules match.
 //!
 //! Each has a fixed width in a key, in network order. A value of a field that the packet does not have is zero. Numbers, names and
-//! widths up to ENC_FLAGS are those of the field table of crate `offload`.
+//! widths up to ENC_FLAGS, and from MPLS_ENTRIES on, are those of the field table of crate `offload`.
 
 use crate::open_enum;
 
@@ -105,6 +105,22 @@ open_enum! {
         /// Type of the first tag; of a frame without tag its own type: that of the Ethernet header, 0x0001 or 0x0004 where it has a
         /// length instead.
         PROTOCOL = 46: "protocol",
+        /// Which entries of an MPLS label stack there are: bit 0 for the first, up to bit 6 for the seventh.
+        MPLS_ENTRIES = 47: "mpls depth",
+        /// First entry of an MPLS label stack: label, traffic class, bottom of stack, TTL, as in the frame.
+        MPLS_1 = 48: "mpls lse",
+        /// The second one.
+        MPLS_2 = 49: "mpls lse",
+        /// The third one.
+        MPLS_3 = 50: "mpls lse",
+        /// The fourth one.
+        MPLS_4 = 51: "mpls lse",
+        /// The fifth one.
+        MPLS_5 = 52: "mpls lse",
+        /// The sixth one.
+        MPLS_6 = 53: "mpls lse",
+        /// The seventh one.
+        MPLS_7 = 54: "mpls lse",
     }
 }
 
@@ -116,6 +132,7 @@ impl FlowField {
             Self::IP_FLAGS => 2,
             Self::VLAN_PRIORITY | Self::CVLAN_PRIORITY => 3,
             Self::ENC_FLAGS => 4,
+            Self::MPLS_ENTRIES => 7,
             Self::VLAN_ID | Self::CVLAN_ID | Self::TCP_FLAGS => 12,
             Self::NUM_OF_VLANS
             | Self::FAMILY
@@ -147,7 +164,14 @@ impl FlowField {
             | Self::ARP_TARGET_IP
             | Self::ENC_IPV4_SRC
             | Self::ENC_IPV4_DST
-            | Self::ENC_KEY_ID => 32,
+            | Self::ENC_KEY_ID
+            | Self::MPLS_1
+            | Self::MPLS_2
+            | Self::MPLS_3
+            | Self::MPLS_4
+            | Self::MPLS_5
+            | Self::MPLS_6
+            | Self::MPLS_7 => 32,
             Self::ETH_DST | Self::ETH_SRC | Self::ARP_SENDER_MAC | Self::ARP_TARGET_MAC => 48,
             Self::IPV6_SRC | Self::IPV6_DST | Self::ENC_IPV6_SRC | Self::ENC_IPV6_DST => 128,
             _ => 0,

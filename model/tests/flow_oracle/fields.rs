@@ -9,6 +9,7 @@ use oxnic_model::nic::flow::tunnel::Ports;
 use oxnic_offload::packet::frame::Received;
 use oxnic_offload::packet::tunnel::{TunnelKind as Kind, TunnelOptions, TunnelPort, open};
 use oxnic_offload::packet::{Frame, Tag, Tunnel, dissect, vlan};
+use oxnic_offload::plan::conditions::number;
 use oxnic_offload::rule::field::TABLE;
 use oxnic_offload::rule::{Seen, Values};
 use proptest::prelude::*;
@@ -78,7 +79,7 @@ fn compare(
         tunnel,
     });
     for row in TABLE {
-        let field = FlowField(row.field as u16);
+        let field = number(row.field);
         assert_eq!(device.get(field), oracle.get(row.field), "{:?}", row.field);
     }
 }

@@ -142,6 +142,21 @@ fn extended() -> impl Strategy<Value = (u8, Vec<u8>)> {
     )
 }
 
+/// A stack of MPLS labels, whose last entry need not say so.
+fn label_stack() -> impl Strategy<Value = Vec<u8>> {
+    let entry = (
+        pick(&[0u8, 1, 0xff]),
+        pick(&[0u8, 0, 0x0e, 0x50, 1]),
+        pick(&[0u8, 1, 255]),
+    );
+    proptest::collection::vec(entry, 0..10).prop_map(|entries| {
+        let entries = entries
+            .iter()
+            .map(|(label, rest, ttl)| [0, *label, *rest, *ttl]);
+        entries.collect::<Vec<_>>().concat()
+    })
+}
+
 /// What is behind the Ethernet header: type and bytes.
 fn network() -> impl Strategy<Value = (u16, Vec<u8>)> {
     let tos = || pick(&[0u8, 1, 2, 3, 0x28, 0xff]);
@@ -186,14 +201,21 @@ fn network() -> impl Strategy<Value = (u16, Vec<u8>)> {
         };
         (length, payload)
     });
-    let plain = prop_oneof![6 => v4, 4 => v6, 1 => arp, 1 => other, 1 => length];
+    let labels = (pick(&[0x8847u16, 0x8848]), label_stack());
+    let plain = prop_oneof![6 => v4, 4 => v6, 1 => arp, 2 => labels, 1 => other, 1 => length];
     // Headers between Ethernet and IP.
     (plain, 0u8..24).prop_map(|((kind, bytes), shim)| match (shim, kind) {
-        (0, 0x0800 | 0x86dd) => {
-            let ppp = if kind == 0x0800 { 0x21 } else { 0x57 };
+        (0, 0x0800 | 0x86dd | 0x8847 | 0x8848) => {
+            let ppp = [
+                (0x0800, [0, 0x21]),
+                (0x86dd, [0, 0x57]),
+                (0x8847, [2, 0x81]),
+            ];
+            let ppp = ppp.iter().find(|(of, _)| *of == kind);
+            let [high, low] = ppp.map_or([2, 0x83], |(_, number)| *number);
             (
                 0x8864,
-                [&[0x11, 0, 0, 1, 0, 9, 0, ppp][..], &bytes].concat(),
+                [&[0x11, 0, 0, 1, 0, 9, high, low][..], &bytes].concat(),
             )
         }
         (1, _) => (0x892f, [&[1, 2, 3, 4][..], &be(kind), &bytes].concat()),

@@ -16,9 +16,10 @@ use oxnic_offload::oracle::{csum, pedit, tags, Packet};
 use oxnic_offload::packet::tunnel::TunnelOptions;
 use oxnic_offload::packet::{dissect, Tunnel};
 use oxnic_offload::plan::chains::Miss;
+use oxnic_offload::plan::conditions::number;
 use oxnic_offload::plan::Need;
 use oxnic_offload::rule::field::TABLE;
-use oxnic_offload::rule::{Direction, Edit, Header, Operation, Port, Seen, Values};
+use oxnic_offload::rule::{Direction, Edit, Field, Header, Operation, Port, Seen, Values};
 
 use crate::hybrid::{Around, Ended, Hardware, Installed, Left};
 use crate::planner::Planned;
@@ -130,7 +131,7 @@ pub fn takes(planned: &Planned<'_>, packet: &Packet<'_, '_>, tunnel: Option<Tunn
                     FlowField::PROTOCOL => packet.frame().filter_protocol().to_be_bytes().to_vec(),
                     FlowField::TUNNEL_KIND => vec![tunnel.map_or(0, |kind| kind.0)],
                     FlowField::ENC_OPTIONS_LENGTH => vec![options.len() as u8],
-                    _ => values.get(TABLE[usize::from(field.0)].field).to_vec(),
+                    _ => values.get(of_number(field)).to_vec(),
                 };
                 let key = take(field.width());
                 let masked = value.iter().zip(condition.mask).zip(key);
@@ -139,7 +140,7 @@ pub fn takes(planned: &Planned<'_>, packet: &Packet<'_, '_>, tunnel: Option<Tunn
                     .all(|((value, mask), key)| value & mask == *key)
             }
             ConditionKind::RANGE => {
-                let port = values.number(TABLE[usize::from(field.0)].field);
+                let port = values.number(of_number(field));
                 (condition.minimum..=condition.maximum).contains(&port)
             }
             _ => {
@@ -150,6 +151,12 @@ pub fn takes(planned: &Planned<'_>, packet: &Packet<'_, '_>, tunnel: Option<Tunn
             }
         }
     })
+}
+
+/// The field that has a number of the device interface.
+fn of_number(wanted: FlowField) -> Field {
+    let row = TABLE.iter().find(|row| number(row.field) == wanted);
+    row.expect("a field of tc's").field
 }
 
 fn operand(entry: &FlowAction, arguments: &[u8], number: usize) -> u32 {

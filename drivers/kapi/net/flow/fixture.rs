@@ -183,6 +183,25 @@ impl Fixture {
                     }
                 })
             }
+            Key::Mpls { there, entries } => {
+                self.both(b::flow_dissector_key_id_FLOW_DISSECTOR_KEY_MPLS, |side| {
+                    b::flow_dissector_key_mpls {
+                        ls: entries.map(|entry| {
+                            let entry = u32::from_be_bytes(side.of(entry));
+                            b::flow_dissector_mpls_lse {
+                                _bitfield_align_1: [],
+                                _bitfield_1: b::flow_dissector_mpls_lse::new_bitfield_1(
+                                    entry & 0xff,
+                                    entry >> 8 & 1,
+                                    entry >> 9 & 7,
+                                    entry >> 12,
+                                ),
+                            }
+                        }),
+                        used_lses: side.of(there)[0],
+                    }
+                })
+            }
             Key::EncKeyId(id) => self.both(
                 b::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_KEYID,
                 |side| b::flow_dissector_key_keyid {

@@ -188,6 +188,13 @@ pub enum Key<'a> {
         /// Ethernet addresses of sender and target.
         mac: Pair<[u8; 6]>,
     },
+    /// MPLS label stack.
+    Mpls {
+        /// Which entries there are, the first one in bit 0.
+        there: Masked<[u8; 1]>,
+        /// Entries as in a packet: label, traffic class, bottom of stack and TTL.
+        entries: [Masked<[u8; 4]>; 7],
+    },
     /// As [`Key::Control`], of a tunnel.
     EncControl(Control),
     /// Outer IPv4 addresses.

@@ -105,6 +105,11 @@ fn read_plain(to: &mut Key<'_>, key: KernelKey<'_>) -> Result<(), Refusal> {
             set_pair(to, Field::ArpSenderIp, Field::ArpTargetIp, ip)?;
             set_pair(to, Field::ArpSenderMac, Field::ArpTargetMac, mac)
         }
+        KernelKey::Mpls { there, entries } => {
+            set(to, Field::MplsEntries, there)?;
+            let mut both = MPLS.into_iter().zip(entries);
+            both.try_for_each(|(field, entry)| set(to, field, entry))
+        }
         KernelKey::EncIpv4Addrs(pair) => set_pair(to, Field::EncIpv4Src, Field::EncIpv4Dst, pair),
         KernelKey::EncIpv6Addrs(pair) => set_pair(to, Field::EncIpv6Src, Field::EncIpv6Dst, pair),
         KernelKey::EncIp { tos, ttl } => {
@@ -207,6 +212,15 @@ struct Tag {
     drop_eligible: &'static str,
 }
 
+const MPLS: [Field; 7] = [
+    Field::Mpls1,
+    Field::Mpls2,
+    Field::Mpls3,
+    Field::Mpls4,
+    Field::Mpls5,
+    Field::Mpls6,
+    Field::Mpls7,
+];
 const TAG: Tag = Tag {
     id: Field::VlanId,
     priority: Field::VlanPriority,
@@ -309,6 +323,24 @@ mod tests {
             });
         let key = read(fixture.rule().keys(), &One).map_err(|refusal| refusal.error())?;
         assert!(key.equals(&Key::default()));
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_of_a_label_stack_asks_for_its_entry() -> Result {
+        let mut entries = [Masked::default(); 7];
+        entries[1] = Masked::new([0, 0, 0x10, 0], [0xff, 0xff, 0xf0, 0]);
+        let mut fixture = Fixture::new(0)?;
+        fixture.key(&KernelKey::Mpls {
+            there: Masked::new([0b10], [0b10]),
+            entries,
+        });
+        let key = read(fixture.rule().keys(), &One).map_err(|refusal| refusal.error())?;
+        assert_eq!(key.value(Field::MplsEntries), &[0b10]);
+        assert_eq!(key.mask(Field::MplsEntries), &[0b10]);
+        assert_eq!(key.value(Field::Mpls2), &[0, 0, 0x10, 0]);
+        assert_eq!(key.mask(Field::Mpls2), &[0xff, 0xff, 0xf0, 0]);
+        assert_eq!(key.mask(Field::Mpls1), &[0; 4]);
         Ok(())
     }
 

@@ -97,6 +97,8 @@ struct Walk<'a, 'v> {
     at: usize,
     kind: u16,
     beyond_mesh: bool,
+    /// Headers behind the first.
+    walked: usize,
     layers: Layers,
 }
 
@@ -112,12 +114,12 @@ pub fn parse(view: &View<'_>, values: &mut Values) -> Layers {
         at: ETHERNET,
         kind: view.protocol,
         beyond_mesh: false,
+        walked: 0,
         layers: Layers::default(),
     };
-    let mut walked = 0;
     if let Some(tag) = view.tag {
         walk.tag(tag, view.protocol);
-        walked = 1;
+        walk.walked = 1;
     }
     let mut next = Next::Kind(view.protocol);
     let payload = loop {
@@ -134,8 +136,8 @@ pub fn parse(view: &View<'_>, values: &mut Values) -> Layers {
             Next::Proto(_) => !from_kind,
             Next::Nothing | Next::Payload => false,
         };
-        walked += usize::from(again);
-        if again && walked > HEADERS_MAX {
+        walk.walked += usize::from(again);
+        if again && walk.walked > HEADERS_MAX {
             break matches!(next, Next::Proto(_));
         }
     };
@@ -198,6 +200,10 @@ impl Walk<'_, '_> {
             PPPOE => self.pppoe(),
             PRP | HSR => word(self.data, self.at + 4).map(|kind| (kind, 6)),
             BATMAN => self.batman(),
+            MPLS | MPLS_MULTICAST => {
+                self.label_stack();
+                None
+            }
             _ => None,
         };
         match shim {
@@ -233,6 +239,32 @@ impl Walk<'_, '_> {
         }
         self.beyond_mesh = true;
         Some((within, HEADER + ETHERNET))
+    }
+
+    /// Entries up to the bottom of the stack; each but the first counts as another header.
+    fn label_stack(&mut self) {
+        const ENTRIES: [Field; 7] = [
+            Field::MPLS_1,
+            Field::MPLS_2,
+            Field::MPLS_3,
+            Field::MPLS_4,
+            Field::MPLS_5,
+            Field::MPLS_6,
+            Field::MPLS_7,
+        ];
+        let mut there = 0;
+        for (number, field) in ENTRIES.into_iter().enumerate() {
+            let Some(entry) = take::<4>(self.data, self.at + 4 * number) else {
+                break;
+            };
+            self.values.put(field, &entry);
+            there |= 1 << number;
+            self.walked += 1;
+            if entry[2] & 1 != 0 || self.walked > HEADERS_MAX {
+                break;
+            }
+        }
+        self.values.put8(Field::MPLS_ENTRIES, there);
     }
 
     /// Requests and replies for IPv4 over Ethernet; others have no fields.
@@ -329,6 +361,10 @@ impl Walk<'_, '_> {
             }
             MPLS_IN_IP => {
                 self.kind = MPLS;
+                self.walked += 1;
+                if self.walked <= HEADERS_MAX {
+                    self.label_stack();
+                }
                 Next::Payload
             }
             TCP => {

@@ -6,7 +6,7 @@
 use oxnic_abi::flow::field::FlowField;
 
 /// Numbers of fields. ENC_OPTIONS among them has no width, and so no place.
-pub const FIELDS: usize = FlowField::PROTOCOL.0 as usize + 1;
+pub const FIELDS: usize = FlowField::MPLS_7.0 as usize + 1;
 
 const OFFSETS: [usize; FIELDS + 1] = {
     let mut offsets = [0; FIELDS + 1];

@@ -106,6 +106,7 @@ impl<'a> Keys<'a> {
                 bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_TCP => tcp(self.pair(id)),
                 bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ICMP => icmp(self.pair(id)),
                 bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ARP => arp(self.pair(id)),
+                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_MPLS => mpls(self.pair(id)),
                 bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_CONTROL => {
                     Key::EncControl(control(self.pair(id)))
                 }
@@ -192,6 +193,17 @@ fn vlan(both: Both<'_, bindings::flow_dissector_key_vlan>) -> Vlan {
 
 fn tags<'a>(both: Both<'_, bindings::flow_dissector_key_num_of_vlans>) -> Key<'a> {
     Key::NumOfVlans(masked(both, |key| [key.num_of_vlans]))
+}
+
+fn mpls<'a>(both: Both<'_, bindings::flow_dissector_key_mpls>) -> Key<'a> {
+    let entry = |lse: &bindings::flow_dissector_mpls_lse| {
+        let label = lse.mpls_label() << 12 | lse.mpls_tc() << 9;
+        (label | lse.mpls_bos() << 8 | lse.mpls_ttl()).to_be_bytes()
+    };
+    Key::Mpls {
+        there: masked(both, |key| [key.used_lses]),
+        entries: core::array::from_fn(|at| masked(both, |key| entry(&key.ls[at]))),
+    }
 }
 
 fn ipv4(both: Both<'_, bindings::flow_dissector_key_ipv4_addrs>) -> Pair<[u8; 4]> {
@@ -331,13 +343,13 @@ mod tests {
             bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_CT
         ));
         assert!(unknown(
-            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_MPLS
+            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_PPPOE
         ));
         assert!(unknown(
             bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_CFM
         ));
         assert!(unknown(40));
-        assert_eq!(others.count_ones(), 12);
+        assert_eq!(others.count_ones(), 11);
         Ok(())
     }
 
@@ -502,6 +514,18 @@ mod tests {
                 ttl: Masked::new([64], [0xff]),
             },
             Key::NumOfVlans(Masked::new([2], [0xff])),
+            Key::Mpls {
+                there: Masked::new([0b11], [0b11]),
+                entries: [
+                    Masked::new([0x12, 0x34, 0x5a, 0x40], [0xff; 4]),
+                    Masked::new([0, 0, 1, 0], [0, 0, 1, 0]),
+                    Masked::default(),
+                    Masked::default(),
+                    Masked::default(),
+                    Masked::default(),
+                    Masked::default(),
+                ],
+            },
         ];
         let mut fixture = Fixture::new(0)?;
         for key in &keys {
