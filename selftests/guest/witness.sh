@@ -1,10 +1,11 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # names are those of guest/upstream
 # SPDX-License-Identifier: GPL-2.0-only
 # In the guest: who handled the frames while a test of tc's rules ran. Sourced by guest/upstream.
 #
 # The frames on their way to the tests' interfaces are counted where the VFs send them (net_dev_start_xmit) and where the driver hands them
-# to the host's stack (napi_gro_receive_entry), by the kernel's own trace points, and rules are watched as tc shows them when they come
-# and go. IPv6 and ARP are left out: some of that is always under way, also to interfaces that are down.
+# to the host's stack (napi_gro_receive_entry; netif_receive_skb_entry of frames with the queue that a driver notes, which those that mirred
+# brings there have not), by the kernel's own trace points, and rules are watched as tc shows them when they come and go. IPv6 and ARP are
+# left out: some of that is always under way, also to interfaces that are down.
 #
 # What is said then is in the tests' own form, "TEST: name [ OK ]".
 
@@ -13,13 +14,28 @@ watched=$tracing/events/net
 
 witness_start() { # RESULTS-FILE
 	[ -d $watched ] || mount -t tracefs none $tracing || fail "no tracefs"
-	local event
-	for event in net_dev_start_xmit napi_gro_receive_entry; do
-		echo '!hist:keys=name' >"$watched/$event/trigger" 2>/dev/null
-		echo 'hist:keys=name if protocol != 0x86dd && protocol != 0x0806' >"$watched/$event/trigger" || fail "no histogram of $event"
-	done
+	local kinds="protocol != 0x86dd && protocol != 0x0806"
+	witness_count net_dev_start_xmit "$kinds"
+	witness_count napi_gro_receive_entry "$kinds"
+	witness_count netif_receive_skb_entry "$kinds && queue_mapping != 0"
+	witness_watch "$1"
+}
+
+witness_watch() { # RESULTS-FILE
 	tc -s monitor >"$1" &
 	monitor=$!
+	sleep 0.2
+}
+
+witness_unwatch() {
+	sleep 0.5
+	kill $monitor
+	wait $monitor 2>/dev/null
+}
+
+witness_count() { # EVENT CONDITION
+	echo '!hist:keys=name' >"$watched/$1/trigger" 2>/dev/null
+	echo "hist:keys=name if $2" >"$watched/$1/trigger" || fail "no histogram of $1"
 }
 
 frames_of() { # EVENT NETDEV...
@@ -54,11 +70,9 @@ verdict() { # NAME TEST-ARGUMENTS...
 # The same test with offload on or off, whose rules were in the device or not.
 witness_end() { # RESULTS-FILE on|off
 	local sent received rules in_device hardware software ended
-	sleep 0.5
-	kill $monitor
-	wait $monitor 2>/dev/null
+	witness_unwatch
 	sent=$(frames_of net_dev_start_xmit "${ends[@]}")
-	received=$(frames_of napi_gro_receive_entry "${representors[@]}")
+	received=$(($(frames_of napi_gro_receive_entry "${representors[@]}") + $(frames_of netif_receive_skb_entry "${representors[@]}")))
 	read -r rules in_device hardware software ended < <(rules_of "$1")
 	echo "INFO: offload $2: $rules rules with skip_sw, $in_device of them in the device, packets $hardware there, $software in software"
 	echo "INFO: offload $2: VFs sent $sent frames, the host got $received, and $ended came to an end in the device"
@@ -70,4 +84,18 @@ witness_end() { # RESULTS-FILE on|off
 	verdict "rules with skip_sw are in_hw" "$rules" -gt 0 -a "$in_device" -eq "$rules"
 	verdict "rules with skip_sw count in hardware" "$hardware" -gt 0 -a "$software" -eq 0
 	verdict "the CPU sees no frame that a rule in the device ends" "$ended" -gt 0 -a $((sent - received)) -eq "$ended"
+}
+
+# Of a test that sends nothing: all its rules were in the device, or none of them.
+witness_all() { # RESULTS-FILE on|off
+	local inside outside
+	witness_unwatch
+	inside=$(grep -c '^  in_hw ' "$1")
+	outside=$(grep -c '^  not_in_hw' "$1")
+	echo "INFO: offload $2: tc told of rules that were in the device $inside times, of others $outside times"
+	if [ "$2" = on ]; then
+		verdict "all rules are in_hw" "$inside" -gt 0 -a "$outside" -eq 0
+	else
+		verdict "control: without offload no rule is in_hw" "$outside" -gt 0 -a "$inside" -eq 0
+	fi
 }

@@ -9,6 +9,8 @@ from vm import options
 
 # The only test of its folder that is wanted, and a script.
 FILTER = "net/vlan_hw_filter.sh"
+# Runs as it is, and nothing of it is built.
+TDC = "tc-testing"
 TARGETS = "net/lib drivers/net drivers/net/hw drivers/net/netdevsim net/forwarding net/netfilter"
 # What building them needs of the source tree; the tree itself stays as it was unpacked.
 PARTS = ("Kbuild", "Kconfig", "MAINTAINERS", "Makefile", "arch/x86", "include", "scripts", "tools", "usr", "Documentation/netlink")
@@ -42,6 +44,7 @@ def install():
     wanted = os.path.join(folder, "install")
     if os.path.exists(os.path.join(wanted, "kselftest-list.txt")):
         shutil.copy(os.path.join(source, "tools/testing/selftests", FILTER), os.path.join(wanted, FILTER))
+        shutil.copytree(os.path.join(source, "tools/testing/selftests", TDC), os.path.join(wanted, TDC), dirs_exist_ok=True)
         return wanted
     print("# building the kernel's selftests", flush=True)
     tree = os.path.join(folder, "tree")

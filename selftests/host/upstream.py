@@ -21,6 +21,8 @@ from vm.machine import MachineError  # noqa: E402
 NET, HW = "drivers/net/", "drivers/net/hw/"
 SIM = "drivers/net/netdevsim/"
 FORWARDING = "net/forwarding/"
+# tdc's cases for a device; they are in this file.
+TDC = suite.TDC + "/tc-tests/filters/flower.json"
 # Each file by step.
 A0 = [SIM + name for name in ("devlink.sh", "ethtool-coalesce.sh", "ethtool-features.sh", "ethtool-fec.sh", "ethtool-pause.sh")]
 A1 = [NET + name for name in ("ping.py", "stats.py", "queues.py", "ring_reconfig.py", "napi_id.py", "napi_threaded.py")]
@@ -29,15 +31,15 @@ A1 += [NET + "xdp.py", HW + "nic_timestamp.py"]
 A2 = [FORWARDING + name for name in ("bridge_vlan_aware.sh", "bridge_vlan_unaware.sh", "bridge_port_isolation.sh", "min_max_mtu.sh")]
 A2 += [FORWARDING + name for name in ("router.sh", "router_bridge.sh")] + [suite.FILTER]
 RULES = ("flower", "actions", "chains", "shblocks", "flower_port_range", "vlan_modify", "tunnel_key", "police")
-A3 = [f"{FORWARDING}tc_{name}.sh" for name in RULES]
+A3 = [f"{FORWARDING}tc_{name}.sh" for name in RULES] + [TDC]
 MORE = [NET + name for name in ("gro.py", "hds.py", "shaper.py", "so_txtime.py", "netpoll_basic.py")]
 MORE += [HW + name for name in ("tso.py", "rss_ctx.py", "rss_input_xfrm.py", "rss_flow_label.py", "toeplitz.py", "ethtool_rmon.sh")]
 MORE += [HW + name for name in ("xsk_reconfig.py", "pp_alloc_fail.py", "gro_hw.py", "xdp_metadata.py")]
 QUICK = [NET + "ping.py", NET + "stats.py", NET + "queues.py", NET + "ring_reconfig.py", HW + "irq.py", HW + "csum.py"]
 STEPS = {"A0": A0, "A1": A1, "A2": A2, "A3": A3, "more": MORE, "quick": QUICK}
 NETIFS = ("uplink", "vf")
-# What other tests run on: netdevs that they make; VFs and their representors as the ends of cables; representors at both ends.
-SPECIAL = {SIM: "none", suite.FILTER: "none", FORWARDING: "cables", FORWARDING + "tc_": "representors"}
+# What other tests run on: netdevs that they make; VFs and their representors as the ends of cables; representors at both ends; one.
+SPECIAL = {SIM: "none", suite.FILTER: "none", FORWARDING: "cables", FORWARDING + "tc_": "representors", TDC: "representor"}
 SECONDS = 900.0
 # Exit status of kselftest that some case of the file accounts for.
 STATUS = {1: "fail", 2: "xfail", 4: "skip"}
@@ -67,8 +69,8 @@ def planned(chosen):
     files = [file for file in dict.fromkeys(files) if chosen.pattern in file]
     special = {file: kind for file in files for start, kind in SPECIAL.items() if file.startswith(start)}
     jobs = [(file, netif) for netif in chosen.netif or NETIFS for file in files if file not in special]
-    groups = {kind: [(file, kind) for file in special if special[file] == kind] for kind in ("none", "cables", "representors")}
-    return groups["none"] + jobs + groups["cables"] + groups["representors"]
+    groups = {kind: [(file, kind) for file in special if special[file] == kind] for kind in set(SPECIAL.values())}
+    return groups["none"] + jobs + groups["cables"] + groups["representors"] + groups["representor"]
 
 
 class Judge:
@@ -155,8 +157,10 @@ def run_job(runs, file, netif, folder, netdevsim, judge):
     complaints = [text for one in runs.results[before:] for text in one.complaints()]
     for text in complaints:
         runner.say(text)
-    if file.startswith(tuple(SPECIAL)):
-        cases = shell_cases(file, echo.text(), result.code, complaints)
+    if file == TDC:
+        cases = said_cases(echo.text()) + tap.complete(file, echo.text(), result.code, complaints[0].splitlines()[0] if complaints else "")
+    elif file.startswith(tuple(SPECIAL)):
+        cases = shell_cases(echo.text(), result.code, complaints)
     else:
         cases = tap.complete(os.path.basename(file), echo.text(), result.code, complaints[0].splitlines()[0] if complaints else "")
     judge.add(file, netif, cases)
@@ -166,14 +170,20 @@ def run_job(runs, file, netif, folder, netdevsim, judge):
         runner.end_guest(runs, judge.tally)
 
 
-def shell_cases(file, text, code, complaints):
-    """These scripts print "TEST: name [ OK ]" or "PASSED all N checks", not TAP; the exit status decides, but for what its cases say."""
+def said_cases(text):
+    """What is said in lines "TEST: name [ OK ]"."""
     cases = []
     for line in text.splitlines():
         if line.startswith("TEST: ") and line.rstrip().endswith("]"):
             name, _, verdict = line[6:].rstrip(" ]").rpartition("[")
             verdict = verdict.strip().lower()
             cases.append(tap.Case(name.strip(), {"ok": "pass", "skip": "skip", "xfail": "xfail"}.get(verdict, "fail")))
+    return cases
+
+
+def shell_cases(text, code, complaints):
+    """These scripts print "TEST: name [ OK ]" or "PASSED all N checks", not TAP; the exit status decides, but for what its cases say."""
+    cases = said_cases(text)
     if code == 4 and not cases:
         return [tap.Case("(file)", "skip", text.strip().splitlines()[-1] if text.strip() else "")]
     said = any(case.verdict == STATUS.get(code) for case in cases)
