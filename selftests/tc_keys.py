@@ -11,12 +11,13 @@ rules with skip_hw, which must have the same outcome and count while the represe
 # debug: all
 # vm: PORTS=1 MEM=4G
 
+import ipaddress
 from collections import Counter
 from dataclasses import dataclass, field
 
-from lib import Failure, case, main, setup
+from lib import Failure, case, equal, flower, main, setup
 from lib.frames import ICMPV6, RARP, arp, frame, icmp, ip4, ip6, other, other_type, sctp, tcp, udp
-from lib.packet import QINQ, VLAN
+from lib.packet import IPV4, IPV6, QINQ, VLAN, mac
 from lib.stage import Stage, trial_mac
 
 stage = None
@@ -282,6 +283,44 @@ def vlan():
 def network():
     """IPv4 and IPv6: addresses, protocol, TOS, TTL, fragments."""
     trial(NETWORK)
+
+
+def by_netlink(number, flags, address, value, mask):
+    """A rule whose source or destination has any mask, for which tc has no words."""
+    kind = 6 if ":" in value else 4
+    first = {(4, "src"): flower.IPV4_SRC, (4, "dst"): flower.IPV4_DST, (6, "src"): flower.IPV6_SRC, (6, "dst"): flower.IPV6_DST}[kind, address]
+    packed = [ipaddress.ip_address(text).packed for text in (value, mask)]
+    keys = {flower.ETH_DST: mac(trial_mac(number)), flower.ETH_DST_MASK: b"\xff" * 6, first: packed[0], first + 1: packed[1]}
+    flower.add(stage.reps[0], number, IPV4 if kind == 4 else IPV6, flags, keys, stage.wire.near)
+
+
+# (which address, value, mask, addresses that match, addresses that do not)
+MASKS = [
+    ("dst", "10.0.0.5", "255.0.0.255", ["10.9.9.5", "10.0.0.5"], ["10.0.0.6", "11.0.0.5"]),
+    ("src", "0.0.0.1", "0.0.0.1", ["198.51.100.1", "1.1.1.255"], ["198.51.100.2"]),
+    ("dst", "128.64.32.16", "170.85.170.85", ["213.234.117.186"], ["213.234.117.187", "85.234.117.186"]),
+    ("dst", "::5", "::ff", ["2001:db8::5", "fd00::1:0:5"], ["2001:db8::6"]),
+    ("src", "2000::", "f000::1", ["2001:db8::2", "2fff::"], ["2001:db8::1", "3000::2"]),
+    ("src", "0:0:0:8000::8000", "0:0:0:8000::8000", ["::ffff:0:0:0:8000"], ["::8000", "0:0:0:8000::"]),
+]
+
+
+@case
+def any_mask():
+    """Addresses with masks that are no prefixes, which only netlink can say."""
+    def packet(which, address):
+        return (ip6 if ":" in address else ip4)(**{"source" if which == "src" else "destination": address})
+
+    some = [[[frame(packet(which, a), trial_mac(n)) for a in addresses] for addresses in (yes, no)] for n, (which, _, _, yes, no) in enumerate(MASKS, start=1)]
+    frames = [f for yes, no in some for f in (*yes, *no)]
+    for flags, cpu in (("skip_sw", [f for _, no in some for f in no]), ("skip_hw", frames)):
+        for number, (which, value, mask, _, _) in enumerate(MASKS, start=1):
+            by_netlink(number, flags, which, value, mask)
+        seen = stage.run([], frames, wanted=sum(len(yes) for yes, _ in some))
+        equal(seen.frames["wire"], Counter(f for yes, _ in some for f in yes), f"what comes to the wire ({flags})")
+        equal(seen.frames["cpu"], Counter(cpu), f"what the CPU has seen ({flags})")
+        equal([seen.of_pref(n)[0][0][0] for n in range(1, 7)], [len(yes) for yes, _ in some], f"packets ({flags})")
+        equal(len(seen.in_hw), 6 if flags == "skip_sw" else 0, f"rules in hardware ({flags})")
 
 
 @case

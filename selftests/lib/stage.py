@@ -78,6 +78,8 @@ class Stage:
             sh(["tc", "qdisc", "add", "dev", link.name, "clsact"])
             defer(sh, ["tc", "qdisc", "del", "dev", link.name, "clsact"], check=False)
         self.names = {"R0": self.reps[0].name, "WIRE": self.wire.near.name}
+        # Where rules can be, and are looked for when a trial is over.
+        self.hooked = [link.name for link in (*self.reps, self.wire.near)]
         self.names.update({f"R{number}": link.name for number, link in enumerate(self.reps)})
         self.places = {"cpu": Capture(self.reps[0]), "wire": Capture(self.wire.far), "port": Capture(self.wire.near)}
         self.senders = {"wire": Injector(self.wire.far)}
@@ -100,8 +102,8 @@ class Stage:
     def clear(self, lines=()):
         """No rule on any representor or the wire's interface, in chain 0 and in those that lines name."""
         chains = sorted({f" chain {number}" for line in lines for number in re.findall(r" chain (\d+)", line)})
-        self.batch([f"filter del dev {name} ingress{chain}" for chain in (*chains, "") for name in dict.fromkeys(self.names.values())], check=False)
-        left = self.batch([f"filter show dev {name} ingress" for name in dict.fromkeys(self.names.values())]).out.strip()
+        self.batch([f"filter del dev {name} ingress{chain}" for chain in (*chains, "") for name in self.hooked], check=False)
+        left = self.batch([f"filter show dev {name} ingress" for name in self.hooked]).out.strip()
         if left:
             raise Failure(f"rules are left: {left}")
 
@@ -143,7 +145,7 @@ class Stage:
             if options.get("in_hw"):
                 self.seen.in_hw.add(name)
             # The kernel keeps no statistics of a device for csum.
-            stats = [action.get("stats", {}) for action in options["actions"] if action["kind"] != "csum"]
+            stats = [action.get("stats", {}) for action in options["actions"] if action.get("kind") != "csum"]
             self.seen.counts[name] = [(s.get("packets", 0), s.get("bytes", 0), s.get("hw_packets", 0)) for s in stats]
 
     def nothing(self):
@@ -151,26 +153,32 @@ class Stage:
 
     def run(self, lines, frames, devs=("R0",), origin="vf0", pause=0.0, wanted=None):
         """Lays rules, waits, sends frames, and takes the rules away again. wanted: packets that all rules together are to count."""
-        self.seen = self.nothing()
         try:
             result = self.batch(lines, check=False)
             if result.status != 0:
                 wrong = [f"{lines[int(number) - 1]}" for number in re.findall(r"Command failed -:(\d+)", result.text)]
                 raise Failure("\n".join(["tc refuses:", *wrong, result.text[:3000]]))
             time.sleep(pause)
-            self.send(frames, origin)
-            self.collect()
-            self._count(devs, wanted)
+            return self.watch(frames, devs, origin, wanted)
         finally:
             self.clear(lines)
+
+    def watch(self, frames, devs=("R0",), origin="vf0", wanted=None):
+        """Sends frames through the rules that are there."""
+        self.seen = self.nothing()
+        self.send(frames, origin)
+        self.collect()
+        self._count(devs, wanted)
         return self.seen
 
     def _count(self, devs, wanted):
-        """Reads counters; those of the device until they have come to what is wanted, and once more when it has had time for too much."""
-        end = time.monotonic() + slow(FRESH)
+        """Reads counters, until they have come to what is wanted, or have stopped to grow."""
+        end, before = time.monotonic() + slow(FRESH), None
         while devs:
             time.sleep(COUNTERS)
             for dev in devs:
                 self.note_counts(dev)
-            if wanted is None or self.seen.packets() >= wanted or time.monotonic() > end:
+            now = self.seen.packets()
+            if (now >= wanted if wanted is not None else now == before or not self.seen.in_hw) or time.monotonic() > end:
                 return
+            before = now

@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random rules over random frames: what the device does is what software does, byte for byte, with the same counters.
+
+OXNIC_FLOW_SEED is the seed of the first round (else the clock's); each round says its own, and with OXNIC_FLOW_ROUNDS=1 a seed makes
+just that round again. OXNIC_FLOW_SECONDS (20) is how long each case goes on; by `selftests/run --env`.
+"""
+
+# sets: quick
+# debug: all
+# vm: PORTS=1 MEM=4G
+
+import os
+import random
+import re
+import time
+
+from lib import Capture, Failure, at_most, case, defer, ip, main, note, setup
+from lib.frames import arp, frame, icmp, ip4, ip6, other, other_type, sctp, tcp, udp
+from lib.link import Link
+from lib.packet import QINQ, VLAN
+from lib.stage import Stage
+
+SECONDS = float(os.environ.get("OXNIC_FLOW_SECONDS", "20"))
+ROUNDS = int(os.environ.get("OXNIC_FLOW_ROUNDS", "1000000"))
+SEED = int(os.environ.get("OXNIC_FLOW_SEED", "0")) or time.time_ns() % 1_000_000_000
+RULES, FRAMES = 40, 160
+CHAINS = (0, 1, 2)
+ALL_CHAINS = [f" chain {chain}" for chain in CHAINS[1:]]
+LAST = 60000
+
+stage = None
+
+
+@setup
+def topology():
+    global stage
+    stage = Stage(3)
+    # What no rule has brought to an end gets here, by a rule of software's that is the last in each chain.
+    ip("link add up0 type dummy")
+    defer(ip, "link del up0")
+    ip("link set up0 up")
+    stage.names["UP"] = "up0"
+    stage.places["up"] = Capture(Link("up0"), outgoing=True)
+
+
+class Maker:
+    """Makes rules and frames out of few values, so that frames meet many rules."""
+
+    def __init__(self, seed, mixed):
+        self.random = random.Random(seed)
+        self.mixed = mixed
+        self.pick = self.random.choice
+        # A priority has one protocol.
+        self.protocols = {pref: self.pick(["all", "all", "ip", "ip", "ip", "ipv6", "ipv6", "802.1Q", "arp"]) for pref in range(1, 9)}
+        self.keys = set()
+
+    def chance(self, percent):
+        return self.random.random() * 100 < percent
+
+    def number(self, top=3):
+        return self.random.randint(0, top)
+
+    def mac(self, kind):
+        return f"02:ee:0{kind}:00:0{self.number()}:0{self.number()}"
+
+    # Keys.
+
+    def ethernet(self):
+        words = []
+        for name, kind in (("dst_mac", 0), ("src_mac", 1)):
+            if self.chance(35):
+                mask = self.pick(["", "/ff:ff:ff:ff:ff:00", "/00:00:00:00:00:03", "/ff:ff:ff:00:01:01"])
+                words.append(f"{name} {self.mac(kind)}{mask}")
+        return words
+
+    def ports(self):
+        words = [f"ip_proto {(protocol := self.pick(['tcp', 'udp', 'sctp']))}"]
+        for name in ("src_port", "dst_port"):
+            low = self.number()
+            value = self.pick([str(low), f"{low}/0x1", f"{low}/0x102", f"{low}-{low + 1 + self.number()}"])
+            if self.chance(45):
+                words.append(f"{name} {value}")
+        if protocol == "tcp" and self.chance(40):
+            words.append(f"tcp_flags {self.pick(['0x2', '0x10/0x10', '0/0x4', '0x12/0x12'])}")
+        return words
+
+    def network(self, version):
+        words = []
+        for name, part in (("src_ip", 1), ("dst_ip", 2)):
+            if self.chance(40):
+                length = self.pick([32, 32, 31, 24, 16]) + (96 if version == 6 else 0)
+                words.append(f"{name} {self.address(version, part)}/{length}")
+        if self.chance(20):
+            words.append(f"ip_tos {self.pick(['0', '4', '4/0x4', '0/0x3'])}")
+        if self.chance(20):
+            words.append(f"ip_ttl {self.pick(['1', '64', '0x40/0xc0'])}")
+        if self.chance(15):
+            words.append(f"ip_flags {self.pick(['frag', 'nofrag', 'frag/firstfrag', 'frag/nofirstfrag'])}")
+        if self.chance(50):
+            icmp_name = "icmp" if version == 4 else "icmpv6"
+            words += self.pick([self.ports, self.ports, lambda: [f"ip_proto {icmp_name} type {self.number()}"], lambda: ["ip_proto udp"]])()
+        return words
+
+    def address(self, version, part):
+        last = self.number()
+        return f"10.{part}.{self.number()}.{last}" if version == 4 else f"fd00::{part}:{self.number():x}:{last:x}"
+
+    def key(self, protocol):
+        words = self.ethernet()
+        if protocol == "all" and self.chance(25):
+            words.append(f"num_of_vlans {self.pick([1, 2])}")
+        if protocol == "802.1Q":
+            words += [w for w in (f"vlan_id {self.number()}", f"vlan_prio {self.number()}") if self.chance(50)]
+            behind = self.pick(["", "ip", "ipv6", "802.1q"])
+            if behind:
+                words.append(f"vlan_ethtype {behind}")
+            if behind == "802.1q":
+                words.append(f"cvlan_id {self.number()}")
+            elif behind:
+                words += self.network(4 if behind == "ip" else 6)
+        if protocol == "arp":
+            words += [w for w in (f"arp_sip 10.1.{self.number()}.0/24", f"arp_op {self.pick(['request', 'reply'])}") if self.chance(50)]
+        if protocol in ("ip", "ipv6"):
+            words += self.network(4 if protocol == "ip" else 6)
+        return " ".join(words)
+
+    # Actions.
+
+    def place(self):
+        return self.pick(["WIRE", "WIRE", "R1", "R2"])
+
+    def edit(self, protocol):
+        version = {"ip": "ip", "ipv6": "ip6"}.get(protocol)
+        some = [
+            f"vlan push id {self.number()} priority {self.number()}",
+            f"vlan push protocol 802.1ad id {self.number()}",
+            "vlan pop",
+            f"vlan modify id {self.number()} priority {self.number()}",
+            f"pedit ex munge eth dst set 02:ee:05:00:00:0{self.number()}",
+            f"mirred egress mirror dev {self.place()}",
+            f"police mtu {self.pick([100, 130])} conform-exceed {self.pick(['drop/pipe', 'pipe/drop'])}",
+        ]
+        if version:
+            hops = "ttl" if version == "ip" else "hoplimit"
+            some += [
+                f"pedit ex munge {version} dst set {self.address(4 if version == 'ip' else 6, 2)}",
+                f"pedit ex munge {version} {hops} add 255",
+                f"pedit ex munge {version} src set {self.address(4 if version == 'ip' else 6, 1)} munge {version} {hops} set 9",
+                f"pedit ex munge {self.pick(['tcp', 'udp'])} {self.pick(['sport', 'dport'])} {self.pick(['set', 'add'])} {self.number()}",
+                f"csum {self.pick(['ip4h', 'tcp', 'udp', 'ip4h and tcp and udp', 'icmp', 'sctp'])}",
+            ]
+        return f"action {self.pick(some)} pipe"
+
+    def actions(self, protocol, chain):
+        edits = [self.edit(protocol) for _ in range(self.pick([0, 0, 1, 1, 2, 4]))]
+        # A policer says by itself what comes then.
+        edits = [edit.removesuffix(" pipe") if "conform-exceed" in edit else edit for edit in edits]
+        last = [f"action mirred egress redirect dev {self.place()}"] * 4 + ["action drop", "action mirred ingress redirect dev R1"]
+        if self.mixed:
+            last += ["action ok", f"action skbedit ptype host pipe action mirred egress redirect dev {self.place()}"]
+            last += [f"action goto chain {later}" for later in CHAINS if later > chain] * 2
+        return " ".join([*edits, self.pick(last)])
+
+    def rules(self, flags):
+        """Lines of tc; in chains behind the first only where software has the rules, too."""
+        lines = []
+        for _ in range(RULES):
+            chain = self.pick(CHAINS) if self.mixed and self.chance(50) else 0
+            pref = self.random.randint(1, 8)
+            protocol = self.protocols[pref]
+            key, actions = self.key(protocol), self.actions(protocol, chain)
+            if (chain, pref, key) not in self.keys:
+                self.keys.add((chain, pref, key))
+                handle = len(lines) + 1
+                lines.append(f"filter add dev R0 ingress chain {chain} pref {pref} handle {handle} protocol {protocol} flower {flags} {key} {actions}")
+        return lines
+
+    # Frames.
+
+    def transport(self, version):
+        ports, body = (self.number(5), self.number(5)), bytes(self.pick([40, 70, 90]))
+        return self.pick([
+            lambda: udp(*ports, body), lambda: udp(*ports, body), lambda: tcp(*ports, self.pick([2, 0x12, 0x10, 4]), body), lambda: sctp(*ports, body),
+            lambda: icmp(self.number(), 0, body), lambda: other(253, body),
+        ])()  # fmt: skip
+
+    def packet(self):
+        kind = self.pick([4, 4, 4, 6, 6, 6, "arp", "other"])
+        if kind == "arp":
+            return arp(self.pick([1, 2]), sender_ip=self.address(4, 1))
+        if kind == "other":
+            return other_type(body=bytes(self.pick([60, 90])))
+        more = {"source": self.address(kind, 1), "destination": self.address(kind, 2), "tos": self.pick([0, 0, 4, 7]), "ttl": self.pick([64, 1, 65])}
+        if self.chance(15):
+            more["fragment"] = self.pick([0x2000, 0x2005, 0x5]) if kind == 4 else self.pick([1, 0x41, 0x40])
+        if self.chance(10):
+            more["options"] = b"\1\1\1\0" if kind == 4 else True
+        return (ip4 if kind == 4 else ip6)(self.transport(kind), **more)
+
+    def frames(self):
+        some = []
+        for _ in range(FRAMES):
+            tags = [(self.pick([VLAN, VLAN, QINQ]), self.number() << 13 | self.number()) for _ in range(self.pick([0, 0, 0, 1, 1, 2]))]
+            some.append(frame(self.packet(), self.mac(0), self.mac(1), tags))
+        return some
+
+
+def lay(lines, refused=None):
+    """All that tc takes; numbers of lines that it does not."""
+    up = [f"filter add dev R0 ingress chain {chain} pref {LAST} protocol all matchall skip_hw action mirred egress redirect dev UP" for chain in CHAINS]
+    result = stage.batch([*lines, *up], check=False)
+    wrong = [int(number) - 1 for number in re.findall(r"Command failed -:(\d+)", result.text)]
+    if refused is None and wrong or any(number >= len(lines) for number in wrong):
+        raise Failure(f"software refuses {[lines[n] for n in wrong if n < len(lines)]}: {result.text[:500]}")
+    return wrong, result.text
+
+
+def rounds(mixed):
+    end, done, refused, laid, hits = time.monotonic() + SECONDS, 0, 0, 0, 0
+    seed = SEED
+    while done < ROUNDS and (not done or time.monotonic() < end):
+        counts = one(seed, mixed)
+        laid, refused, hits, done, seed = laid + counts[0], refused + counts[1], hits + counts[2], done + 1, seed + 1
+    note(f"{done} rounds from seed {SEED}: {laid} rules, {refused} refused by the device, {hits} packets counted")
+    # Else the trial would say little.
+    at_most(refused, laid // 3, "refused rules")
+    at_most(done * FRAMES / 2, hits, "packets counted")
+
+
+def difference(mixed, hardware, software, lines, frames):
+    found = []
+    for place in stage.places:
+        if place != "cpu":
+            ours, theirs = hardware.frames[place], software.frames[place]
+            found += [f"{place}: only the device: {f.hex()}" for f in list(ours - theirs)[:3]]
+            found += [f"{place}: only software: {f.hex()}" for f in list(theirs - ours)[:3]]
+    # What the host's CPU has seen is what software had to do; in hardware alone, what goes on upwards as it came.
+    if not mixed and sum(hardware.frames["cpu"].values()) != sum(software.frames["up"].values()):
+        found.append(f"the CPU has seen {sum(hardware.frames['cpu'].values())}, and {sum(software.frames['up'].values())} were not brought to an end")
+    for name, counts in software.counts.items():
+        ours = hardware.counts.get(name)
+        # In a later chain a second tag that an edit has pushed counts in software.
+        upto = 2 if name[1] == 0 else 1
+        if ours is None or ours[0][:upto] != counts[0][:upto]:
+            found.append(f"counts {ours and ours[0]}, and software {counts[0]}: {[line for line in lines if f' handle {name[3]} ' in line][:1]}")
+    return found
+
+
+def one(seed, mixed):
+    maker = Maker(seed, mixed)
+    flags = "" if mixed else "skip_sw"
+    lines, frames = maker.rules(flags), maker.frames()
+    try:
+        wrong, text = lay(lines, refused=[])
+        lines = [line for number, line in enumerate(lines) if number not in wrong]
+        hardware = stage.watch(frames)
+        stage.clear(ALL_CHAINS)
+        lay([line.replace(f" flower {flags} ", " flower skip_hw ") for line in lines])
+        software = stage.watch(frames)
+    finally:
+        stage.clear(ALL_CHAINS)
+    found = difference(mixed, hardware, software, lines, frames)
+    if found:
+        note("\n".join([f"seed {seed}", *lines, *(f.hex() for f in frames)]))
+        raise Failure("\n".join([f"OXNIC_FLOW_SEED={seed} OXNIC_FLOW_ROUNDS=1:", *found[:20]]))
+    return len(lines), len(wrong), sum(counts[0][0] for name, counts in software.counts.items() if name[2] != LAST)
+
+
+@case
+def device_alone():
+    """Rules with skip_sw, against the same with skip_hw."""
+    rounds(mixed=False)
+
+
+@case
+def device_and_software():
+    """Rules without either, with chains, and some that only software can do, against the same with skip_hw."""
+    rounds(mixed=True)
+
+
+main()
