@@ -3,6 +3,7 @@
 """VFs come and go: any number up to 128, in time, with traffic running, and they are real functions."""
 
 # sets: quick
+# alone: all_of_them
 # vm: PORTS=1 MEM=4G
 
 import os

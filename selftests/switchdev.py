@@ -3,6 +3,7 @@
 """The eswitch's mode and representors: what a VF sends arrives at its representor and the other way round, and nowhere else."""
 
 # sets: quick
+# alone: in_time
 # debug: mode
 # vm: PORTS=1 MEM=4G
 

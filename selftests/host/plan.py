@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 DEFAULTS = {"PORTS=1", "CPUS=4"}
-HEADER = re.compile(r"^# (sets|debug|kernel|vm): *(.*)$")
+HEADER = re.compile(r"^# (sets|debug|kernel|vm|alone): *(.*)$")
 
 
 @dataclass
@@ -18,6 +18,7 @@ class TestFile:
     debug: tuple
     kernels: tuple
     vm: tuple
+    alone: tuple
 
     @property
     def name(self):
@@ -52,7 +53,7 @@ def read(path):
         return None
     kernels = tuple(found.get("kernel", "stock debug").split())
     sets, debug = (tuple(found.get(name, "").split()) for name in ("sets", "debug"))
-    return TestFile(path, sets, debug, kernels, tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS)))
+    return TestFile(path, sets, debug, kernels, tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS)), tuple(found.get("alone", "").split()))
 
 
 def cases_of(path):
@@ -83,3 +84,20 @@ def groups(selected):
     for test, names in selected:
         found.setdefault(test.vm, []).append((test, names))
     return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def apart(selected):
+    """(what can run beside other guests, what cannot since it measures time), of a selection. ValueError as `cases`."""
+    together, alone = [], []
+    for test, names in selected:
+        unknown = set(test.alone) - set(cases_of(test.path))
+        if unknown:
+            raise ValueError(f"{test.path}: '# alone:' names {', '.join(sorted(unknown))}, and there is no such case")
+        named = names or cases_of(test.path)
+        quiet = [case for case in named if case in test.alone]
+        rest = [case for case in named if case not in test.alone]
+        if rest:
+            together.append((test, rest if quiet else names))
+        if quiet:
+            alone.append((test, quiet))
+    return together, alone

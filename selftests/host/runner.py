@@ -7,65 +7,19 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 FOLDER = os.path.dirname(HERE)
 sys.path[:0] = [FOLDER, os.path.join(os.path.dirname(FOLDER), "scripts")]
 
+from host import lanes  # noqa: E402
 from host import plan  # noqa: E402
-from host import tap  # noqa: E402
+from host.execute import Echo, Tally, end_guest, end_session, run_file, say  # noqa: E402, F401
 from vm import options  # noqa: E402
 from vm import session  # noqa: E402
-from vm.machine import MachineError  # noqa: E402
 
 SECONDS = 1200.0  # that a file may take on the stock kernel, if its `# vm:` words have no other TIMEOUT
 SLOWER = {"debug": 4}  # times that a kernel takes the time of the stock one
-
-
-class Tally:
-    """All results of a run, and the lines for its end."""
-
-    def __init__(self):
-        self.cases = []
-
-    def add(self, cases):
-        self.cases += cases
-
-    def count(self, *verdicts):
-        return sum(case.verdict in verdicts for case in self.cases)
-
-    def summary(self):
-        return f"{self.count('pass', 'xfail')} passed, {self.count('fail')} failed, {self.count('skip')} skipped"
-
-    def report(self):
-        for case in self.cases:
-            if case.verdict == "skip":
-                print(f"# skipped: {case.name}: {case.reason}")
-        for case in self.cases:
-            if case.verdict == "fail":
-                print(f"# FAILED: {case.name}" + (f": {case.reason.splitlines()[0]}" if case.reason else ""))
-        print(self.summary(), flush=True)
-        return 1 if self.count("fail") or not self.cases else 0
-
-
-class Echo:
-    """Passes a test's output on and keeps it."""
-
-    def __init__(self):
-        self.data = bytearray()
-
-    def __call__(self, data):
-        self.data += data
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-
-    def text(self):
-        return self.data.decode(errors="replace")
-
-
-def say(text):
-    print("\n".join(f"# {line}" for line in str(text).splitlines()), flush=True)
 
 
 def machine_options(vm, kernel, nic, pcap, extra=()):
@@ -83,46 +37,12 @@ def machine_options(vm, kernel, nic, pcap, extra=()):
 
 
 def run_group(wanted, members, tally, environment=()):
-    """One guest's files; a new guest after a failure. environment: NAME=value words for the tests."""
-    environment = [*environment, *([f"OXNIC_PCAP={wanted.pcap}"] if wanted.pcap else [])]
+    """One guest's files."""
     runs = session.Session(wanted)
     with runs:
         for test, names in members:
-            say(f"{test.name}: start")
-            start = time.monotonic()
-            before = len(runs.results)
-            try:
-                if environment:
-                    runs.guest().command("environment", *environment)
-                echo = Echo()
-                result = runs.run([test.path, *(names or [])], echo, echo)
-            except MachineError as error:
-                tally.add([tap.Case(f"{test.name}.(guest)", "fail", str(error))])
-                say(error)
-                continue
-            complaints = [text for one in runs.results[before:] for text in one.complaints()]
-            for text in complaints:
-                say(text)
-            cases = tap.complete(test.name, echo.text(), result.code, complaints[0].splitlines()[0] if complaints else "")
-            tally.add(cases)
-            bad = [case for case in cases if case.verdict == "fail"]
-            say(f"{test.name}: {'FAILED' if bad else 'ok'} in {time.monotonic() - start:.0f} s")
-            if bad and runs.machine is not None:
-                end_guest(runs, tally)
-        end_guest(runs, tally)
-    for path in runs.kept:
-        say(f"kept: {path}")
-
-
-def end_guest(runs, tally):
-    """Unload, look for leaks, power off: that is a result too when it is bad."""
-    before = len(runs.results)
-    runs.finish()
-    for one in runs.results[before:]:
-        for text in one.complaints():
-            say(text)
-        if one.code:
-            tally.add([tap.Case(f"end of the guest {one.script}", "fail", (one.complaints() or ["bad"])[0].splitlines()[0])])
+            run_file(runs, test, names, tally, environment)
+        end_session(runs, tally)
 
 
 def arguments():
@@ -134,6 +54,7 @@ def arguments():
     parser.add_argument("--vm", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1)
     return parser.parse_args()
 
 
@@ -144,16 +65,26 @@ def main():
         print(f"selftests: error: no test matches '{wanted.pattern}': see selftests/run --list", file=sys.stderr)
         return 2
     tally = Tally()
-    pcap = tempfile.mkdtemp(prefix="selftest-pcap-", dir=make_folder(os.path.join(options.CACHE, "run")))
+    groups = plan.groups(selected)
+    if wanted.list:
+        for vm, members in groups.items():
+            say(f"guest {' '.join(vm) or '(default)'}: {', '.join(test.name for test, _ in members)}")
+        return 0
+
+    def make_options(vm, pcap):
+        return machine_options(vm, wanted.kernel, wanted.nic, pcap, wanted.vm)
+
+    run_folder = make_folder(os.path.join(options.CACHE, "run"))
+    if wanted.jobs > 1:
+        lanes.run(selected, wanted.jobs, make_options, wanted.env, tally)
+        return tally.report()
+    pcap = tempfile.mkdtemp(prefix="selftest-pcap-", dir=run_folder)
     try:
-        for vm, members in plan.groups(selected).items():
-            if wanted.list:
-                say(f"guest {' '.join(vm) or '(default)'}: {', '.join(test.name for test, _ in members)}")
-                continue
-            run_group(machine_options(vm, wanted.kernel, wanted.nic, pcap, wanted.vm), members, tally, wanted.env)
+        for vm, members in groups.items():
+            run_group(make_options(vm, pcap), members, tally, wanted.env)
     finally:
         shutil.rmtree(pcap, ignore_errors=True)
-    return 0 if wanted.list else tally.report()
+    return tally.report()
 
 
 def make_folder(path):
