@@ -31,6 +31,7 @@
 #include <linux/pci.h>
 #include <linux/ptp_clock_kernel.h>
 #include <linux/rtnetlink.h>
+#include <linux/rwsem.h>
 #include <linux/semaphore.h>
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>

@@ -21,6 +21,7 @@
 #include <linux/pci.h>
 #include <linux/ptp_clock_kernel.h>
 #include <linux/rtnetlink.h>
+#include <linux/rwsem.h>
 #include <linux/semaphore.h>
 #include <linux/skbuff.h>
 #include <linux/workqueue.h>
@@ -44,6 +45,11 @@ void oxnic_c_init_completion(struct completion *completion)
 void oxnic_c_sema_init(struct semaphore *semaphore, int permits)
 {
 	sema_init(semaphore, permits);
+}
+
+void oxnic_c_init_rwsem(struct rw_semaphore *semaphore)
+{
+	init_rwsem(semaphore);
 }
 
 /* work.rs */

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A completion that can be waited for with a time limit and used again.
+//! Synchronisation that the kernel crate has no wrapper for: a completion that can be waited for with a time limit and used again,
+//! a semaphore with permits, and one for many readers or one writer.
 
-use kernel::{prelude::*, types::Opaque};
+use kernel::{
+    prelude::*,
+    types::{NotThreadSafe, Opaque}, //
+};
 use oxnic_bindings as bindings;
 
 /// `struct completion`. Locks by itself.
@@ -94,6 +98,68 @@ impl Semaphore {
     }
 }
 
+/// `struct rw_semaphore`: many readers, or one writer that waits for them. Taken and given back by one task, which may sleep.
+///
+/// It guards no data of its own: it keeps what is done under it apart.
+#[pin_data]
+pub struct RwSemaphore {
+    #[pin]
+    inner: Opaque<bindings::rw_semaphore>,
+}
+
+// SAFETY: A `struct rw_semaphore` may be used from any task.
+unsafe impl Send for RwSemaphore {}
+// SAFETY: A `struct rw_semaphore` may be used by several tasks at the same time.
+unsafe impl Sync for RwSemaphore {}
+
+impl RwSemaphore {
+    /// One that nobody has. All of them are one class to lockdep.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- Opaque::ffi_init(|slot: *mut bindings::rw_semaphore| {
+                // SAFETY: `slot` is valid for writing and pinned.
+                unsafe { bindings::init_rwsem(slot) }
+            }),
+        })
+    }
+
+    /// Takes it beside other readers, until the answer is dropped. Sleeps while a writer has it or waits for it.
+    pub fn read(&self) -> Reading<'_> {
+        // SAFETY: The semaphore was initialised.
+        unsafe { bindings::down_read(self.inner.get()) };
+        Reading(self, NotThreadSafe)
+    }
+
+    /// Takes it alone, until the answer is dropped. Sleeps while anybody has it.
+    pub fn write(&self) -> Writing<'_> {
+        // SAFETY: The semaphore was initialised.
+        unsafe { bindings::down_write(self.inner.get()) };
+        Writing(self, NotThreadSafe)
+    }
+}
+
+/// Nobody writes meanwhile.
+#[must_use = "it is given back at once otherwise"]
+pub struct Reading<'a>(&'a RwSemaphore, NotThreadSafe);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        // SAFETY: It was taken by this task.
+        unsafe { bindings::up_read(self.0.inner.get()) }
+    }
+}
+
+/// Nobody else has it.
+#[must_use = "it is given back at once otherwise"]
+pub struct Writing<'a>(&'a RwSemaphore, NotThreadSafe);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        // SAFETY: It was taken by this task.
+        unsafe { bindings::up_write(self.0.inner.get()) }
+    }
+}
+
 #[cfg(CONFIG_KUNIT)]
 #[kunit_tests(oxnic_kapi_sync)]
 mod tests {
@@ -121,6 +187,32 @@ mod tests {
         assert!(!permits.acquire_timeout_ms(1));
         permits.release();
         assert!(permits.acquire_timeout_ms(1));
+        Ok(())
+    }
+
+    #[test]
+    fn readers_are_together_and_a_writer_is_alone() -> Result {
+        let semaphore = KBox::pin_init(RwSemaphore::new(), GFP_KERNEL)?;
+        let free = || {
+            // SAFETY: The semaphore was initialised; it is given back where it was taken.
+            unsafe {
+                let taken = bindings::down_write_trylock(semaphore.inner.get()) == 1;
+                if taken {
+                    bindings::up_write(semaphore.inner.get());
+                }
+                taken
+            }
+        };
+        let (one, other) = (semaphore.read(), semaphore.read());
+        assert!(!free());
+        drop(one);
+        assert!(!free());
+        drop(other);
+        assert!(free());
+        let alone = semaphore.write();
+        assert!(!free());
+        drop(alone);
+        assert!(free());
         Ok(())
     }
 }
