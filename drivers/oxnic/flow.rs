@@ -5,24 +5,28 @@
 //! ```text
 //!   block                  hears of the rules of an interface
 //!   read, refusal, ports   what the kernel says, as a rule of oxnic_offload, or why not
-//!   plan                   what oxnic_offload makes of it for the device
+//!   plan, desk             what oxnic_offload makes of it for the device, and room for that
 //!   install, restore       rules into the device and out of it, and what they have seen; back after a reset
 //!   engine, store, place   what is in the device: tables of a block, its rules, their order
 //!   template, counters,
 //!   meters                 objects that rules name; ids: their numbers
-//!   queue, request         the ring by which the device is told of rules
+//!   queues, queue, request the rings by which the device is told of rules
+//!   limits                 what of the device's limits is made use of
 //! ```
 
 pub(crate) mod block;
 mod counters;
+mod desk;
 pub(crate) mod engine;
 mod ids;
 mod install;
+mod limits;
 mod meters;
 mod place;
 mod plan;
 pub(crate) mod ports;
 mod queue;
+mod queues;
 pub(crate) mod read;
 pub(crate) mod refusal;
 mod request;

@@ -8,7 +8,7 @@ use super::{
     ports::{self, Finder},
     read::{anything, with_rule},
     refusal::Refusal,
-    store::BlockSide, //
+    store::{BlockSide, Store}, //
 };
 use crate::{device::Device, netdev::NetPort};
 use kernel::{prelude::*, sync::Arc};
@@ -33,7 +33,7 @@ use oxnic_kapi::{
 struct Block {
     device: Arc<Device>,
     engine: Arc<Engine>,
-    block: BlockSide,
+    store: Arc<Store>,
     side: Side,
     /// Keeps no interface from going: the kernel unbinds it first.
     netdev: DeviceRef,
@@ -93,14 +93,12 @@ impl NetPort {
             direction,
         };
         let engine = self.device.join_flow()?;
-        if let Err(refusal) = engine.bind(&self.device, block, side) {
-            self.device.leave_flow();
-            return Err(refusal);
-        }
+        let bound = engine.bind(&self.device, block, side);
+        let store = bound.inspect_err(|_| self.device.leave_flow())?;
         let bound = Block {
             device: self.device.clone(),
             engine,
-            block,
+            store,
             side,
             netdev,
         };
@@ -121,7 +119,7 @@ impl Rules for Block {
             device: &self.device,
             netdev: &self.netdev,
         };
-        let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, self.block, asked);
+        let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, &self.store, asked);
         let read = with_rule(new, &ports, |rule, origins| {
             Ok(insert(&Asked {
                 rule,
@@ -143,17 +141,17 @@ impl Rules for Block {
     }
 
     fn destroy(&self, cookie: Cookie) {
-        self.engine.remove(&self.device, self.block, cookie);
+        self.engine.remove(&self.device, &self.store, cookie);
     }
 
     fn stats(&self, cookie: Cookie) -> Result<Counted> {
-        self.engine.count(self.block, cookie)
+        self.engine.count(&self.store, cookie)
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.engine.unbind(&self.device, self.block, self.side);
+        self.engine.unbind(&self.device, &self.store, self.side);
         self.device.leave_flow();
     }
 }

@@ -3,11 +3,25 @@
 //! Counters: the memory in which the device keeps them, and which rule has which.
 //!
 //! Memory comes a page of 128 counters at a time, when the first of them is needed, and stays until the engine goes. A counter that is
-//! taken gets a new generation, so that what was counted for another rule is never taken for its own.
+//! taken gets a new generation, so that what was counted for another rule is never taken for its own. Whoever has a counter
+//! reads it without any lock.
+//!
+//! `pages`, a spinlock, is held to find the page of a counter that is taken; `growth`, a mutex, while the device is told of memory. The
+//! former is taken under the latter, and nothing else but the lock of the admin queue.
 
 use super::ids::Ids;
 use crate::{cmd, command::CommandError, device::Device};
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    alloc::AllocError,
+    new_mutex, new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+        Mutex,
+        SpinLock, //
+    },
+};
 use oxnic_abi::flow::counter::{CounterMemory, CounterRecord, COUNTERS_IN_PAGE, COUNTER_PAGE};
 use oxnic_kapi::{
     dma::{self, Words},
@@ -22,12 +36,14 @@ const PAGES: usize = 64;
 const TRIES: u32 = 8;
 
 /// A counter that a rule has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct Counter {
     /// Its number.
     pub(crate) id: u32,
     /// Its generation.
     pub(crate) generation: u32,
+    /// The memory that it is in.
+    page: Arc<Words>,
 }
 
 /// What a counter says.
@@ -41,52 +57,72 @@ pub(crate) struct Count {
     pub(crate) age: u64,
 }
 
-impl Count {
-    /// What came since `before`.
-    pub(crate) fn since(&self, before: &Self) -> Self {
-        Self {
-            packets: self.packets.saturating_sub(before.packets),
-            bytes: self.bytes.saturating_sub(before.bytes),
-            age: self.age,
-        }
+/// How far a counter was read: what the kernel was told of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    packets: u64,
+    bytes: u64,
+}
+
+impl Told {
+    /// What came since the last time. A counter that goes back, which none does, has seen nothing.
+    pub(crate) fn advance(&mut self, now: &Count) -> Count {
+        let since = |now: u64, before: u64| (now.wrapping_sub(before) as i64).max(0) as u64;
+        let count = Count {
+            packets: since(now.packets, self.packets),
+            bytes: since(now.bytes, self.bytes),
+            age: now.age,
+        };
+        (self.packets, self.bytes) = (now.packets, now.bytes);
+        count
     }
 
-    /// This and what was counted earlier.
-    pub(crate) fn and(&self, earlier: &Self) -> Self {
-        Self {
-            packets: self.packets.saturating_add(earlier.packets),
-            bytes: self.bytes.saturating_add(earlier.bytes),
-            age: if self.packets == 0 {
-                earlier.age
-            } else {
-                self.age
-            },
-        }
+    /// The counter starts from zero again. What it says now, and the kernel was not told of, is added to what it will say. So is what
+    /// remains from the last time that this was done.
+    pub(crate) fn rebase(&mut self, now: Option<&Count>) {
+        let rest = |told: u64, now: Option<u64>| match now {
+            Some(now) => told.wrapping_sub(now),
+            None => (told as i64).min(0) as u64,
+        };
+        self.packets = rest(self.packets, now.map(|now| now.packets));
+        self.bytes = rest(self.bytes, now.map(|now| now.bytes));
     }
 }
 
 /// The counters of an engine.
+#[pin_data]
 pub(crate) struct Counters {
+    #[pin]
     ids: Ids,
-    /// A page for each 128 counters, from the first on.
-    pages: KVec<Words>,
+    /// A page for each 128 counters, from the first on. Has room for all.
+    #[pin]
+    pages: SpinLock<KVVec<Arc<Words>>>,
+    #[pin]
+    growth: Mutex<()>,
     period: u16,
-    /// Generation of the next counter that is taken. Not 0, which counters have from the start.
-    generation: u32,
+    /// How many were taken so far; the next one's generation is a number higher.
+    taken: Atomic<u32>,
     /// The device's time less the system's, in milliseconds, modulo 2^32.
-    offset: u32,
+    offset: Atomic<u32>,
 }
 
 impl Counters {
     /// No counter, of at most `limit`.
-    pub(crate) fn new(limit: u32, period_min: u16) -> Self {
-        Self {
-            ids: Ids::new(limit - limit % COUNTERS_IN_PAGE),
-            pages: KVec::new(),
+    ///
+    /// # Errors
+    ///
+    /// There is no memory.
+    pub(crate) fn new(limit: u32, period_min: u16) -> Result<impl PinInit<Self>, AllocError> {
+        let limit = limit - limit % COUNTERS_IN_PAGE;
+        let pages = KVVec::with_capacity((limit / COUNTERS_IN_PAGE) as usize, GFP_KERNEL)?;
+        Ok(pin_init!(Self {
+            ids <- Ids::new(limit),
+            pages <- new_spinlock!(pages),
+            growth <- new_mutex!(()),
             period: PERIOD.max(period_min),
-            generation: 1,
-            offset: 0,
-        }
+            taken: Atomic::new(0),
+            offset: Atomic::new(0),
+        }))
     }
 
     /// Takes a counter. The device has to be told of its generation before a rule has it.
@@ -94,39 +130,55 @@ impl Counters {
     /// # Errors
     ///
     /// `ENOSPC`: none is left; `ENOMEM`; or what the device says to its memory, which is logged.
-    pub(crate) fn take(&mut self, device: &Arc<Device>) -> Result<Counter> {
+    pub(crate) fn take(&self, device: &Arc<Device>) -> Result<Counter> {
         let id = self.ids.take()?;
-        if let Err(error) = self.provide(device, id) {
-            self.ids.give(id);
-            return Err(error);
-        }
-        let generation = self.generation;
-        self.generation = generation.checked_add(1).unwrap_or(1);
-        Ok(Counter { id, generation })
+        let page = self.page(device, id).inspect_err(|_| self.ids.give(id))?;
+        // Not 0, which counters have from the start.
+        let generation = loop {
+            match self.taken.fetch_add(1, Relaxed).wrapping_add(1) {
+                0 => continue,
+                generation => break generation,
+            }
+        };
+        Ok(Counter {
+            id,
+            generation,
+            page,
+        })
     }
 
     /// Gives a counter back that no rule has any more.
-    pub(crate) fn give(&mut self, counter: Counter) {
+    pub(crate) fn give(&self, counter: &Counter) {
         self.ids.give(counter.id);
     }
 
-    /// Memory for a counter. Ids are taken from the lowest on, so that at most one page is missing.
-    fn provide(&mut self, device: &Arc<Device>, id: u32) -> Result {
+    /// The memory of a counter.
+    fn page(&self, device: &Arc<Device>, id: u32) -> Result<Arc<Words>> {
         let number = (id / COUNTERS_IN_PAGE) as usize;
-        if number < self.pages.len() {
-            return Ok(());
+        if let Some(page) = self.pages.lock().get(number) {
+            return Ok(page.clone());
         }
-        self.pages.reserve(1, GFP_KERNEL)?;
-        let page = Words::new(device.binding(), COUNTER_PAGE as usize / 8)?;
-        self.tell(device, number, &[page.address()])
-            .inspect_err(|error| dev_err!(device.binding(), "counters: {}\n", error))?;
-        self.pages.push(page, GFP_KERNEL)?;
-        Ok(())
+        let _growth = self.growth.lock();
+        loop {
+            let next = {
+                let pages = self.pages.lock();
+                if let Some(page) = pages.get(number) {
+                    return Ok(page.clone());
+                }
+                pages.len()
+            };
+            let page = Words::new(device.binding(), COUNTER_PAGE as usize / 8)?;
+            let page = Arc::new(page, GFP_KERNEL)?;
+            self.tell(device, next, &[page.address()])
+                .inspect_err(|error| dev_err!(device.binding(), "counters: {}\n", error))?;
+            // There is room for all that there can be, and pages come under the mutex only.
+            self.pages.lock().push(page, GFP_NOWAIT)?;
+        }
     }
 
     /// Tells the device where pages of counters are, from one on; 0 for those that are no more.
     fn tell(
-        &mut self,
+        &self,
         device: &Arc<Device>,
         page: usize,
         addresses: &[u64],
@@ -137,23 +189,30 @@ impl Counters {
             period: self.period,
         };
         let now = cmd::flow::counter_memory(device, &memory, addresses)?;
-        self.offset = (now as u32).wrapping_sub(time::now_ms() as u32);
+        let offset = (now as u32).wrapping_sub(time::now_ms() as u32);
+        self.offset.store(offset, Relaxed);
         Ok(())
     }
 
     /// Tells the device of all pages, by what `address` gives for each.
     fn tell_all(
-        &mut self,
+        &self,
         device: &Arc<Device>,
         address: impl Fn(&Words) -> u64,
     ) -> Result<(), CommandError> {
-        for first in (0..self.pages.len()).step_by(PAGES) {
+        let _growth = self.growth.lock();
+        for first in (0..).step_by(PAGES) {
             let mut addresses = [0; PAGES];
-            let pages = self.pages.iter().skip(first);
             let mut count = 0;
-            for (place, page) in addresses.iter_mut().zip(pages) {
+            for (place, page) in addresses
+                .iter_mut()
+                .zip(self.pages.lock().iter().skip(first))
+            {
                 *place = address(page);
                 count += 1;
+            }
+            if count == 0 {
+                break;
             }
             self.tell(device, first, &addresses[..count])?;
         }
@@ -161,30 +220,30 @@ impl Counters {
     }
 
     /// Gives a device that was reset its memory again. All counters are at zero then, and of no generation.
-    pub(crate) fn restore(&mut self, device: &Arc<Device>) -> Result<(), CommandError> {
+    pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
         self.tell_all(device, Words::address)
     }
 
-    /// Takes all memory away from the device.
+    /// Takes all memory away from the device. No rule has a counter any more.
     ///
     /// # Errors
     ///
     /// The device may still write to it.
-    pub(crate) fn withdraw(&mut self, device: &Arc<Device>) -> Result<(), CommandError> {
+    pub(crate) fn withdraw(&self, device: &Arc<Device>) -> Result<(), CommandError> {
         self.tell_all(device, |_| 0)?;
-        self.pages.clear();
+        let mut none = KVVec::new();
+        core::mem::swap(&mut *self.pages.lock(), &mut none);
         Ok(())
     }
 
     /// What a counter says. `None` where the device writes it all the time, or has not written its generation yet: nothing is known.
-    pub(crate) fn read(&self, counter: Counter) -> Option<Count> {
-        let page = self.pages.get((counter.id / COUNTERS_IN_PAGE) as usize)?;
+    pub(crate) fn read(&self, counter: &Counter) -> Option<Count> {
         let first = (counter.id % COUNTERS_IN_PAGE) as usize * CounterRecord::WORDS;
-        let record = (0..TRIES).find_map(|_| read_record(page, first))?;
+        let record = (0..TRIES).find_map(|_| read_record(&counter.page, first))?;
         if record.generation != counter.generation {
             return None;
         }
-        let now = (time::now_ms() as u32).wrapping_add(self.offset);
+        let now = (time::now_ms() as u32).wrapping_add(self.offset.load(Relaxed));
         // A negative age is the clocks' difference.
         let age = now.wrapping_sub(record.last_use) as i32;
         Some(Count {
@@ -209,4 +268,42 @@ fn read_record(page: &Words, first: usize) -> Option<CounterRecord> {
     let record = CounterRecord::from_words(&words);
     let whole = before == after && words[LAST] == after && record.sequence == record.sequence_end;
     whole.then_some(record)
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_flow_counters)]
+mod tests {
+    use super::*;
+
+    fn count(packets: u64) -> Count {
+        Count {
+            packets,
+            bytes: packets * 100,
+            age: 5,
+        }
+    }
+
+    #[test]
+    fn what_was_told_is_told_once_also_across_a_reset() {
+        let mut told = Told::default();
+        assert_eq!(told.advance(&count(3)), count(3));
+        assert_eq!(told.advance(&count(10)), count(7));
+        // Five more, then a reset, then two.
+        told.rebase(Some(&count(15)));
+        assert_eq!(told.advance(&count(2)), count(7));
+        assert_eq!(told.advance(&count(2)), count(0));
+        // One more, a reset, and another one before the counter could be read.
+        told.rebase(Some(&count(3)));
+        told.rebase(None);
+        assert_eq!(told.advance(&count(0)), count(1));
+    }
+
+    #[test]
+    fn a_counter_that_goes_back_has_seen_nothing() {
+        let mut told = Told::default();
+        assert_eq!(told.advance(&count(10)), count(10));
+        assert_eq!(told.advance(&count(4)), count(0));
+        assert_eq!(told.advance(&count(5)), count(1));
+    }
 }

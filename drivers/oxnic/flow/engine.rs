@@ -2,19 +2,24 @@
 
 //! The flow engine of an eswitch, from the first interface that is bound to a block until the last one is unbound.
 //!
-//! `state` is a mutex over all that the driver keeps of objects; commands run under it, requests about rules do not. It is taken
-//! with RTNL held or not, and nothing else is taken under it but the lock of the admin queue. A reset takes all objects away;
-//! [`super::restore`] puts them back. Where that fails the engine stays stopped, refuses rules, and goes when the last interface is
-//! unbound.
+//! Rules come and go in parallel. Each block has a lock of its own ([`super::store`]), and so has each kind of object; requests go to the
+//! device under none of them. `gate` is held for reading by whoever changes anything, with RTNL held or not, and for
+//! writing by a reset that puts everything back and by the end, so that nothing is under way then. It is the outermost lock; `stores`,
+//! those of blocks and those of objects are taken under it, in this order, and under them that of the admin queue.
+//!
+//! A reset takes all objects away; [`super::restore`] puts them back. Where that fails the engine stays stopped, refuses rules, and
+//! goes when the last interface is unbound.
 
 use super::{
     counters::Counters,
+    desk::Desks,
     ids::Ids,
+    limits,
     meters::Meters,
     plan,
-    queue::FlowQueue,
+    queues::FlowQueues,
     refusal::Refusal,
-    store::{BlockSide, Store},
+    store::{BlockSide, Inner, Store},
     template::{Kind, Templates},
 };
 use crate::{cmd, command::CommandError, device::Device};
@@ -30,6 +35,7 @@ use oxnic_abi::flow::{
     table::{TableSet, TableView, NO_TABLE},
 };
 use oxnic_abi::vport::EswitchPortKind;
+use oxnic_kapi::sync::RwSemaphore;
 use oxnic_offload::rule::Chain;
 
 /// A side of a port of the eswitch.
@@ -41,27 +47,30 @@ pub(crate) struct Side {
     pub(crate) direction: FlowDirection,
 }
 
-/// What the driver keeps of objects.
-pub(crate) struct State {
-    pub(crate) counters: Counters,
-    pub(crate) matches: Templates,
-    pub(crate) actions: Templates,
-    pub(crate) meters: Meters,
-    pub(crate) rules: Ids,
-    tables: Ids,
-    pub(crate) stores: KVec<Store>,
-    /// How often everything was put back after a reset.
-    pub(crate) epoch: u32,
-}
-
 /// The flow engine.
 #[pin_data]
 pub(crate) struct Engine {
     pub(crate) caps: FlowCaps,
+    pub(crate) queues: FlowQueues,
     #[pin]
-    pub(crate) queue: FlowQueue,
+    pub(crate) gate: RwSemaphore,
+    /// Blocks that something is bound to.
     #[pin]
-    pub(crate) state: Mutex<State>,
+    pub(super) stores: Mutex<KVec<Arc<Store>>>,
+    #[pin]
+    pub(super) counters: Counters,
+    #[pin]
+    pub(super) matches: Templates,
+    #[pin]
+    pub(super) actions: Templates,
+    #[pin]
+    pub(super) meters: Meters,
+    #[pin]
+    pub(super) rules: Ids,
+    #[pin]
+    tables: Ids,
+    #[pin]
+    pub(super) desks: Desks,
 }
 
 impl Engine {
@@ -72,27 +81,28 @@ impl Engine {
     /// The device has none, or not what it takes.
     fn start(device: &Arc<Device>) -> Result<Arc<Self>, Refusal> {
         let caps = cmd::caps::flow(device).map_err(|_| Refusal::NoEngine)?;
-        let queue = FlowQueue::new(device, caps.queue_log2_max).map_err(|_| Refusal::Memory)?;
-        let state = State {
-            counters: Counters::new(caps.counters, caps.counter_period_min),
-            matches: Templates::new(caps.match_templates, Kind::Match),
-            actions: Templates::new(caps.action_templates, Kind::Action),
-            meters: Meters::new(caps.meters),
-            rules: Ids::new(caps.rules),
-            tables: Ids::new(caps.tables),
-            stores: KVec::new(),
-            epoch: 0,
-        };
+        let caps = limits::usable(&caps)?;
+        let queues = FlowQueues::new(device, &caps)?;
+        let counters = Counters::new(caps.counters, caps.counter_period_min)?;
+        let desks = Desks::new()?;
         let engine = Arc::pin_init(
             try_pin_init!(Self {
+                queues,
+                gate <- RwSemaphore::new(),
+                stores <- new_mutex!(KVec::new()),
+                counters <- counters,
+                matches <- Templates::new(caps.match_templates, Kind::Match),
+                actions <- Templates::new(caps.action_templates, Kind::Action),
+                meters <- Meters::new(caps.meters),
+                rules <- Ids::new(caps.rules),
+                tables <- Ids::new(caps.tables),
+                desks <- desks,
                 caps,
-                queue <- queue,
-                state <- new_mutex!(state),
             }),
             GFP_KERNEL,
         )
         .map_err(|_| Refusal::Memory)?;
-        engine.queue.create(device)?;
+        engine.queues.create(device)?;
         Ok(engine)
     }
 
@@ -102,12 +112,13 @@ impl Engine {
     ///
     /// It may still write.
     fn end(&self, device: &Arc<Device>) -> Result<(), CommandError> {
-        let queue = self.queue.destroy(device);
-        self.state.lock().counters.withdraw(device)?;
-        queue
+        let _alone = self.gate.write();
+        let queues = self.queues.destroy(device);
+        self.counters.withdraw(device)?;
+        queues
     }
 
-    /// Binds a side of a port to a block.
+    /// Binds a side of a port to a block. Answers what is kept of the block.
     ///
     /// # Errors
     ///
@@ -117,32 +128,121 @@ impl Engine {
         device: &Arc<Device>,
         block: BlockSide,
         side: Side,
-    ) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        if state.store(block).is_none() {
-            state.stores.push(Store::new(block), GFP_KERNEL)?;
-        }
-        let bound = state.bind(device, &self.caps, block, side);
+    ) -> Result<Arc<Store>, Refusal> {
+        let _going = self.gate.read();
+        let mut stores = self.stores.lock();
+        let known = stores.iter().find(|store| store.block == block);
+        let store = match known.cloned() {
+            Some(store) => store,
+            None => {
+                let store =
+                    Arc::pin_init(Store::new(block), GFP_KERNEL).map_err(|_| Refusal::Memory)?;
+                stores.push(store.clone(), GFP_KERNEL)?;
+                store
+            }
+        };
+        let bound = self.bind_side(device, &store, side);
         if bound.is_err() {
-            state.forget(device, block, true);
+            self.forget(device, &mut stores, &store, true);
         }
-        bound
+        bound.map(|()| store)
+    }
+
+    fn bind_side(&self, device: &Arc<Device>, store: &Store, side: Side) -> Result<(), Refusal> {
+        let mut inner = store.inner.lock();
+        let table = self.table(device, store.block, &mut inner, Chain(0))?;
+        inner.sides.reserve(1, GFP_KERNEL)?;
+        cmd::flow::port_table(device, &port_table(side, table))?;
+        inner.sides.push(side, GFP_KERNEL)?;
+        Ok(())
     }
 
     /// Unbinds a side of a port. Its rules were destroyed.
-    pub(crate) fn unbind(&self, device: &Arc<Device>, block: BlockSide, side: Side) {
-        let reached = self.queue.is_started();
-        let mut state = self.state.lock();
+    pub(crate) fn unbind(&self, device: &Arc<Device>, store: &Arc<Store>, side: Side) {
+        let _going = self.gate.read();
+        let reached = self.queues.is_started();
+        let mut stores = self.stores.lock();
         if reached {
             if let Err(error) = cmd::flow::port_table(device, &port_table(side, NO_TABLE)) {
                 dev_err!(device.binding(), "{}\n", error);
             }
         }
-        if let Some(store) = state.store(block) {
-            store.sides.retain(|bound| *bound != side);
+        store.inner.lock().sides.retain(|bound| *bound != side);
+        self.forget(device, &mut stores, store, reached);
+    }
+
+    /// The table of a chain of a block; makes it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(super) fn table(
+        &self,
+        device: &Arc<Device>,
+        block: BlockSide,
+        store: &mut Inner,
+        chain: Chain,
+    ) -> Result<u32, Refusal> {
+        if let Some(table) = store.table(chain.0) {
+            return Ok(table);
         }
-        state.forget(device, block, reached);
+        store.tables.reserve(1, GFP_KERNEL)?;
+        let limit = self.tables.limit();
+        let id = self.tables.take().map_err(|error| Refusal::Full {
+            what: "tables",
+            limit,
+            error,
+        })?;
+        let table = new_table(&self.caps, id, block, chain);
+        if let Err(error) = cmd::flow::table_set(device, &table) {
+            self.tables.give(id);
+            return Err(error.into());
+        }
+        store.tables.push((chain.0, id), GFP_KERNEL)?;
+        Ok(id)
+    }
+
+    /// Drops the tables of a block if nothing is bound to it any more, from the device too if it can be reached.
+    fn forget(
+        &self,
+        device: &Arc<Device>,
+        stores: &mut KVec<Arc<Store>>,
+        store: &Arc<Store>,
+        reached: bool,
+    ) {
+        let mut inner = store.inner.lock();
+        if !inner.sides.is_empty() {
+            return;
+        }
+        stores.retain(|known| !Arc::ptr_eq(known, store));
+        for (chain, table) in inner.tables.drain_all() {
+            if !reached {
+                self.tables.give(table);
+                continue;
+            }
+            match cmd::flow::table_destroy(device, table) {
+                Ok(()) => self.tables.give(table),
+                Err(error) => dev_err!(device.binding(), "chain {}: {}\n", chain, error),
+            }
+        }
+    }
+
+    /// Whether a port is bound to a block.
+    fn is_bound(&self, port: u16) -> bool {
+        self.any_side(port, |_| true)
+    }
+
+    /// Whether there are rules that a port has to do with.
+    fn has_rules(&self, port: u16) -> bool {
+        self.any_side(port, |store| !store.is_empty())
+    }
+
+    /// Whether a port is bound to a block of which this is true.
+    fn any_side(&self, port: u16, what: impl Fn(&Inner) -> bool) -> bool {
+        self.stores.lock().iter().any(|store| {
+            let inner = store.inner.lock();
+            inner.sides.iter().any(|side| side.port == port) && what(&inner)
+        })
     }
 }
 
@@ -163,93 +263,6 @@ pub(super) fn new_table(caps: &FlowCaps, id: u32, block: BlockSide, chain: Chain
         view: TableView::PACKET,
         miss: plan::miss(caps, block.is_egress(), chain),
         ..TableSet::ZERO
-    }
-}
-
-impl State {
-    /// What is in the device for a block.
-    pub(crate) fn store(&mut self, block: BlockSide) -> Option<&mut Store> {
-        self.stores.iter_mut().find(|store| store.block == block)
-    }
-
-    fn bind(
-        &mut self,
-        device: &Arc<Device>,
-        caps: &FlowCaps,
-        block: BlockSide,
-        side: Side,
-    ) -> Result<(), Refusal> {
-        let table = self.table(device, caps, block, Chain(0))?;
-        let store = self.store(block).ok_or(Refusal::Lost)?;
-        store.sides.reserve(1, GFP_KERNEL)?;
-        cmd::flow::port_table(device, &port_table(side, table))?;
-        store.sides.push(side, GFP_KERNEL)?;
-        Ok(())
-    }
-
-    /// Whether a port is bound to a block.
-    fn is_bound(&self, port: u16) -> bool {
-        let mut sides = self.stores.iter().flat_map(|store| store.sides.iter());
-        sides.any(|side| side.port == port)
-    }
-
-    /// Whether there are rules that a port has to do with.
-    fn has_rules(&self, port: u16) -> bool {
-        let mut stores = self.stores.iter();
-        stores.any(|store| !store.is_empty() && store.sides.iter().any(|side| side.port == port))
-    }
-
-    /// The table of a chain of a block; makes it if there is none.
-    ///
-    /// # Errors
-    ///
-    /// There is none.
-    pub(crate) fn table(
-        &mut self,
-        device: &Arc<Device>,
-        caps: &FlowCaps,
-        block: BlockSide,
-        chain: Chain,
-    ) -> Result<u32, Refusal> {
-        let limit = self.tables.limit();
-        let store = self.stores.iter_mut().find(|store| store.block == block);
-        let store = store.ok_or(Refusal::NoEngine)?;
-        if let Some(table) = store.table(chain.0) {
-            return Ok(table);
-        }
-        store.tables.reserve(1, GFP_KERNEL)?;
-        let id = self.tables.take().map_err(|error| Refusal::Full {
-            what: "tables",
-            limit,
-            error,
-        })?;
-        if let Err(error) = cmd::flow::table_set(device, &new_table(caps, id, block, chain)) {
-            self.tables.give(id);
-            return Err(error.into());
-        }
-        store.tables.push((chain.0, id), GFP_KERNEL)?;
-        Ok(id)
-    }
-
-    /// Drops the tables of a block that nothing is bound to any more, from the device too if it can be reached.
-    fn forget(&mut self, device: &Arc<Device>, block: BlockSide, reached: bool) {
-        let unbound = |store: &Store| store.block == block && store.sides.is_empty();
-        let Some(at) = self.stores.iter().position(unbound) else {
-            return;
-        };
-        let Ok(store) = self.stores.remove(at) else {
-            return;
-        };
-        for (chain, table) in store.tables {
-            if !reached {
-                self.tables.give(table);
-                continue;
-            }
-            match cmd::flow::table_destroy(device, table) {
-                Ok(()) => self.tables.give(table),
-                Err(error) => dev_err!(device.binding(), "chain {}: {}\n", chain, error),
-            }
-        }
     }
 }
 
@@ -288,7 +301,7 @@ impl Device {
         let mut holder = self.flow.lock();
         holder.defunct.reserve(1, GFP_KERNEL)?;
         let engine = match &holder.engine {
-            Some(engine) if engine.queue.is_started() => engine.clone(),
+            Some(engine) if engine.queues.is_started() => engine.clone(),
             Some(_) => return Err(Refusal::Lost),
             None => Engine::start(self)?,
         };
@@ -319,7 +332,7 @@ impl Device {
     /// Whether the engine has rules that a port has to do with.
     pub(crate) fn has_flow_rules(&self, port: u16) -> bool {
         let engine = self.flow.lock().engine.clone();
-        engine.is_some_and(|engine| engine.state.lock().has_rules(port))
+        engine.is_some_and(|engine| engine.has_rules(port))
     }
 
     /// Whether a wire port is bound to a block.
@@ -332,13 +345,13 @@ impl Device {
             let found = self.port_numbers.find(self, EswitchPortKind::WIRE, index);
             found.ok().flatten()
         });
-        numbers.any(|port| engine.state.lock().is_bound(port))
+        numbers.any(|port| engine.is_bound(port))
     }
 
     /// The function is about to be reset, or cannot be reached: nobody waits for results any more.
     pub(crate) fn stop_flow(&self) {
         if let Some(engine) = &self.flow.lock().engine {
-            engine.queue.stop();
+            engine.queues.stop();
         }
     }
 

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Meters: the policers of rules. Rules that name one police action of tc share its meter.
+//!
+//! `known`, a mutex, is held to find a meter, and while the device is told of one; nothing is taken under it but the lock of the admin
+//! queue.
 
 use super::{ids::Ids, refusal::Refusal};
 use crate::{cmd, command::CommandError, device::Device};
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNode},
+    sync::{Arc, Mutex}, //
+};
 use oxnic_abi::flow::{
     flow_set,
     meter::MeterSet, //
@@ -13,7 +21,6 @@ use oxnic_offload::plan::meters::unit;
 use oxnic_offload::rule::{police::Rate, Police};
 
 struct Meter {
-    id: u32,
     /// Rules that name it, never 0.
     rules: u32,
     /// Name of tc's action.
@@ -22,19 +29,32 @@ struct Meter {
     mtu: u32,
 }
 
+/// Meters by id, and their ids by the names of tc's actions.
+struct Known {
+    meters: RBTree<u32, Meter>,
+    ids: RBTree<usize, u32>,
+}
+
 /// The meters of an engine.
+#[pin_data]
 pub(crate) struct Meters {
+    #[pin]
     ids: Ids,
-    meters: KVec<Meter>,
+    #[pin]
+    known: Mutex<Known>,
 }
 
 impl Meters {
     /// None, of at most `limit`.
-    pub(crate) fn new(limit: u32) -> Self {
-        Self {
-            ids: Ids::new(limit),
-            meters: KVec::new(),
-        }
+    pub(crate) fn new(limit: u32) -> impl PinInit<Self> {
+        let known = Known {
+            meters: RBTree::new(),
+            ids: RBTree::new(),
+        };
+        pin_init!(Self {
+            ids <- Ids::new(limit),
+            known <- new_mutex!(known),
+        })
     }
 
     /// The meter of an action of tc; makes it if there is none. Where the action was changed since, the meter is. One more rule
@@ -44,61 +64,77 @@ impl Meters {
     ///
     /// Nothing has changed then.
     pub(crate) fn get(
-        &mut self,
+        &self,
         device: &Arc<Device>,
         action: usize,
         police: &Police,
     ) -> Result<u32, Refusal> {
         let (rate, mtu) = (police.rate, police.mtu);
-        if let Some(meter) = self.meters.iter_mut().find(|meter| meter.action == action) {
+        let mut known = self.known.lock();
+        let known = &mut *known;
+        let id = known.ids.get(&action).copied();
+        if let Some((id, meter)) = id.and_then(|id| Some((id, known.meters.get_mut(&id)?))) {
             if (meter.rate, meter.mtu) != (rate, mtu) {
-                cmd::flow::meter_set(device, &set(meter.id, 0, rate, mtu))?;
+                cmd::flow::meter_set(device, &set(id, 0, rate, mtu))?;
                 (meter.rate, meter.mtu) = (rate, mtu);
             }
             meter.rules += 1;
-            return Ok(meter.id);
+            return Ok(id);
         }
-        self.meters.reserve(1, GFP_KERNEL)?;
         let limit = self.ids.limit();
         let id = self.ids.take().map_err(|error| Refusal::Full {
             what: "meters",
             limit,
             error,
         })?;
-        if let Err(error) = cmd::flow::meter_set(device, &set(id, flow_set::CREATE, rate, mtu)) {
-            self.ids.give(id);
-            return Err(error.into());
-        }
         let meter = Meter {
-            id,
             rules: 1,
             action,
             rate,
             mtu,
         };
-        self.meters.push(meter, GFP_KERNEL)?;
+        self.make(device, known, id, meter)
+            .inspect_err(|_| self.ids.give(id))?;
         Ok(id)
+    }
+
+    fn make(
+        &self,
+        device: &Arc<Device>,
+        known: &mut Known,
+        id: u32,
+        meter: Meter,
+    ) -> Result<(), Refusal> {
+        let name = RBTreeNode::new(meter.action, id, GFP_KERNEL).map_err(|_| Refusal::Memory)?;
+        let new = set(id, flow_set::CREATE, meter.rate, meter.mtu);
+        let meter = RBTreeNode::new(id, meter, GFP_KERNEL).map_err(|_| Refusal::Memory)?;
+        cmd::flow::meter_set(device, &new)?;
+        known.ids.insert(name);
+        known.meters.insert(meter);
+        Ok(())
     }
 
     /// Makes all of them anew in a device that was reset.
     pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
-        self.meters.iter().try_for_each(|meter| {
-            let set = set(meter.id, flow_set::CREATE, meter.rate, meter.mtu);
+        self.known.lock().meters.iter().try_for_each(|(id, meter)| {
+            let set = set(*id, flow_set::CREATE, meter.rate, meter.mtu);
             cmd::flow::meter_set(device, &set)
         })
     }
 
     /// A rule does not name it any more. Without rules it goes, from the device as well where that has it.
-    pub(crate) fn put(&mut self, device: &Arc<Device>, id: u32, reached: bool) {
-        let Some(at) = self.meters.iter().position(|meter| meter.id == id) else {
+    pub(crate) fn put(&self, device: &Arc<Device>, id: u32, reached: bool) {
+        let mut known = self.known.lock();
+        let Some(meter) = known.meters.get_mut(&id) else {
             return;
         };
-        self.meters[at].rules -= 1;
-        if self.meters[at].rules > 0 {
+        meter.rules -= 1;
+        if meter.rules > 0 {
             return;
         }
-        // `at` was found above.
-        let _ = self.meters.remove(at);
+        let action = meter.action;
+        known.ids.remove(&action);
+        known.meters.remove(&id);
         if !reached {
             self.ids.give(id);
             return;

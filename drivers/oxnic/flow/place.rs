@@ -3,7 +3,10 @@
 //! Where rules stand among those of their priority: the slots and masks that `oxnic_offload::plan::order` is a view of.
 
 use super::refusal::Refusal;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    rbtree::RBTree, //
+};
 use oxnic_offload::plan::order::{Order, Ranges, Slot};
 use oxnic_offload::rule::{Key, OptionsMatch, Rule};
 
@@ -16,13 +19,16 @@ const SLOTS_MAX: usize = 1 << 16;
 struct Mask {
     /// Rules that have it; 0: free.
     rules: u32,
+    /// The slot of its rules, where it has no ranges.
+    slot: u32,
+    hash: u64,
     bytes: KVec<u8>,
 }
 
 /// One priority of a chain of a block.
 pub(crate) struct Priority {
-    chain: u32,
     priority: u32,
+    rules: u32,
     slots: KVec<Slot>,
     masks: KVec<Mask>,
 }
@@ -32,8 +38,8 @@ pub(crate) struct Priority {
 pub(crate) struct Place {
     chain: u32,
     priority: u32,
-    slot: usize,
-    mask: usize,
+    slot: u32,
+    mask: u32,
     /// What the device is told.
     pub(crate) number: u32,
 }
@@ -49,13 +55,13 @@ pub(crate) enum Stance {
     Unread,
 }
 
-/// All priorities of a block.
-pub(crate) struct Priorities(KVec<Priority>);
+/// All priorities of a block, by chain and priority.
+pub(crate) struct Priorities(RBTree<(u32, u32), Priority>);
 
 impl Priorities {
     /// None.
     pub(crate) fn new() -> Self {
-        Self(KVec::new())
+        Self(RBTree::new())
     }
 
     /// Gives a rule its place.
@@ -64,93 +70,104 @@ impl Priorities {
     ///
     /// It has none.
     pub(crate) fn enter(&mut self, rule: &Rule<'_>, stance: Stance) -> Result<Place, Refusal> {
-        let (chain, priority) = (rule.chain.0, rule.priority);
-        let same = |entry: &Priority| entry.chain == chain && entry.priority == priority;
-        let at = match self.0.iter().position(same) {
-            Some(at) => at,
-            None => {
-                let new = Priority {
-                    chain,
-                    priority,
-                    slots: KVec::from_elem(Slot::default(), SLOTS, GFP_KERNEL)?,
-                    masks: KVec::new(),
-                };
-                self.0.push(new, GFP_KERNEL)?;
-                self.0.len() - 1
-            }
-        };
-        let result = self.0[at].enter(rule, stance);
-        if result.is_err() {
-            self.forget(at);
+        let at = (rule.chain.0, rule.priority);
+        if let Some(known) = self.0.get_mut(&at) {
+            return known.enter(rule, stance);
         }
-        result
+        let mut new = Priority {
+            priority: rule.priority,
+            rules: 0,
+            slots: KVec::from_elem(Slot::default(), SLOTS, GFP_KERNEL)?,
+            masks: KVec::new(),
+        };
+        let place = new.enter(rule, stance)?;
+        self.0
+            .try_create_and_insert(at, new, GFP_KERNEL)
+            .map_err(|_| Refusal::Memory)?;
+        Ok(place)
     }
 
     /// A rule is gone, from the device as well.
     pub(crate) fn leave(&mut self, place: &Place) {
-        let same =
-            |entry: &Priority| entry.chain == place.chain && entry.priority == place.priority;
-        if let Some(at) = self.0.iter().position(same) {
-            self.0[at].leave(place);
-            self.forget(at);
-        }
-    }
-
-    /// Drops a priority without rules.
-    fn forget(&mut self, at: usize) {
-        if self.0[at].masks.iter().all(|mask| mask.rules == 0) {
-            // `at` is one of them.
-            let _ = self.0.remove(at);
+        let at = (place.chain, place.priority);
+        if let Some(known) = self.0.get_mut(&at) {
+            known.leave(place);
+            if known.rules == 0 {
+                self.0.remove(&at);
+            }
         }
     }
 }
 
 impl Priority {
     fn enter(&mut self, rule: &Rule<'_>, stance: Stance) -> Result<Place, Refusal> {
-        if self.slots.iter().all(|slot| slot.rules() > 0) && self.slots.len() < SLOTS_MAX {
-            let more = self.slots.len();
-            self.slots.extend_with(more, Slot::default(), GFP_KERNEL)?;
-        }
-        let mask = self.mask(&rule.key, stance)?;
+        let parts = Parts::new(&rule.key, stance);
+        let hash = parts.hash();
+        let known = self
+            .masks
+            .iter()
+            .position(|mask| mask.hash == hash && mask.rules > 0 && parts.are(&mask.bytes));
         let ranges = Ranges {
             src: rule.key.src_range,
             dst: rule.key.dst_range,
         };
-        let place = Order::new(self.priority, &mut self.slots)?.enter(
-            mask as u32,
-            ranges,
-            stance != Stance::Whole,
-        )?;
+        let (mask, place) = match known {
+            Some(mask) if ranges == Ranges::default() => {
+                let slot = self.masks[mask].slot as usize;
+                let mut order = Order::new(self.priority, &mut self.slots)?;
+                (mask, order.join(slot)?)
+            }
+            Some(mask) => (mask, self.find(mask, ranges, stance)?),
+            None => {
+                let mask = self.free_mask(hash, &parts)?;
+                (mask, self.find(mask, ranges, stance)?)
+            }
+        };
+        self.masks[mask].slot = place.slot as u32;
         self.masks[mask].rules += 1;
+        self.rules += 1;
         Ok(Place {
-            chain: self.chain,
+            chain: rule.chain.0,
             priority: self.priority,
-            slot: place.slot,
-            mask,
+            slot: place.slot as u32,
+            mask: mask as u32,
             number: place.priority,
         })
     }
 
-    fn leave(&mut self, place: &Place) {
-        if let Ok(mut order) = Order::new(self.priority, &mut self.slots) {
-            order.leave(place.slot);
+    /// The place of a rule among all slots.
+    fn find(
+        &mut self,
+        mask: usize,
+        ranges: Ranges,
+        stance: Stance,
+    ) -> Result<oxnic_offload::plan::order::Place, Refusal> {
+        if self.slots.iter().all(|slot| slot.rules() > 0) && self.slots.len() < SLOTS_MAX {
+            let more = self.slots.len();
+            self.slots.extend_with(more, Slot::default(), GFP_KERNEL)?;
         }
-        if let Some(mask) = self.masks.get_mut(place.mask) {
-            mask.rules -= 1;
-        }
+        let mut order = Order::new(self.priority, &mut self.slots)?;
+        Ok(order.enter(mask as u32, ranges, stance != Stance::Whole)?)
     }
 
-    /// The number of a key's mask. It is not counted yet.
-    fn mask(&mut self, key: &Key<'_>, stance: Stance) -> Result<usize, Refusal> {
-        let mut bytes = bytes(key)?;
-        if stance == Stance::Unread {
-            bytes.push(u8::MAX, GFP_KERNEL)?;
+    fn leave(&mut self, place: &Place) {
+        if let Ok(mut order) = Order::new(self.priority, &mut self.slots) {
+            order.leave(place.slot as usize);
         }
-        let same = |mask: &Mask| mask.rules > 0 && *mask.bytes == *bytes;
-        if let Some(at) = self.masks.iter().position(same) {
-            return Ok(at);
+        if let Some(mask) = self.masks.get_mut(place.mask as usize) {
+            mask.rules -= 1;
         }
-        let new = Mask { rules: 0, bytes };
+        self.rules -= 1;
+    }
+
+    /// A number for a mask that has none. No rule has it yet.
+    fn free_mask(&mut self, hash: u64, parts: &Parts<'_>) -> Result<usize, Refusal> {
+        let new = Mask {
+            rules: 0,
+            slot: 0,
+            hash,
+            bytes: parts.copy()?,
+        };
         if let Some(at) = self.masks.iter().position(|mask| mask.rules == 0) {
             self.masks[at] = new;
             return Ok(at);
@@ -160,24 +177,76 @@ impl Priority {
     }
 }
 
-/// What two keys have in common if and only if they have one mask ([`Key::has_mask_of`]).
-fn bytes(key: &Key<'_>) -> Result<KVec<u8>, Refusal> {
-    let mut bytes = KVec::new();
-    bytes.extend_from_slice(key.masks(), GFP_KERNEL)?;
-    let ranges = [key.src_range, key.dst_range].map(|range| range.is_some().into());
-    bytes.extend_from_slice(&ranges, GFP_KERNEL)?;
-    match key.options {
-        OptionsMatch::Any => {}
-        OptionsMatch::Geneve { mask, .. } => {
-            bytes.push(1, GFP_KERNEL)?;
-            bytes.extend_from_slice(mask, GFP_KERNEL)?;
+/// What two keys have in common if and only if they have one mask ([`Key::has_mask_of`]), in parts.
+struct Parts<'k> {
+    masks: &'k [u8],
+    /// Whether there are ranges, whether the key could be read, the kind of options, and the mask of a group.
+    others: [u8; 8],
+    options: &'k [u8],
+}
+
+impl<'k> Parts<'k> {
+    fn new(key: &'k Key<'_>, stance: Stance) -> Self {
+        let mut others = [0; 8];
+        others[0] = key.src_range.is_some().into();
+        others[1] = key.dst_range.is_some().into();
+        others[2] = (stance == Stance::Unread).into();
+        let mut options: &[u8] = &[];
+        match &key.options {
+            OptionsMatch::Any => {}
+            OptionsMatch::Geneve { mask, .. } => {
+                others[3] = 1;
+                options = mask;
+            }
+            OptionsMatch::Group { mask, .. } => {
+                others[3] = 2;
+                others[4..].copy_from_slice(&mask.to_ne_bytes());
+            }
         }
-        OptionsMatch::Group { mask, .. } => {
-            bytes.push(2, GFP_KERNEL)?;
-            bytes.extend_from_slice(&mask.to_ne_bytes(), GFP_KERNEL)?;
+        Self {
+            masks: key.masks(),
+            others,
+            options,
         }
     }
-    Ok(bytes)
+
+    fn all(&self) -> [&[u8]; 3] {
+        [self.masks, &self.others, self.options]
+    }
+
+    /// For a first comparison.
+    fn hash(&self) -> u64 {
+        let chunks = self.all().into_iter().flat_map(|part| part.chunks(8));
+        chunks.fold(0xcbf2_9ce4_8422_2325, |hash, chunk| {
+            let word = match chunk.first_chunk() {
+                Some(whole) => u64::from_le_bytes(*whole),
+                None => chunk
+                    .iter()
+                    .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            };
+            (hash ^ word).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+
+    fn are(&self, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        for part in self.all() {
+            match rest.strip_prefix(part) {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+
+    fn copy(&self) -> Result<KVec<u8>, Refusal> {
+        let length = self.all().iter().map(|part| part.len()).sum();
+        let mut bytes = KVec::with_capacity(length, GFP_KERNEL)?;
+        for part in self.all() {
+            bytes.extend_from_slice(part, GFP_KERNEL)?;
+        }
+        Ok(bytes)
+    }
 }
 
 #[cfg(CONFIG_KUNIT)]

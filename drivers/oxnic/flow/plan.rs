@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What `oxnic_offload` makes of a rule, copied out of its slices: what the device is told, and which objects that needs.
+//! What `oxnic_offload` makes of a rule, on a desk: what the device is told, and which objects that needs.
 
 use super::{
+    desk::Desk,
     read::Origin,
     refusal::Refusal,
-    request::words, //
+    store::Store, //
 };
 use kernel::prelude::*;
 use oxnic_abi::flow::{
@@ -31,9 +32,10 @@ use oxnic_offload::plan::{
 use oxnic_offload::rule::{Action, Chain, Police, Port, Rule, Verdict};
 
 /// A list of a template.
-pub(crate) struct List {
+#[derive(Clone, Copy)]
+pub(crate) struct List<'d> {
     /// Entries, and masks of options behind them.
-    pub(crate) words: KVec<u64>,
+    pub(crate) words: &'d [u64],
     /// How many entries.
     pub(crate) count: usize,
     /// Bytes of masks.
@@ -41,12 +43,12 @@ pub(crate) struct List {
 }
 
 /// A rule as the device is to have it.
-pub(crate) struct Planned {
-    pub(crate) conditions: List,
-    pub(crate) key: KVec<u8>,
-    pub(crate) actions: List,
-    /// Zero where the counter goes.
-    pub(crate) arguments: KVec<u8>,
+pub(crate) struct Planned<'d> {
+    pub(crate) conditions: List<'d>,
+    pub(crate) key: &'d [u8],
+    pub(crate) actions: List<'d>,
+    /// Zero where objects go.
+    pub(crate) arguments: &'d mut [u8],
     /// Where in the arguments the counter goes, if the rule counts.
     pub(crate) counter: Option<usize>,
     /// Where in the arguments meters go, and of which policers.
@@ -56,7 +58,7 @@ pub(crate) struct Planned {
 }
 
 /// The tables of chains of a block.
-pub(crate) struct Tables<'a>(pub(crate) &'a [(u32, u32)]);
+pub(crate) struct Tables<'a>(pub(crate) &'a Store);
 
 impl Destinations for Tables<'_> {
     fn target(&self, port: Port) -> Option<Target> {
@@ -64,10 +66,7 @@ impl Destinations for Tables<'_> {
     }
 
     fn table(&self, chain: Chain) -> Option<u32> {
-        self.0
-            .iter()
-            .find(|(of, _)| *of == chain.0)
-            .map(|(_, table)| *table)
+        self.0.inner.lock().table(chain.0)
     }
 }
 
@@ -138,67 +137,83 @@ pub(crate) fn named_chains<'a>(rule: &'a Rule<'_>) -> impl Iterator<Item = Chain
 }
 
 /// Plans a rule, to be done by the device.
-pub(crate) fn whole(
+pub(crate) fn whole<'d>(
     rule: &Rule<'_>,
     context: &Context<'_>,
     tables: &Tables<'_>,
-) -> Result<Planned, Refusal> {
-    plan(rule, context, tables, Reach::Exact, |space| {
+    desk: &'d mut Desk,
+) -> Result<Planned<'d>, Refusal> {
+    plan(rule, context, tables, Reach::Exact, desk, |space| {
         actions::lower(rule, context, tables, space)
     })
 }
 
 /// Plans what stands in for a rule that only software does: it sends up what the rule may take.
-pub(crate) fn stand_in(
+pub(crate) fn stand_in<'d>(
     rule: &Rule<'_>,
     context: &Context<'_>,
     tables: &Tables<'_>,
-) -> Result<Planned, Refusal> {
-    plan(rule, context, tables, Reach::AtLeast, |space| {
+    desk: &'d mut Desk,
+) -> Result<Planned<'d>, Refusal> {
+    plan(rule, context, tables, Reach::AtLeast, desk, |space| {
         actions::send_up(rule.chain, context, space)
     })
 }
 
-fn plan<'r>(
+fn plan<'r, 'd>(
     rule: &Rule<'r>,
     context: &Context<'_>,
     tables: &Tables<'_>,
     reach: Reach,
+    desk: &'d mut Desk,
     lower: impl for<'s> FnOnce(
         ActionSpace<'s, 'r>,
     ) -> Result<actions::Actions<'s, 'r>, oxnic_offload::reject::Reject>,
-) -> Result<Planned, Refusal> {
-    let caps = context.device;
-    let mut room = KVec::from_elem(FlowCondition::ZERO, caps.conditions_max.into(), GFP_KERNEL)?;
-    let mut masks = KVec::from_elem(0, caps.options_max.into(), GFP_KERNEL)?;
-    let mut key = KVec::from_elem(0, caps.key_max.into(), GFP_KERNEL)?;
+) -> Result<Planned<'d>, Refusal> {
     let space = ConditionSpace {
-        conditions: &mut room,
-        masks: &mut masks,
-        key: &mut key,
+        conditions: &mut desk.conditions,
+        masks: &mut desk.masks,
+        key: &mut desk.key,
     };
     let matched = conditions::pack(rule, context, tables, reach, space)?;
-    let mut list = KVec::from_elem(FlowAction::ZERO, caps.actions_max.into(), GFP_KERNEL)?;
-    let mut arguments = KVec::from_elem(0, caps.arguments_max.into(), GFP_KERNEL)?;
+    let conditions = matched.conditions.iter().map(FlowCondition::to_words);
+    let (match_count, options) = (matched.conditions.len(), matched.masks.len());
+    list(&mut desk.match_list, conditions, matched.masks)?;
+    let key_length = matched.key.len();
+    // An object and a counter for each action, and a counter for the rule.
+    let most = 2 * rule.actions.len() + 1;
     let nothing = Need::Counter { at: 0, action: 0 };
-    let mut needs = KVec::from_elem(nothing, caps.actions_max.into(), GFP_KERNEL)?;
+    let mut needs = KVec::from_elem(nothing, most, GFP_KERNEL)?;
     let done = lower(ActionSpace {
-        list: &mut list,
-        arguments: &mut arguments,
+        list: &mut desk.actions,
+        arguments: &mut desk.arguments,
         needs: &mut needs,
     })?;
     let (counter, meters) = objects(done.needs)?;
+    let action_count = done.list.len();
+    list(
+        &mut desk.action_list,
+        done.list.iter().map(FlowAction::to_words),
+        &[],
+    )?;
+    let upwards = done.course == oxnic_offload::plan::Course::Upwards;
+    let arguments_length = done.arguments.len();
     Ok(Planned {
-        conditions: list_of(
-            matched.conditions.iter().map(FlowCondition::to_words),
-            matched.masks,
-        )?,
-        key: copy(matched.key)?,
-        actions: list_of(done.list.iter().map(FlowAction::to_words), &[])?,
-        arguments: copy(done.arguments)?,
+        conditions: List {
+            words: &desk.match_list,
+            count: match_count,
+            options,
+        },
+        key: &desk.key[..key_length],
+        actions: List {
+            words: &desk.action_list,
+            count: action_count,
+            options: 0,
+        },
+        arguments: &mut desk.arguments[..arguments_length],
         counter,
         meters,
-        upwards: done.course == oxnic_offload::plan::Course::Upwards,
+        upwards,
     })
 }
 
@@ -223,26 +238,20 @@ fn objects(needs: &[Need<'_>]) -> Result<(Option<usize>, KVec<(usize, Police)>),
     Ok((counter, meters))
 }
 
-fn copy(bytes: &[u8]) -> Result<KVec<u8>, Refusal> {
-    let mut copy = KVec::new();
-    copy.extend_from_slice(bytes, GFP_KERNEL)?;
-    Ok(copy)
-}
-
-fn list_of<const N: usize>(
+/// Writes entries of a list as words, and bytes behind them with zeros up to a whole one.
+fn list<const N: usize>(
+    to: &mut KVec<u64>,
     entries: impl Iterator<Item = [u64; N]>,
     options: &[u8],
-) -> Result<List, Refusal> {
-    let mut list = KVec::new();
-    let mut count = 0;
+) -> Result<(), Refusal> {
+    to.clear();
     for entry in entries {
-        list.extend_from_slice(&entry, GFP_KERNEL)?;
-        count += 1;
+        to.extend_from_slice(&entry, GFP_KERNEL)?;
     }
-    list.extend_from_slice(&words(options)?, GFP_KERNEL)?;
-    Ok(List {
-        words: list,
-        count,
-        options: options.len(),
-    })
+    for chunk in options.chunks(8) {
+        let mut whole = [0; 8];
+        whole[..chunk.len()].copy_from_slice(chunk);
+        to.push(u64::from_le_bytes(whole), GFP_KERNEL)?;
+    }
+    Ok(())
 }

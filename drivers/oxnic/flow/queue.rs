@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A flow queue: requests about rules, and their results.
+//! One flow queue: requests about rules, and their results.
 //!
 //! Results come in the order of requests, one each, so that the result of request n is entry n of the completion ring. Whoever has put a
 //! request into the ring waits for its own entry, and looks at it without a lock: a slot is used again only when the results of all
 //! requests up to it were taken, and the completion ring has as many entries as there are slots, so an entry stays until then.
-//! The completion queue is never armed: requests take microseconds, and whoever waits has nothing else to do.
+//! The completion queue is never armed: requests take microseconds, and whoever waits has nothing else to do. It looks for a moment
+//! first, and then sleeps between looks.
 //!
-//! `state` is a mutex that is held to put a request into the ring and to take a result, and not while anybody waits.
+//! `state` is a mutex that is held to put requests into the ring and to take a result, and not while anybody waits.
 
+use super::limits::QueueSize;
 use crate::{cmd, command::CommandError, device::Device};
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::{Arc, Mutex}, //
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+        Mutex, //
+    },
 };
 use oxnic_abi::{
     doorbell::{self, DoorbellKind},
@@ -29,14 +35,10 @@ use oxnic_kapi::{
 
 /// Words of a slot.
 pub(crate) const SLOT_WORDS: usize = 8;
-/// The only flow queue.
-const ID: u16 = 0;
-/// Deepest queue that the driver makes use of, log2 of slots.
-const LOG2: u8 = 10;
 /// Size of an entry of the completion ring, in bytes.
 const ENTRY: u8 = 16;
-/// How often the result is looked for before anybody sleeps.
-const SPINS: u32 = 2000;
+/// How often the result is looked for before anybody sleeps: a few microseconds, with the pauses of a CPU.
+const SPINS: u32 = 100;
 
 /// Requests that were put into the ring, by numbers that run on.
 struct State {
@@ -50,8 +52,6 @@ struct State {
     oldest: u32,
     /// For each request that is on its way: where its slots end, and whether its result was taken.
     under_way: KVec<(u32, bool)>,
-    /// No requests are taken: the device was reset, or does not answer.
-    stopped: bool,
     /// How often the queue was emptied for a reset.
     epoch: u32,
 }
@@ -59,9 +59,18 @@ struct State {
 /// A request that was put into the ring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
+    /// The queue.
+    queue: u16,
     number: u32,
     /// Requests from before a reset get no result.
     epoch: u32,
+}
+
+impl Ticket {
+    /// The number of the queue that the request is in.
+    pub(crate) fn queue(&self) -> u16 {
+        self.queue
+    }
 }
 
 /// A flow queue. The device has it until [`FlowQueue::destroy`] or a reset.
@@ -69,8 +78,9 @@ pub(crate) struct Ticket {
 pub(crate) struct FlowQueue {
     slots: Ring<SLOT_WORDS>,
     results: Ring<2>,
-    log2: u8,
-    cq: u16,
+    size: QueueSize,
+    /// No requests are taken: the device was reset, or does not answer. Changes under the lock only.
+    stopped: Atomic<bool>,
     #[pin]
     state: Mutex<State>,
 }
@@ -81,9 +91,8 @@ impl FlowQueue {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(device: &Arc<Device>, log2_max: u8) -> Result<impl PinInit<Self, Error>> {
-        let caps = device.caps();
-        let log2 = LOG2.min(log2_max).min(caps.cq_log2_max);
+    pub(crate) fn new(device: &Arc<Device>, size: QueueSize) -> Result<impl PinInit<Self, Error>> {
+        let log2 = size.log2;
         let slots = Ring::new(device.binding(), log2)?;
         let results = Ring::new(device.binding(), log2)?;
         let under_way = KVec::from_elem((0, false), 1 << log2, GFP_KERNEL)?;
@@ -93,16 +102,13 @@ impl FlowQueue {
             next: 0,
             oldest: 0,
             under_way,
-            stopped: true,
             epoch: 0,
         };
-        // Queue pairs have the lower ones.
-        let cq = 2 * caps.tx_queues.min(caps.rx_queues);
         Ok(try_pin_init!(Self {
             slots,
             results,
-            log2,
-            cq,
+            size,
+            stopped: Atomic::new(true),
             state <- new_mutex!(state),
         }))
     }
@@ -113,32 +119,39 @@ impl FlowQueue {
     ///
     /// The device does not have it.
     pub(crate) fn create(&self, device: &Arc<Device>) -> Result<(), CommandError> {
-        let caps = device.caps();
-        let cq = CqCreate {
-            id: self.cq,
-            // One that no queue pair has. It is never raised, since the queue is never armed.
-            vector: caps.tx_queues.min(caps.rx_queues) + 1,
-            slot: 0,
-            log2: self.log2,
+        let QueueSize {
+            id,
+            log2,
+            cq,
+            vector,
+            slot,
+        } = self.size;
+        let create = CqCreate {
+            id: cq,
+            // It is never raised, since the queue is never armed.
+            vector,
+            slot,
+            log2,
             entry: ENTRY,
             address: self.results.address(),
             microseconds: 0,
             frames: 0,
         };
-        cmd::queue::cq_create(device, &cq)?;
+        cmd::queue::cq_create(device, &create)?;
         let queue = FlowQueueCreate {
-            id: ID,
-            cq: self.cq,
-            log2: self.log2,
+            id,
+            cq,
+            log2,
             address: self.slots.address(),
         };
         if let Err(error) = cmd::flow::queue_create(device, &queue) {
-            if let Err(error) = cmd::queue::cq_destroy(device, self.cq) {
+            if let Err(error) = cmd::queue::cq_destroy(device, cq) {
                 dev_err!(device.binding(), "flow queue: {}\n", error);
             }
             return Err(error);
         }
-        self.state.lock().stopped = false;
+        let _state = self.state.lock();
+        self.stopped.store(false, Relaxed);
         Ok(())
     }
 
@@ -160,30 +173,43 @@ impl FlowQueue {
     /// The device may still write to it.
     pub(crate) fn destroy(&self, device: &Arc<Device>) -> Result<(), CommandError> {
         self.stop();
-        cmd::flow::queue_destroy(device, ID)?;
-        cmd::queue::cq_destroy(device, self.cq)
+        cmd::flow::queue_destroy(device, self.size.id)?;
+        cmd::queue::cq_destroy(device, self.size.cq)
     }
 
     /// Takes no requests any more.
     pub(crate) fn stop(&self) {
-        self.state.lock().stopped = true;
+        let _state = self.state.lock();
+        self.stopped.store(true, Relaxed);
+    }
+
+    /// How many slots the ring has.
+    pub(crate) fn slots(&self) -> usize {
+        1 << self.size.log2
     }
 
     /// Whether requests are taken.
     pub(crate) fn is_started(&self) -> bool {
-        !self.state.lock().stopped
+        !self.stopped.load(Relaxed)
     }
 
-    /// Puts a request into the ring, which is a number of whole slots, which the caller then has to wait for. Sleeps while there is no
-    /// room.
+    /// Puts requests into the ring, each a number of whole slots, and rings once for all. The caller then has to wait for each of them.
+    /// Sleeps while there is no room.
     ///
     /// # Errors
     ///
-    /// It is not in the ring. `ENODEV`: the device is gone; `EAGAIN`: it is being reset or was; `ETIMEDOUT`: there is no room;
-    /// `EINVAL`: the request is no number of whole slots, or longer than the ring.
-    pub(crate) fn submit(&self, device: &Arc<Device>, request: &[u64]) -> Result<Ticket> {
+    /// None is in the ring. `ENODEV`: the device is gone; `EAGAIN`: it is being reset or was; `ETIMEDOUT`: there is no room;
+    /// `EINVAL`: a request is no number of whole slots, or all are longer than the ring.
+    pub(crate) fn submit<const N: usize>(
+        &self,
+        device: &Arc<Device>,
+        requests: [&[u64]; N],
+    ) -> Result<[Ticket; N]> {
+        if let Some(tickets) = self.try_submit(device, requests)? {
+            return Ok(tickets);
+        }
         let timeout = device.registers.limits().command_ms;
-        time::poll(timeout, || self.try_submit(device, request))
+        time::poll(timeout, || self.try_submit(device, requests))
     }
 
     /// Waits for the result of a request.
@@ -231,49 +257,70 @@ impl FlowQueue {
         }
     }
 
-    /// Puts a request into the ring, if there is room.
-    fn try_submit(&self, device: &Arc<Device>, request: &[u64]) -> Result<Option<Ticket>> {
+    /// Puts requests into the ring, if there is room for all of them.
+    fn try_submit<const N: usize>(
+        &self,
+        device: &Arc<Device>,
+        requests: [&[u64]; N],
+    ) -> Result<Option<[Ticket; N]>> {
         self.check(device)?;
         let room = self.slots.entries();
-        let count = u32::try_from(request.len() / SLOT_WORDS)?;
-        if count == 0 || count > room || request.len() % SLOT_WORDS != 0 {
+        let mut count = 0;
+        for request in requests {
+            if request.is_empty() || request.len() % SLOT_WORDS != 0 {
+                return Err(EINVAL);
+            }
+            count += request.len() / SLOT_WORDS;
+        }
+        let count = u32::try_from(count)?;
+        if count > room {
             return Err(EINVAL);
         }
         let mut state = self.state.lock();
-        if state.stopped {
+        if !self.is_started() {
             return Err(EAGAIN);
         }
         if room - state.producer.wrapping_sub(state.consumer) < count {
             return Ok(None);
         }
-        for chunk in request
-            .chunks_exact(SLOT_WORDS)
-            .filter_map(<[u64]>::first_chunk)
-        {
-            self.slots.write(state.producer, chunk);
+        let epoch = state.epoch;
+        let tickets = requests.map(|request| Ticket {
+            queue: self.size.id,
+            number: self.put(&mut state, request),
+            epoch,
+        });
+        // Under the lock, so that doorbells come in order.
+        let end = state.producer & 0xffff;
+        let value = doorbell::encode(DoorbellKind::FLOW, self.size.id.into(), end);
+        device.doorbells().ring(value);
+        Ok(Some(tickets))
+    }
+
+    /// Writes a request into the ring, which has room. Answers its number.
+    fn put(&self, state: &mut State, request: &[u64]) -> u32 {
+        let slots = request.chunks_exact(SLOT_WORDS);
+        for slot in slots.filter_map(<[u64]>::first_chunk) {
+            self.slots.write(state.producer, slot);
             state.producer = state.producer.wrapping_add(1);
         }
         let number = state.next;
         state.next = number.wrapping_add(1);
         let end = state.producer;
-        if let Some(entry) = state.under_way.get_mut((number & (room - 1)) as usize) {
+        let at = (number & (self.slots.entries() - 1)) as usize;
+        if let Some(entry) = state.under_way.get_mut(at) {
             *entry = (end, false);
         }
-        // Under the lock, so that doorbells come in order.
-        let value = doorbell::encode(DoorbellKind::FLOW, ID.into(), end & 0xffff);
-        device.doorbells().ring(value);
-        let epoch = state.epoch;
-        Ok(Some(Ticket { number, epoch }))
+        number
     }
 
     fn is_done(&self, number: u32) -> bool {
-        let pass_is_odd = number >> self.log2 & 1 == 0;
+        let pass_is_odd = number >> self.size.log2 & 1 == 0;
         let last = self.results.word(number, FlowCompletion::WORDS - 1);
         (last >> 48 & u64::from(completion_flags::GENERATION) != 0) == pass_is_odd
     }
 
     /// The result of a request that is done. Its slots, and those before, can be used again as far as all are done.
-    fn take(&self, Ticket { number, epoch }: Ticket) -> Result<FlowCompletion> {
+    fn take(&self, Ticket { number, epoch, .. }: Ticket) -> Result<FlowCompletion> {
         dma::rmb();
         let completion = FlowCompletion::from_words(&self.results.read(number));
         let mut state = self.state.lock();

@@ -48,6 +48,8 @@ pub(crate) enum Refusal {
     Verdict(&'static str),
     /// The device has no flow engine.
     NoEngine,
+    /// The device's flow engine has too few of something, or says so.
+    Limit(&'static str),
     /// The engine has lost all rules.
     Lost,
     /// The rule was refused for another interface of its block.
@@ -164,6 +166,7 @@ impl fmt::Display for Refusal {
                 write!(f, "action {action}: {feature} is not possible")
             }
             Self::NoEngine => f.write_str("the device has no flow engine"),
+            Self::Limit(what) => write!(f, "the device's flow engine cannot be used: {what}"),
             Self::Lost => f.write_str("the device was reset: remove all filters first"),
             Self::Long => f.write_str("the rule is longer than a request of the device can be"),
             Self::Shared => f.write_str("refused for another interface of this block"),

@@ -10,6 +10,10 @@ use oxnic_abi::flow::request::{FlowOp, FlowRequest, REQUEST_BODY};
 const SLOT: usize = SLOT_WORDS * 8;
 
 /// A rule is put into a table. Lengths and slots are set here.
+///
+/// # Errors
+///
+/// There is no memory.
 pub(crate) fn add(
     header: &FlowRequest,
     key: &[u8],
@@ -25,14 +29,18 @@ pub(crate) fn add(
         arguments_length: arguments.len() as u16,
         ..*header
     };
-    let mut bytes = KVec::from_elem(0u8, slots * SLOT, GFP_KERNEL)?;
-    for (to, word) in bytes.chunks_exact_mut(8).zip(header.to_words()) {
-        to.copy_from_slice(&word.to_le_bytes());
+    let mut request = KVec::from_elem(0, slots * SLOT_WORDS, GFP_KERNEL)?;
+    request[..FlowRequest::WORDS].copy_from_slice(&header.to_words());
+    put(&mut request, REQUEST_BODY, key);
+    put(&mut request, REQUEST_BODY + start, arguments);
+    Ok(request)
+}
+
+/// Puts bytes into words that are zero there.
+fn put(words: &mut [u64], at: usize, bytes: &[u8]) {
+    for (at, byte) in (at..).zip(bytes) {
+        words[at / 8] |= u64::from(*byte) << (at % 8 * 8);
     }
-    let body = &mut bytes[REQUEST_BODY..];
-    body[..key.len()].copy_from_slice(key);
-    body[start..start + arguments.len()].copy_from_slice(arguments);
-    words(&bytes)
 }
 
 /// A rule is taken out.
@@ -52,7 +60,7 @@ pub(crate) fn delete_added(request: &[u64]) -> [u64; SLOT_WORDS] {
 }
 
 /// A counter starts from zero, with its generation.
-pub(crate) fn reset_counter(counter: Counter) -> [u64; SLOT_WORDS] {
+pub(crate) fn reset_counter(counter: &Counter) -> [u64; SLOT_WORDS] {
     short(&FlowRequest {
         op: FlowOp::COUNTER,
         slots: 1,
@@ -68,19 +76,6 @@ fn short(header: &FlowRequest) -> [u64; SLOT_WORDS] {
         *to = word;
     }
     words
-}
-
-/// Bytes as words, with zeros up to a whole one.
-pub(crate) fn words(bytes: &[u8]) -> Result<KVec<u64>, AllocError> {
-    let mut words = KVec::with_capacity(bytes.len().div_ceil(8), GFP_KERNEL)?;
-    for chunk in bytes.chunks(8) {
-        let mut whole = [0; 8];
-        whole[..chunk.len()].copy_from_slice(chunk);
-        words
-            .push(u64::from_le_bytes(whole), GFP_KERNEL)
-            .map_err(|_| AllocError)?;
-    }
-    Ok(words)
 }
 
 #[cfg(CONFIG_KUNIT)]

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! What is in the device for one side of a block of tc: a table for each chain, and rules by their cookies.
+//!
+//! `inner` is a mutex over all of it. It is not held while the device carries out requests about rules, but while it makes a table
+//! or binds a port. Under it the locks of the admin queue and of ids are taken.
 
 use super::{
-    counters::{Count, Counter},
+    counters::{Counter, Told},
     engine::Side,
     place::{Place, Priorities},
+    template::Template,
 };
 use kernel::{
     alloc::AllocError,
+    new_mutex,
     prelude::*,
-    rbtree::{RBTree, RBTreeNodeReservation}, //
+    rbtree::{RBTree, RBTreeNodeReservation},
+    sync::{Arc, Mutex}, //
 };
 use oxnic_abi::flow::port::FlowDirection;
 use oxnic_kapi::net::flow::{BlockId, Cookie};
@@ -35,28 +41,24 @@ impl BlockSide {
 pub(crate) struct Objects {
     /// Its id in the device.
     pub(crate) rule: Option<u32>,
-    pub(crate) match_template: Option<u32>,
-    pub(crate) action_template: Option<u32>,
+    pub(crate) match_template: Option<Arc<Template>>,
+    pub(crate) action_template: Option<Arc<Template>>,
     pub(crate) counter: Option<Counter>,
     pub(crate) meters: KVec<u32>,
 }
 
-/// A rule that is in the device, or on its way to or from it.
+/// A rule that is in the device, or on its way out of it.
 pub(crate) struct Stored {
     /// Bindings of the block that have asked for it; it goes with the last.
     pub(crate) users: u32,
-    pub(crate) objects: Objects,
-    pub(crate) place: Place,
-    /// What the kernel was told of the counter already.
-    pub(crate) told: Count,
-    /// What was counted before a reset, and the kernel was not told of.
-    pub(crate) carried: Count,
-    /// The request that puts it into the device.
-    pub(crate) request: KVec<u64>,
-    /// It is in the device, and is to be put back after a reset.
-    pub(crate) live: bool,
     /// Software does it; the rule in the device only stands in for it.
     pub(crate) stand_in: bool,
+    pub(crate) place: Place,
+    pub(crate) objects: Objects,
+    /// What the kernel was told of the counter already.
+    pub(crate) told: Told,
+    /// The request that puts it into the device.
+    pub(crate) request: KVec<u64>,
 }
 
 /// Room for a rule.
@@ -75,8 +77,15 @@ impl Room {
 }
 
 /// A block that this side of at least one interface is bound to.
+#[pin_data]
 pub(crate) struct Store {
     pub(crate) block: BlockSide,
+    #[pin]
+    pub(crate) inner: Mutex<Inner>,
+}
+
+/// What a block has in the device.
+pub(crate) struct Inner {
     /// What is bound.
     pub(crate) sides: KVec<Side>,
     /// Chains and their tables. They stay as long as the block is bound.
@@ -87,16 +96,18 @@ pub(crate) struct Store {
 
 impl Store {
     /// Of a block that nothing is bound to yet.
-    pub(crate) fn new(block: BlockSide) -> Self {
-        Self {
-            block,
+    pub(crate) fn new(block: BlockSide) -> impl PinInit<Self> {
+        let inner = Inner {
             sides: KVec::new(),
             tables: KVec::new(),
             priorities: Priorities::new(),
             rules: RBTree::new(),
-        }
+        };
+        pin_init!(Self { block, inner <- new_mutex!(inner) })
     }
+}
 
+impl Inner {
     /// The table of a chain, if it has one.
     pub(crate) fn table(&self, chain: u32) -> Option<u32> {
         self.tables
@@ -117,12 +128,12 @@ impl Store {
 
     /// Whether there are no rules.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rules.iter().next().is_none()
+        self.rules.is_empty()
     }
 
     /// All rules.
     pub(crate) fn rules(&mut self) -> impl Iterator<Item = &mut Stored> {
-        self.rules.iter_mut().map(|(_, rule)| rule)
+        self.rules.values_mut()
     }
 
     /// Takes a rule out.

@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Templates in the device, of either kind, shared by all rules whose lists are the same, word for word.
+//!
+//! Rules hold their templates and count themselves in them without a lock. `known`, a mutex, is held to find a template, and while the
+//! device is told of one that comes or goes; nothing is taken under it but the lock of the admin queue.
 
 use super::ids::Ids;
 use crate::{cmd, command::CommandError, device::Device};
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNode},
+    sync::{
+        atomic::{Atomic, Full, Relaxed},
+        Arc,
+        Mutex, //
+    },
+};
 use oxnic_abi::flow::template::TemplateSet;
 
 /// Kinds of templates.
@@ -37,19 +49,38 @@ impl Kind {
     }
 }
 
-struct Template {
+/// A template in the device. Whoever got it from [`Templates::get`] gives it to [`Templates::put`].
+pub(crate) struct Template {
     set: TemplateSet,
-    /// Rules that name it, never 0.
-    rules: u32,
+    /// Rules that name it. It goes from none to one under the lock only, and with none leaves.
+    rules: Atomic<i32>,
     hash: u64,
     list: KVec<u64>,
 }
 
+impl Template {
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.set.id
+    }
+
+    /// By which it is found.
+    fn key(&self) -> (u64, u32) {
+        (self.hash, self.set.id)
+    }
+}
+
+/// What keeps a template, by its hash and id.
+type Node = RBTreeNode<(u64, u32), Arc<Template>>;
+
 /// The templates of a kind.
+#[pin_data]
 pub(crate) struct Templates {
     kind: Kind,
+    #[pin]
     ids: Ids,
-    templates: KVec<Template>,
+    #[pin]
+    known: Mutex<RBTree<(u64, u32), Arc<Template>>>,
 }
 
 /// Why there is no template.
@@ -65,12 +96,12 @@ pub(crate) enum NoTemplate {
 
 impl Templates {
     /// None yet, of at most `limit`.
-    pub(crate) fn new(limit: u32, kind: Kind) -> Self {
-        Self {
+    pub(crate) fn new(limit: u32, kind: Kind) -> impl PinInit<Self> {
+        pin_init!(Self {
             kind,
-            ids: Ids::new(limit),
-            templates: KVec::new(),
-        }
+            ids <- Ids::new(limit),
+            known <- new_mutex!(RBTree::new()),
+        })
     }
 
     /// The template with this list, of so many entries and with so many bytes behind them; makes it if there is none. One more
@@ -80,59 +111,77 @@ impl Templates {
     ///
     /// Nothing has changed then.
     pub(crate) fn get(
-        &mut self,
+        &self,
         device: &Arc<Device>,
         list: &[u64],
         count: usize,
         options: usize,
-    ) -> Result<u32, NoTemplate> {
+    ) -> Result<Arc<Template>, NoTemplate> {
         let hash = hash(list);
-        let same = |template: &&mut Template| template.hash == hash && *template.list == *list;
-        if let Some(template) = self.templates.iter_mut().find(same) {
-            template.rules += 1;
-            return Ok(template.set.id);
+        let mut known = self.known.lock();
+        let mut at = known.cursor_lower_bound_mut(&(hash, 0));
+        while let Some(cursor) = at {
+            let (key, template) = cursor.current();
+            if key.0 != hash {
+                break;
+            }
+            if *template.list == *list {
+                template.rules.fetch_add(1, Relaxed);
+                return Ok(template.clone());
+            }
+            at = cursor.move_next();
         }
-        let memory = |_| NoTemplate::Memory;
-        self.templates.reserve(1, GFP_KERNEL).map_err(memory)?;
         let mut kept = KVec::new();
-        kept.extend_from_slice(list, GFP_KERNEL).map_err(memory)?;
+        kept.extend_from_slice(list, GFP_KERNEL)
+            .map_err(|_| NoTemplate::Memory)?;
         let id = self.ids.take().map_err(|error| match error {
             ENOSPC => NoTemplate::Full(self.ids.limit()),
             _ => NoTemplate::Memory,
         })?;
-        let set = TemplateSet {
-            id,
-            count: count as u16,
-            options: options as u16,
-        };
-        if let Err(error) = self.kind.set(device, &set, list) {
-            self.ids.give(id);
-            return Err(NoTemplate::Device(error));
-        }
         let template = Template {
-            set,
-            rules: 1,
+            set: TemplateSet {
+                id,
+                count: count as u16,
+                options: options as u16,
+            },
+            rules: Atomic::new(1),
             hash,
             list: kept,
         };
-        // There is room, see above.
-        let _ = self.templates.push(template, GFP_KERNEL);
-        Ok(id)
+        let (template, node) = self
+            .make(device, template)
+            .inspect_err(|_| self.ids.give(id))?;
+        known.insert(node);
+        Ok(template)
+    }
+
+    /// Puts a new template into the device; also gives what keeps it here.
+    fn make(
+        &self,
+        device: &Arc<Device>,
+        template: Template,
+    ) -> Result<(Arc<Template>, Node), NoTemplate> {
+        let key = template.key();
+        let template = Arc::new(template, GFP_KERNEL).map_err(|_| NoTemplate::Memory)?;
+        let node = RBTreeNode::new(key, template.clone(), GFP_KERNEL);
+        let node = node.map_err(|_| NoTemplate::Memory)?;
+        self.kind
+            .set(device, &template.set, &template.list)
+            .map_err(NoTemplate::Device)?;
+        Ok((template, node))
     }
 
     /// A rule does not name it any more. Without rules it goes, from the device as well where that has it.
-    pub(crate) fn put(&mut self, device: &Arc<Device>, id: u32, reached: bool) {
-        let same = |template: &Template| template.set.id == id;
-        let Some(at) = self.templates.iter().position(same) else {
-            return;
-        };
-        let template = &mut self.templates[at];
-        template.rules -= 1;
-        if template.rules > 0 {
+    pub(crate) fn put(&self, device: &Arc<Device>, template: &Template, reached: bool) {
+        if template.rules.fetch_sub(1, Full) > 1 {
             return;
         }
-        // `at` was found above.
-        let _ = self.templates.remove(at);
+        let mut known = self.known.lock();
+        // Another rule may have got it meanwhile, or may have put it as well and be done with it.
+        if template.rules.load(Relaxed) > 0 || known.remove(&template.key()).is_none() {
+            return;
+        }
+        let id = template.id();
         if !reached {
             self.ids.give(id);
             return;
@@ -143,13 +192,12 @@ impl Templates {
             Err(error) => dev_err!(device.binding(), "template {}: {}\n", id, error),
         }
     }
-}
 
-impl Templates {
     /// Makes all of them anew in a device that was reset.
     pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
-        self.templates
-            .iter()
+        self.known
+            .lock()
+            .values()
             .try_for_each(|template| self.kind.set(device, &template.set, &template.list))
     }
 }
