@@ -44,17 +44,17 @@ def run_in_guest(words, argv):
 def arguments():
     parser = argparse.ArgumentParser(prog="selftests/bench/run", add_help=False)
     parser.add_argument("--nics", default=",".join(NICS))
+    parser.add_argument("--parts", default="packets,rules,vfs")
     parser.add_argument("--count", type=int, default=16384)
+    parser.add_argument("--rules", default="1000,10000,100000")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--publish", action="store_true")
     parser.add_argument("--vm", action="append", default=[])
     return parser.parse_args()
 
 
-def measure(wanted):
-    load = os.path.join(FOLDER, "load")
-    subprocess.run(["gcc", "-O2", "-static", "-o", load, os.path.join(HERE, "load.c")], check=True)
-    packets, boots = {}, {}
+def measure_packets(wanted, load):
+    packets = {}
     for nic in wanted.nics.split(","):
         start = time.monotonic()
         say(f"{nic}: instructions per packet")
@@ -65,11 +65,33 @@ def measure(wanted):
         except MachineError as error:
             say(f"{nic}: not measured: {error}")
         say(f"{nic}: {time.monotonic() - start:.0f} s")
-    vfs = {}
-    if "oxnic" in packets:
+    return packets
+
+
+def measure_rules(wanted, load):
+    """Instructions in one guest, and seconds of the smaller files in another one."""
+    argv = [os.path.join(HERE, "rules"), load, wanted.rules]
+    say("oxnic: instructions per rule")
+    rules, _ = run_in_guest(["ICOUNT=1", "MEM=4G", "TIMEOUT=14400", *wanted.vm], argv)
+    say("oxnic: rules per second")
+    argv[2] = ",".join(count for count in wanted.rules.split(",") if int(count) <= 10000) or "1000"
+    rules["seconds"], _ = run_in_guest(["MEM=4G", "TIMEOUT=7200", *wanted.vm], [*argv, "clock"])
+    return rules
+
+
+def measure(wanted):
+    load = os.path.join(FOLDER, "load")
+    subprocess.run(["gcc", "-O2", "-static", "-o", load, os.path.join(HERE, "load.c")], check=True)
+    parts = wanted.parts.split(",")
+    packets = measure_packets(wanted, load) if "packets" in parts else {}
+    rules = measure_rules(wanted, load) if "rules" in parts else {}
+    vfs, boots = {}, {}
+    if "vfs" in parts:
         say("oxnic: creation of VFs, and boot")
         vfs, boots["oxnic"] = run_in_guest(["MEM=4G", *wanted.vm], [os.path.join(HERE, "vfs")])
-    return {"packets": packets, "vfs": vfs, "boot_seconds": boots, "count": wanted.count, "repeats": wanted.repeats}
+    return {
+        "packets": packets, "rules": rules, "vfs": vfs, "boot_seconds": boots, "count": wanted.count, "repeats": wanted.repeats,
+    }  # fmt: skip
 
 
 def medians(packets):
@@ -82,7 +104,7 @@ def medians(packets):
     }
 
 
-def table(results):
+def packet_table(results):
     """Ratios first: ours to the best of the others; then the numbers."""
     rows, nics = medians(results["packets"]), list(results["packets"])
     others = [nic for nic in nics if nic != "oxnic"]
@@ -95,11 +117,45 @@ def table(results):
         for name, values in found.items():
             if ": lost" in name:
                 print(f"{nic}: {name}: {values[0]:.1%}")
+
+
+def rule_table(rules):
+    """What a rule costs in the device, beside the same in software; instructions, then seconds as rules a second."""
+    for title, found, rate in (("instructions a rule", rules, False), ("rules a second, by the clock", rules["seconds"], True)):
+        print(f"\n{title:32} {'ratio':>8} {'skip_sw':>11} {'skip_hw':>11}")
+        for count, ours in found["skip_sw"].items():
+            for name in ("insert", "first", "last", "dump", "delete"):
+                pair = (ours[name], found["skip_hw"][count][name])
+                shown = (1 / value if rate else value for value in pair)
+                print(f"{f'{name} of {count}':32} {pair[0] / pair[1]:8.2f} " + " ".join(f"{value:11.0f}" for value in shown))
+    for count, ours in rules["skip_sw"].items():
+        pair = (ours["bytes"], rules["skip_hw"][count]["bytes"])
+        print(f"memory a rule, of {count}: {pair[0]:.0f} bytes, {pair[1]:.0f} with skip_hw: {pair[0] - pair[1]:.0f} are the driver's")
+    alone = rules["forward"]["alone"]["instructions"]
+    for what in ("device", "software"):
+        found = rules["forward"][what]
+        print(f"a packet forwarded by {what}: {found['instructions'] - alone:.0f} instructions, {found['seen']} of {found['packets']} seen")
+
+
+def table(results, rules):
+    if results["packets"]:
+        packet_table(results)
+    if rules:
+        rule_table(rules)
     for count, times in results["vfs"].items():
         create, remove = (statistics.median(t[n] for t in times) for n in (0, 1))
         print(f"{count} VF{'s' if count != '1' else ''}: created in {create:.2f} s, removed in {remove:.2f} s")
     for nic, seconds in results["boot_seconds"].items():
         print(f"boot until the first script runs, with {nic}: {seconds:.1f} s")
+
+
+def write(name, found):
+    """The path of a file of results."""
+    path = os.path.join(FOLDER, name)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(found, file, indent=1)
+        file.write("\n")
+    return path
 
 
 def main():
@@ -110,19 +166,18 @@ def main():
     except (MachineError, options.UsageError) as error:
         print(f"bench: error: {error}", file=sys.stderr)
         return 1
-    if not results["packets"]:
+    if "packets" in wanted.parts and not results["packets"]:
         return 1
-    with open(os.path.join(FOLDER, "bench.json"), "w", encoding="utf-8") as file:
-        json.dump(results, file, indent=1)
-        file.write("\n")
-    plots = plot.all_plots(medians(results["packets"]), results["vfs"], FOLDER)
-    table(results)
+    rules = results.pop("rules")
+    files = [write(name, found) for name, found in (("rules.json", rules), ("bench.json", results["packets"] and results)) if found]
+    plots = plot.all_plots(medians(results["packets"]), results["vfs"], FOLDER) if results["packets"] else []
+    table(results, rules)
     if wanted.publish:
         target = os.path.join(TOP, "Documentation", "bench")
         os.makedirs(target, exist_ok=True)
-        for path in [*plots, os.path.join(FOLDER, "bench.json")]:
+        for path in [*plots, *files]:
             shutil.copy(path, target)
-    say(f"{FOLDER}/bench.json, " + ", ".join(os.path.basename(path) for path in plots))
+    say(f"{FOLDER}: " + ", ".join(os.path.basename(path) for path in [*files, *plots]))
     return 0
 
 
