@@ -5,6 +5,8 @@
 # sets: quick
 # vm: PORTS=1 MEM=4G
 
+import time
+
 from lib import PF, Capture, Injector, VfEnd, Wire, at_least, at_most, case, equal, fails, main, ping, setup, sh, skip, tcp, true, until
 from lib.eswitch import set_mode, switchdev
 from lib.packet import TEST_TYPE, datagram, raw_frame
@@ -246,6 +248,7 @@ def police():
     conform = f"action police pkts_rate 10 pkts_burst 5 conform-exceed drop/pipe action mirred egress redirect dev {links[1].name}"
     filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp {conform}"))
     capture = Capture(vfs[1].link)
+    time.sleep(1)  # A bucket for packets is empty at first, as in software, and full after half a second.
     Injector(vfs[0].link).send(*[frames_to(vfs, (9, 1000))] * 60)
     udp = lambda p: p.ports == (9, 1000)  # noqa: E731
     at_least(len(capture.expect("datagrams within the burst", udp, 5)), 5, "datagrams")
