@@ -67,13 +67,26 @@ verdict() { # NAME TEST-ARGUMENTS...
 	if [ "${@:2}" ]; then printf 'TEST: %s [ OK ]\n' "$1"; else printf 'TEST: %s [FAIL]\n\t%s\n' "$1" "${*:2}"; fi
 }
 
-# The same test with offload on or off, whose rules were in the device or not.
-witness_end() { # RESULTS-FILE on|off
-	local sent received rules in_device hardware software ended
+# Counts into the caller's variables.
+witness_read() { # RESULTS-FILE
 	witness_unwatch
 	sent=$(frames_of net_dev_start_xmit "${ends[@]}")
 	received=$(($(frames_of napi_gro_receive_entry "${representors[@]}") + $(frames_of netif_receive_skb_entry "${representors[@]}")))
 	read -r rules in_device hardware software ended < <(rules_of "$1")
+}
+
+# A test whose rules may be in the device, and have software beside it.
+witness_both() { # RESULTS-FILE
+	local sent received rules in_device hardware software ended
+	witness_read "$1"
+	echo "INFO: VFs sent $sent frames, the host got $received, and $ended came to an end in the device"
+	verdict "the CPU sees each frame that no rule in the device ends, and no other" "$sent" -gt 0 -a $((sent - received)) -eq "$ended"
+}
+
+# The same test with offload on or off, whose rules were in the device or not.
+witness_end() { # RESULTS-FILE on|off
+	local sent received rules in_device hardware software ended
+	witness_read "$1"
 	echo "INFO: offload $2: $rules rules with skip_sw, $in_device of them in the device, packets $hardware there, $software in software"
 	echo "INFO: offload $2: VFs sent $sent frames, the host got $received, and $ended came to an end in the device"
 	if [ "$2" = off ]; then

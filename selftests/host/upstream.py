@@ -66,7 +66,7 @@ def arguments(words=None):
 def planned(chosen):
     """(file, netif) in the order in which they run: one kind of netdev after the other."""
     files = [file for step in chosen.step or ("A0", "A1", "A2", "A3") for file in STEPS[step]]
-    files = [file for file in dict.fromkeys(files) if chosen.pattern in file]
+    files = [file for file in dict.fromkeys(files) if any(text in file for text in chosen.pattern.split(","))]
     special = {file: kind for file in files for start, kind in SPECIAL.items() if file.startswith(start)}
     jobs = [(file, netif) for netif in chosen.netif or NETIFS for file in files if file not in special]
     groups = {kind: [(file, kind) for file in special if special[file] == kind] for kind in set(SPECIAL.values())}
