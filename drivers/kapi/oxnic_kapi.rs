@@ -15,6 +15,7 @@ pub mod net;
 pub mod pci;
 pub mod ptp;
 pub(crate) mod raw;
+pub mod rcu_table;
 pub mod sync;
 pub mod time;
 pub mod work;

@@ -37,8 +37,9 @@ use oxnic_abi::{
 use oxnic_kapi::{
     irq::{Handler, Irq, Vectors},
     mmio::{Doorbells, Presence},
-    net::netdev::Registration,
+    net::{flow::Sampler, netdev::Registration},
     pci::{Binding, Enabled},
+    rcu_table::RcuTable,
     work::Task, //
 };
 
@@ -82,6 +83,9 @@ pub(crate) struct Device {
     pub(crate) port_numbers: PortNumbers,
     #[pin]
     pub(crate) flow: Mutex<Holder>,
+    /// Who gets copies that rules have made, by their cookie.
+    #[pin]
+    pub(crate) samplers: RcuTable<Sampler>,
     #[pin]
     pub(crate) recovery: Recovery,
     pub(crate) pulse: Pulse,
@@ -149,6 +153,7 @@ impl Device {
                 eswitch: Eswitch::new(),
                 port_numbers <- PortNumbers::new(),
                 flow <- new_mutex!(Holder::new()),
+                samplers <- RcuTable::new(),
                 recovery <- Recovery::new(),
                 pulse: Pulse::new(),
                 event_task,

@@ -9,7 +9,8 @@
 //!   install, restore       rules into the device and out of it, and what they have seen; back after a reset
 //!   engine, store, place   what is in the device: tables of a block, its rules, their order
 //!   template, counters,
-//!   meters                 objects that rules name; ids: their numbers
+//!   meters, samplers       objects that rules name; ids: their numbers
+//!   upcall                 frames that come up, and where they go on
 //!   queues, queue, request the rings by which the device is told of rules
 //!   limits                 what of the device's limits is made use of
 //! ```
@@ -31,5 +32,7 @@ pub(crate) mod read;
 pub(crate) mod refusal;
 mod request;
 mod restore;
+mod samplers;
 mod store;
 mod template;
+pub(crate) mod upcall;

@@ -34,7 +34,8 @@ pub enum Need<'r> {
         /// The tunnel device.
         device: TunnelDevice,
     },
-    /// A name for copies: with it they come up again. It goes to `at`.
+    /// A name for copies: with it they come up again. It goes to `at`. The word before is how long copies are at most, which has its
+    /// value already; where listeners are to know how long the packet was, a driver puts 0 there, for any, and cuts copies itself.
     Sampler {
         /// Offset in the arguments.
         at: u16,

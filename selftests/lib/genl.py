@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel's per-queue view of a netdev by generic netlink: queues, their NAPI instances, and their statistics.
+"""Generic netlink: families that no tool of the guest speaks.
 
-A minimal client of the `netdev` family (Documentation/netlink/specs/netdev.yaml), which no tool of the guest speaks.
+`Netdev` is the kernel's per-queue view of a netdev: queues, their NAPI instances, and their statistics
+(Documentation/netlink/specs/netdev.yaml). `Samples` are the copies of packets that rules hand to listeners (`psample`).
 """
 
 import os
 import socket
 import struct
+import time
 
-from .case import Failure
+from .case import Failure, defer
 from .namespace import open_socket
+from .pace import slow
 
 NETLINK_GENERIC, GENL_ID_CTRL = 16, 16
 NLM_F_REQUEST, NLM_F_DUMP = 1, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 3, 1, 2
+CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME, CTRL_ATTR_MCAST_GROUPS = 3, 1, 2, 7
+GROUP_NAME, GROUP_ID = 1, 2
+SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 270, 1
 CMD_QUEUE_GET, CMD_NAPI_GET, CMD_QSTATS_GET = 10, 11, 12
 QUEUE_ID, QUEUE_IFINDEX, QUEUE_TYPE, QUEUE_NAPI_ID = 1, 2, 3, 4
 NAPI_IFINDEX, NAPI_ID, NAPI_IRQ = 1, 2, 3
@@ -22,6 +27,8 @@ QSTATS_IFINDEX, QSTATS_QUEUE_TYPE, QSTATS_QUEUE_ID, QSTATS_SCOPE = 1, 2, 3, 4
 QSTATS_RX_PACKETS, QSTATS_RX_BYTES, QSTATS_TX_PACKETS, QSTATS_TX_BYTES = 8, 9, 10, 11
 SCOPE_QUEUE = 1
 RX, TX = 0, 1
+CMD_SAMPLE = 0
+SAMPLE = {"iif": 0, "oif": 1, "size": 2, "group": 3, "sequence": 4, "rate": 5, "data": 6, "protocol": 14, "cookie": 15}
 
 
 def _attribute(kind, data):
@@ -44,16 +51,15 @@ def _number(data):
     return int.from_bytes(data, "little")
 
 
-class Netdev:
-    """The `netdev` family in a namespace."""
+class Family:
+    """A socket for a family in a namespace."""
 
-    def __init__(self, link):
-        self.ifindex = link.show()["ifindex"]
-        self.socket = open_socket(link.ns, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
+    def __init__(self, name, ns=None):
+        self.socket = open_socket(ns, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
         self.socket.bind((0, 0))
         self.socket.settimeout(10)
-        answer = self._ask(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, _attribute(CTRL_ATTR_FAMILY_NAME, b"netdev\0"))
-        self.family = _number(answer[0][CTRL_ATTR_FAMILY_ID])
+        self.about = self._ask(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, _attribute(CTRL_ATTR_FAMILY_NAME, name.encode() + b"\0"))[0]
+        self.family = _number(self.about[CTRL_ATTR_FAMILY_ID])
 
     def close(self):
         self.socket.close()
@@ -77,6 +83,14 @@ class Netdev:
                         raise Failure(f"netlink: {os.strerror(-error)}")
                     return found
                 found.append(_attributes(body[4:]))
+
+
+class Netdev(Family):
+    """The `netdev` family, of one netdev."""
+
+    def __init__(self, link):
+        super().__init__("netdev", link.ns)
+        self.ifindex = link.show()["ifindex"]
 
     def queues(self):
         """{(RX or TX, number): NAPI id or None}."""
@@ -114,3 +128,37 @@ class Netdev:
             for a in answer
             if _number(a[QSTATS_QUEUE_TYPE]) == kind and attribute in a
         }
+
+
+class Samples(Family):
+    """Copies that rules hand to the listeners of a group, from now on."""
+
+    def __init__(self, group):
+        super().__init__("psample")
+        defer(self.close)
+        self.group = group
+        for entry in _attributes(self.about[CTRL_ATTR_MCAST_GROUPS]).values():
+            found = _attributes(entry)
+            if found[GROUP_NAME].rstrip(b"\0") == b"packets":
+                self.socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, _number(found[GROUP_ID]))
+        self.socket.settimeout(0.05)
+
+    def take(self, count=None, seconds=5.0):
+        """Samples as {name: number, or bytes}: until there are count of them, else all that come in seconds."""
+        found, end = [], time.monotonic() + slow(seconds)
+        while (count is None or len(found) < count) and time.monotonic() < end:
+            try:
+                data = self.socket.recv(1 << 17)
+            except TimeoutError:
+                continue
+            _, kind = struct.unpack_from("=IH", data)
+            if kind != self.family or data[16] != CMD_SAMPLE:
+                continue
+            raw = _attributes(data[20:])
+            sample = {name: raw[kind] for name, kind in SAMPLE.items() if kind in raw}
+            sample = {name: value if name in ("data", "cookie") else _number(value) for name, value in sample.items()}
+            if sample["group"] == self.group:
+                found.append(sample)
+        if count is not None and len(found) < count:
+            raise Failure(f"{len(found)} of {count} samples came within {slow(seconds):.0f} s")
+        return found

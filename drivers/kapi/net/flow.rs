@@ -21,8 +21,10 @@ pub mod fixture;
 pub mod indirect;
 pub mod key;
 pub mod masked;
+pub mod onwards;
 pub mod police;
 pub mod rule;
+pub mod sample;
 pub mod shared_action;
 pub mod stats;
 pub mod tunnel;
@@ -33,10 +35,12 @@ pub use classifier::{Cookie, NewRule, Rules};
 pub use indirect::{Others, Registration};
 pub use key::Key;
 pub use masked::Masked;
+pub use onwards::{ChainRestore, Onwards};
 pub use police::Police;
 pub use rule::FlowRule;
+pub use sample::{Listeners, Sampler, Samples};
 pub use shared_action::SharedAction;
-pub use stats::{HwStats, Statistics};
+pub use stats::{HwStats, Means, Statistics};
 pub use tunnel::Tunnel;
 
 /// Whether a packet that a device has begun to work on can go on in software where the device stopped: in the same chain, and

@@ -5,6 +5,7 @@
 #include <net/flow_offload.h>
 #include <net/ip_tunnels.h>
 #include <net/pkt_cls.h>
+#include <net/psample.h>
 #include <net/tc_act/tc_gact.h>
 #include <net/tc_act/tc_pedit.h>
 #include <net/tc_act/tc_police.h>
@@ -107,4 +108,88 @@ u32 oxnic_c_tunnel_id_to_key32(__be64 id)
 bool oxnic_ip_tunnel_flag(const struct ip_tunnel_info *info, unsigned int bit)
 {
 	return test_bit(bit, info->key.tun_flags);
+}
+
+/* net/flow/sample.rs; psample may be a module, which is there where an action of tc that samples is */
+
+bool oxnic_psample_get(struct oxnic_psample *psample)
+{
+	psample->sample = symbol_get(psample_sample_packet);
+	psample->take = symbol_get(psample_group_take);
+	psample->put = symbol_get(psample_group_put);
+	if (psample->sample && psample->take && psample->put)
+		return true;
+	oxnic_psample_put(psample);
+	return false;
+}
+
+void oxnic_psample_put(const struct oxnic_psample *psample)
+{
+	if (psample->sample)
+		symbol_put(psample_sample_packet);
+	if (psample->take)
+		symbol_put(psample_group_take);
+	if (psample->put)
+		symbol_put(psample_group_put);
+}
+
+/* net/flow/onwards.rs; received packets that rules in the device have had. Each is given up. */
+
+/* What the device says of a packet; @fresh: neither its protocol nor its queue is known yet. */
+void oxnic_rx_prepare(struct napi_struct *napi, struct sk_buff *skb, bool fresh, u32 hash, u32 hash_type, u32 tag, bool verified)
+{
+	if (fresh) {
+		skb->protocol = eth_type_trans(skb, napi->dev);
+		skb_record_rx_queue(skb, napi->index);
+	}
+	rx_offloads(skb, hash, hash_type, tag, verified);
+}
+
+/* tc goes on in a chain. Where that cannot be said the packet is dropped, as it would start all over. */
+void oxnic_rx_in_chain(struct napi_struct *napi, struct sk_buff *skb, u32 chain)
+{
+#if IS_ENABLED(CONFIG_NET_TC_SKB_EXT)
+	struct tc_skb_ext *ext = tc_skb_ext_alloc(skb);
+
+	if (ext) {
+		ext->chain = chain;
+		napi_gro_receive(napi, skb);
+		return;
+	}
+#endif
+	dev_kfree_skb_any_reason(skb, SKB_DROP_REASON_NOMEM);
+}
+
+/* tc leaves the packet alone. GRO does not look at that, and could join it with others. */
+void oxnic_rx_past(struct sk_buff *skb, u32 mark)
+{
+	skb->mark = mark;
+	skb->tc_skip_classify = 1;
+	netif_receive_skb(skb);
+}
+
+/* The packet is a copy for listeners, who get what act_sample gives them, except that of one that leaves nobody knows where it came in. */
+void oxnic_rx_sample(struct napi_struct *napi, struct sk_buff *skb, const struct oxnic_psample *psample,
+		     struct psample_group *group, u32 rate, u32 truncate, bool egress, const u8 *cookie, u32 cookie_len)
+{
+	struct psample_metadata md = {
+		.trunc_size = truncate,
+		.in_ifindex = egress ? 0 : napi->dev->ifindex,
+		.out_ifindex = egress ? napi->dev->ifindex : 0,
+		.user_cookie = cookie,
+		.user_cookie_len = cookie_len,
+	};
+
+	skb_push(skb, ETH_HLEN);
+	psample->sample(group, skb, rate, &md);
+	consume_skb(skb);
+}
+
+/* Whether tc looks at where packets are to go on; counted. */
+void oxnic_restore_chains(bool on)
+{
+	if (on)
+		tc_skb_ext_tc_enable();
+	else
+		tc_skb_ext_tc_disable();
 }

@@ -6,6 +6,10 @@
 
 #include <linux/types.h>
 
+struct psample_group;
+struct psample_metadata;
+struct sk_buff;
+
 /* What struct flow_action_entry leaves out of the action of tc that it was made of. */
 struct oxnic_action_facts {
 	u64 burst_ns;		/* police: bucket of bytes, in nanoseconds of its rate */
@@ -17,5 +21,14 @@ struct oxnic_action_facts {
 	bool by_chance;		/* gact: a part of the packets has another verdict */
 	bool odd_rate;		/* police: sizes are not counted as they are */
 };
+
+/* Functions of psample, which stays loaded as long as this is held. */
+struct oxnic_psample {
+	void (*sample)(struct psample_group *group, const struct sk_buff *skb, u32 rate, const struct psample_metadata *md);
+	void (*take)(struct psample_group *group);
+	void (*put)(struct psample_group *group);
+};
+
+void oxnic_psample_put(const struct oxnic_psample *psample);
 
 #endif

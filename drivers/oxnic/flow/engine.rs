@@ -19,6 +19,7 @@ use super::{
     plan,
     queues::FlowQueues,
     refusal::Refusal,
+    samplers::Samplers,
     store::{BlockSide, Inner, Store},
     template::{Kind, Templates},
 };
@@ -35,7 +36,7 @@ use oxnic_abi::flow::{
     table::{TableSet, TableView, NO_TABLE},
 };
 use oxnic_abi::vport::EswitchPortKind;
-use oxnic_kapi::sync::RwSemaphore;
+use oxnic_kapi::{net::flow::ChainRestore, sync::RwSemaphore};
 use oxnic_offload::rule::Chain;
 
 /// A side of a port of the eswitch.
@@ -66,11 +67,14 @@ pub(crate) struct Engine {
     #[pin]
     pub(super) meters: Meters,
     #[pin]
+    pub(super) samplers: Samplers,
+    #[pin]
     pub(super) rules: Ids,
     #[pin]
     tables: Ids,
     #[pin]
     pub(super) desks: Desks,
+    _chains: ChainRestore,
 }
 
 impl Engine {
@@ -94,9 +98,11 @@ impl Engine {
                 matches <- Templates::new(caps.match_templates, Kind::Match),
                 actions <- Templates::new(caps.action_templates, Kind::Action),
                 meters <- Meters::new(caps.meters),
+                samplers <- Samplers::new(),
                 rules <- Ids::new(caps.rules),
                 tables <- Ids::new(caps.tables),
                 desks <- desks,
+                _chains: ChainRestore::new(),
                 caps,
             }),
             GFP_KERNEL,
@@ -257,11 +263,13 @@ pub(super) fn port_table(side: Side, table: u32) -> PortTable {
 
 /// The table of a chain.
 pub(super) fn new_table(caps: &FlowCaps, id: u32, block: BlockSide, chain: Chain) -> TableSet {
+    let (miss, cookie) = plan::miss(caps, block.is_egress(), chain);
     TableSet {
         id,
         flags: flow_set::CREATE,
         view: TableView::PACKET,
-        miss: plan::miss(caps, block.is_egress(), chain),
+        miss,
+        cookie,
         ..TableSet::ZERO
     }
 }

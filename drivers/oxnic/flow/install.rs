@@ -26,7 +26,7 @@ use oxnic_abi::{
     command::Status,
     flow::{completion::FlowCompletion, request::FlowRequest},
 };
-use oxnic_kapi::net::flow::{classifier::Counted, Cookie, Statistics};
+use oxnic_kapi::net::flow::{classifier::Counted, Cookie, Means, Samples, Statistics};
 use oxnic_offload::rule::{Action, Rule};
 
 /// A rule as it is asked for.
@@ -35,7 +35,7 @@ pub(crate) struct Asked<'a> {
     /// Software does not have it.
     pub(crate) skip_sw: bool,
     /// Where its actions come from.
-    pub(crate) origins: &'a [Origin],
+    pub(crate) origins: &'a [Origin<'a>],
     /// Why it could not be read. The rule is then any packet of its protocol, and what stands in for it sends all of them up.
     pub(crate) unread: Option<Refusal>,
 }
@@ -190,6 +190,7 @@ impl Engine {
             priority: place.number,
             match_template: id(&objects.match_template).ok_or(Refusal::Lost)?,
             action_template: id(&objects.action_template).ok_or(Refusal::Lost)?,
+            cookie: planned.cookie,
             ..FlowRequest::ZERO
         };
         let request = request::add(&header, planned.key, planned.arguments)?;
@@ -289,6 +290,9 @@ impl Engine {
         for meter in &objects.meters {
             self.meters.put(device, *meter, reached);
         }
+        for sampler in &objects.samplers {
+            self.samplers.put(&device.samplers, *sampler);
+        }
     }
 
     /// What a rule has seen since the last time.
@@ -311,6 +315,11 @@ impl Engine {
                 packets: seen.packets,
                 bytes: seen.bytes,
                 age_ms: seen.age,
+                means: stored
+                    .objects
+                    .counter
+                    .as_ref()
+                    .map_or(Means::Disabled, |_| Means::Delayed),
                 ..Statistics::default()
             },
             per_action: false,
@@ -343,13 +352,46 @@ impl Engine {
             fill(planned.arguments, at, objects.counter.insert(counter).id)?;
         }
         for (at, police) in &planned.meters {
-            let same = |(action, _): &(&Action<'_>, &Origin)| **action == Action::Police(*police);
+            let same =
+                |(action, _): &(&Action<'_>, &Origin<'_>)| **action == Action::Police(*police);
             let mut actions = asked.rule.actions.iter().zip(asked.origins);
             let (_, origin) = actions.find(same).ok_or(Refusal::Verdict("police"))?;
             objects.meters.reserve(1, GFP_KERNEL)?;
             let meter = self.meters.get(device, origin.cookie, police)?;
             objects.meters.push(meter, GFP_KERNEL)?;
             fill(planned.arguments, *at, meter)?;
+        }
+        self.take_samplers(device, asked, planned, objects)
+    }
+
+    /// Takes names for copies, and writes them into the arguments.
+    fn take_samplers(
+        &self,
+        device: &Arc<Device>,
+        asked: &Asked<'_>,
+        planned: &mut Planned<'_>,
+        objects: &mut Objects,
+    ) -> Result<(), Refusal> {
+        let mut actions = asked.rule.actions.iter().zip(asked.origins);
+        for (at, sample) in &planned.samplers {
+            let origin = actions.find(|(action, _)| *action == sample);
+            let listeners = origin.and_then(|(_, origin)| origin.listeners);
+            let listeners = listeners.ok_or(Refusal::Verdict("sample"))?;
+            let Action::Sample { rate, truncate, .. } = *sample else {
+                continue;
+            };
+            let wanted = Samples {
+                listeners,
+                rate,
+                truncate,
+                egress: planned.egress,
+            };
+            objects.samplers.reserve(1, GFP_KERNEL)?;
+            let sampler = self.samplers.get(&device.samplers, &wanted)?;
+            objects.samplers.push(sampler, GFP_KERNEL)?;
+            fill(planned.arguments, *at, sampler)?;
+            // Listeners are told how long the packet was, by the copy: it comes whole, and is cut for them.
+            fill(planned.arguments, at - 4, 0)?;
         }
         Ok(())
     }

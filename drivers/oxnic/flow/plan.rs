@@ -6,7 +6,8 @@ use super::{
     desk::Desk,
     read::Origin,
     refusal::Refusal,
-    store::Store, //
+    store::Store,
+    upcall, //
 };
 use kernel::prelude::*;
 use oxnic_abi::flow::{
@@ -25,7 +26,6 @@ use oxnic_offload::plan::{
     Destinations,
     Need,
     Reach,
-    Software,
     Statistics,
     Target, //
 };
@@ -53,6 +53,12 @@ pub(crate) struct Planned<'d> {
     pub(crate) counter: Option<usize>,
     /// Where in the arguments meters go, and of which policers.
     pub(crate) meters: KVec<(usize, Police)>,
+    /// Where in the arguments names of copies go, and which samples they are of.
+    pub(crate) samplers: KVec<(usize, Action<'static>)>,
+    /// The rule is at a port's egress.
+    pub(crate) egress: bool,
+    /// What goes along with frames that the rule sends up.
+    pub(crate) cookie: u32,
     /// The rule does nothing but send up what it takes: software does the rest.
     pub(crate) upwards: bool,
 }
@@ -75,12 +81,11 @@ pub(crate) fn context<'a>(
     caps: &'a FlowCaps,
     egress: bool,
     skip_sw: bool,
-    origins: &[Origin],
+    origins: &[Origin<'_>],
 ) -> Result<Context<'a>, Refusal> {
     Ok(Context {
         device: caps,
-        // Frames that come up are not told apart yet.
-        software: Software::default(),
+        software: upcall::SOFTWARE,
         tunnel: None,
         egress,
         skip_sw,
@@ -88,21 +93,22 @@ pub(crate) fn context<'a>(
     })
 }
 
-/// What becomes of a frame that no rule of a chain takes.
-pub(crate) fn miss(caps: &FlowCaps, egress: bool, chain: Chain) -> TableMiss {
+/// What becomes of a frame that no rule of a chain takes, and the cookie that goes along.
+pub(crate) fn miss(caps: &FlowCaps, egress: bool, chain: Chain) -> (TableMiss, u32) {
     let context = Context {
         device: caps,
-        software: Software::default(),
+        software: upcall::SOFTWARE,
         tunnel: None,
         egress,
         skip_sw: false,
         statistics: Statistics::Off,
     };
-    chains::miss(&context, chain).kind
+    let miss = chains::miss(&context, chain);
+    (miss.kind, upcall::cookie(miss.exit))
 }
 
 /// What is counted: nothing where no action is to be.
-fn statistics(origins: &[Origin]) -> Result<Statistics, Refusal> {
+fn statistics(origins: &[Origin<'_>]) -> Result<Statistics, Refusal> {
     let mut counts = false;
     for origin in origins {
         let asked = origin.hw_stats;
@@ -189,7 +195,12 @@ fn plan<'r, 'd>(
         arguments: &mut desk.arguments,
         needs: &mut needs,
     })?;
-    let (counter, meters) = objects(done.needs)?;
+    let Wanted {
+        counter,
+        meters,
+        samplers,
+    } = wanted(done.needs)?;
+    let cookie = upcall::cookie(done.exit);
     let action_count = done.list.len();
     list(
         &mut desk.action_list,
@@ -213,29 +224,51 @@ fn plan<'r, 'd>(
         arguments: &mut desk.arguments[..arguments_length],
         counter,
         meters,
+        samplers,
+        egress: context.egress,
+        cookie,
         upwards,
     })
 }
 
-/// Where the objects go that the driver can provide: a counter, and meters.
-#[allow(clippy::type_complexity)] // A pair of what the plan has besides.
-fn objects(needs: &[Need<'_>]) -> Result<(Option<usize>, KVec<(usize, Police)>), Refusal> {
+/// Where in the arguments objects go.
+#[derive(Default)]
+struct Wanted {
+    counter: Option<usize>,
+    meters: KVec<(usize, Police)>,
+    samplers: KVec<(usize, Action<'static>)>,
+}
+
+/// Where the objects go that the driver can provide.
+fn wanted(needs: &[Need<'_>]) -> Result<Wanted, Refusal> {
     let no = |action| Refusal::Feature {
         action,
         feature: "a part that this driver does not have yet",
     };
-    let mut counter = None;
-    let mut meters = KVec::new();
+    let mut wanted = Wanted::default();
     for need in needs {
+        let at = usize::from(need.at());
         match need {
-            Need::Counter { at, .. } if counter.is_none() => counter = Some(usize::from(*at)),
+            Need::Counter { .. } if wanted.counter.is_none() => wanted.counter = Some(at),
             Need::Counter { .. } => return Err(no("statistics of single actions")),
-            Need::Meter { at, police } => meters.push((usize::from(*at), *police), GFP_KERNEL)?,
+            Need::Meter { police, .. } => wanted.meters.push((at, *police), GFP_KERNEL)?,
             Need::Encap { .. } => return Err(no("tunnel_key set")),
-            Need::Sampler { .. } => return Err(no("sample")),
+            Need::Sampler {
+                group,
+                rate,
+                truncate,
+                ..
+            } => {
+                let sample = Action::Sample {
+                    group: *group,
+                    rate: *rate,
+                    truncate: *truncate,
+                };
+                wanted.samplers.push((at, sample), GFP_KERNEL)?;
+            }
         }
     }
-    Ok((counter, meters))
+    Ok(wanted)
 }
 
 /// Writes entries of a list as words, and bytes behind them with zeros up to a whole one.

@@ -35,7 +35,7 @@ pub(crate) trait Ports {
 pub(crate) fn with_rule<R>(
     new: &NewRule<'_>,
     ports: &dyn Ports,
-    then: impl FnOnce(&Rule<'_>, &[Origin]) -> Result<R, Refusal>,
+    then: impl FnOnce(&Rule<'_>, &[Origin<'_>]) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
     let key = key::read(new.rule.keys(), ports)?;
     let edits = action::edits(new.rule.actions())?;

@@ -45,6 +45,7 @@ pub(crate) struct Objects {
     pub(crate) action_template: Option<Arc<Template>>,
     pub(crate) counter: Option<Counter>,
     pub(crate) meters: KVec<u32>,
+    pub(crate) samplers: KVec<u32>,
 }
 
 /// A rule that is in the device, or on its way out of it.

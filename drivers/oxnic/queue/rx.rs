@@ -6,6 +6,7 @@
 //! that breaks the rules stops the queue until the function was reset.
 
 use crate::device::Device;
+use crate::flow::upcall::{Upcall, SPOKEN_OF};
 use crate::queue::stats::PairStats;
 use crate::queue::xdp::RxXdp;
 use kernel::prelude::*;
@@ -49,7 +50,7 @@ pub(crate) struct RxRing {
     cq_log2: u32,
     cq_next: u32,
     pub(super) buffers: Buffers,
-    device: Arc<Device>,
+    pub(super) device: Arc<Device>,
     pub(super) stats: Arc<PairStats>,
     pub(super) id: u32,
     /// A frame of which some buffers have come.
@@ -319,7 +320,15 @@ impl RxRing {
         tally.packets += 1;
         tally.bytes += u64::from(frame.length());
         tally.csum_ok += u32::from(metadata.verified);
-        frame.receive(context, metadata);
+        if flags & SPOKEN_OF != 0 {
+            let upcall = Upcall::new(flags, self.cq.word(index, 2) as u32);
+            upcall.follow(&self.device.samplers, |onwards| match onwards {
+                Some(onwards) => frame.receive_onwards(context, metadata, onwards),
+                None => frame.receive(context, metadata),
+            });
+        } else {
+            frame.receive(context, metadata);
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@
 use super::rx::{metadata, RxRing, Tally};
 use super::stats::PairStats;
 use super::tx::{flag, TxRing, LENGTH_MAX};
+use crate::flow::upcall::{Upcall, SPOKEN_OF};
 use crate::netdev::{NetPort, HEADER, TAGS};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -148,7 +149,16 @@ impl RxRing {
         tally.bytes += u64::from(packet.length());
         tally.csum_ok += u32::from(metadata.verified);
         let time = (flags & completion_flags::TIMESTAMP != 0).then(|| self.cq.word(index, 0));
-        self.decide(context, packet, metadata, time);
+        let upcall = match flags & SPOKEN_OF {
+            0 => Upcall::Start,
+            _ => Upcall::new(flags, self.cq.word(index, 2) as u32),
+        };
+        if let Upcall::Sample(_) = upcall {
+            // A copy for listeners, of a packet that programs see or do not see by itself.
+            self.pass(context, packet, metadata, time, upcall);
+        } else {
+            self.decide(context, packet, metadata, time, upcall);
+        }
         Ok(())
     }
 
@@ -160,11 +170,12 @@ impl RxRing {
         mut packet: Buff,
         metadata: Metadata,
         time: Option<u64>,
+        upcall: Upcall,
     ) {
         let stats = &self.stats.rx;
         let Some(xdp) = &mut self.xdp else { return };
         let Some(program) = xdp.program.get(context) else {
-            return self.pass(context, packet, metadata, time);
+            return self.pass(context, packet, metadata, time, upcall);
         };
         if packet.has_frags() && !program.has_frags() {
             // Only a device that splits packets without need comes here: the MTU is bounded for such programs.
@@ -174,7 +185,7 @@ impl RxRing {
         match program.run(&mut packet) {
             Verdict::Pass => {
                 stats.xdp_pass.add(1);
-                self.pass(context, packet, metadata, time);
+                self.pass(context, packet, metadata, time, upcall);
             }
             Verdict::Drop => {
                 stats.xdp_drop.add(1);
@@ -199,8 +210,26 @@ impl RxRing {
         }
     }
 
-    fn pass(&mut self, context: Context<'_>, packet: Buff, metadata: Metadata, time: Option<u64>) {
-        if !packet.receive(context, metadata, time) {
+    fn pass(
+        &mut self,
+        context: Context<'_>,
+        packet: Buff,
+        metadata: Metadata,
+        time: Option<u64>,
+        upcall: Upcall,
+    ) {
+        let mut received = true;
+        if upcall == Upcall::Start {
+            received = packet.receive(context, metadata, time);
+        } else {
+            upcall.follow(&self.device.samplers, |onwards| {
+                received = match onwards {
+                    Some(onwards) => packet.receive_onwards(context, metadata, time, onwards),
+                    None => packet.receive(context, metadata, time),
+                };
+            });
+        }
+        if !received {
             self.stats.rx.dropped_memory.add(1);
         }
     }

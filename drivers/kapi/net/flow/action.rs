@@ -10,6 +10,7 @@
 //! large a policer's bucket exactly is. [`Entry`] finds that out from the action itself, which outlives the call.
 
 use super::police::{Police, Verdict};
+use super::sample::Listeners;
 use super::stats::HwStats;
 use super::tunnel::Tunnel;
 use crate::net::netdev::Device;
@@ -282,6 +283,15 @@ impl<'a> Entry<'a> {
     pub fn siblings(&self) -> Option<usize> {
         let facts = self.facts.as_ref()?;
         Some(facts.0.entries as usize)
+    }
+
+    /// Who gets the copies of [`Action::Sample`]; none with other actions.
+    pub fn listeners(&self) -> Option<Listeners<'a>> {
+        let samples = self.raw.id == bindings::flow_action_id_FLOW_ACTION_SAMPLE;
+        // SAFETY: By the invariants of `Actions`; the entry is about samples.
+        samples
+            .then(|| unsafe { Listeners::of_entry(self.raw) })
+            .flatten()
     }
 
     /// Whether a part of the packets, by chance, is treated otherwise.

@@ -36,17 +36,29 @@ pub struct Statistics {
     pub drops: u64,
     /// How long ago the last packet came, in milliseconds. Means nothing where none came.
     pub age_ms: u64,
-    /// The counters came from the device when somebody asked; else they were handed over now and then.
-    pub immediate: bool,
+    /// How it was counted.
+    pub means: Means,
+}
+
+/// How something is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Means {
+    /// Counters come from the device when somebody asks.
+    Immediate,
+    /// The device hands them over now and then.
+    #[default]
+    Delayed,
+    /// Not at all.
+    Disabled,
 }
 
 impl Statistics {
     /// Adds it to what the kernel keeps.
     pub(super) fn update(&self, stats: &mut bindings::flow_stats) {
-        let kind = if self.immediate {
-            bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_IMMEDIATE
-        } else {
-            bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DELAYED
+        let kind = match self.means {
+            Means::Immediate => bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_IMMEDIATE,
+            Means::Delayed => bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DELAYED,
+            Means::Disabled => bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DISABLED,
         };
         // SAFETY: The structure is ours while this runs.
         unsafe {
@@ -75,7 +87,7 @@ mod tests {
             bytes: 180,
             drops: 1,
             age_ms: 0,
-            immediate: false,
+            means: Means::Delayed,
         };
         seen.update(&mut stats);
         seen.update(&mut stats);
@@ -91,7 +103,7 @@ mod tests {
     fn where_nothing_came_the_time_of_the_last_packet_stays() {
         let mut stats = bindings::flow_stats::default();
         Statistics {
-            immediate: true,
+            means: Means::Immediate,
             ..Statistics::default()
         }
         .update(&mut stats);

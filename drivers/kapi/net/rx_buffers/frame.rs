@@ -2,6 +2,7 @@
 
 //! Received packets for the stack.
 
+use crate::net::flow::Onwards;
 use crate::net::napi::Context;
 use core::ptr::NonNull;
 use oxnic_bindings as bindings;
@@ -17,6 +18,33 @@ pub struct Metadata {
     pub tag: u32,
     /// The transport checksum is right.
     pub verified: bool,
+}
+
+impl Metadata {
+    /// Writes it to a packet.
+    ///
+    /// # Safety
+    ///
+    /// The packet is ours. If it is `fresh`, it starts with its Ethernet header.
+    pub(in crate::net) unsafe fn prepare(
+        &self,
+        context: Context<'_>,
+        skb: NonNull<bindings::sk_buff>,
+        fresh: bool,
+    ) {
+        // SAFETY: By the contract.
+        unsafe {
+            bindings::oxnic_rx_prepare(
+                context.as_raw(),
+                skb.as_ptr(),
+                fresh,
+                self.hash,
+                self.hash_kind as u32,
+                self.tag,
+                self.verified,
+            )
+        };
+    }
 }
 
 /// What a hash covers.
@@ -91,6 +119,17 @@ impl Frame {
                 metadata.verified,
             )
         };
+    }
+
+    /// Hands the packet on. It has at least an Ethernet header.
+    #[cold]
+    pub fn receive_onwards(self, context: Context<'_>, metadata: Metadata, onwards: Onwards<'_>) {
+        let skb = core::mem::ManuallyDrop::new(self).0;
+        // SAFETY: The packet is ours, nobody has looked at it yet, and it is given up.
+        unsafe {
+            metadata.prepare(context, skb, true);
+            onwards.receive(context, skb);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! Packets are made by [`Buffers::begin_packet`](crate::net::rx_buffers::Buffers::begin_packet).
 
 use super::Frame;
+use crate::net::flow::Onwards;
 use crate::net::napi::Context;
 use crate::net::netdev::Device;
 use crate::net::rx_buffers::Metadata;
@@ -105,16 +106,15 @@ impl Buff {
         flags & bindings::xdp_buff_flags_XDP_FLAGS_HAS_FRAGS != 0
     }
 
-    /// Hands the packet up, through GRO, with metadata that a program has put in front of it, and the time of arrival in
-    /// nanoseconds of the device's clock. False: there was no memory for it, and it is dropped.
+    /// Makes a packet of the stack's of it. `None`: no memory, it was dropped.
     #[inline]
-    pub fn receive(self, context: Context<'_>, metadata: Metadata, time: Option<u64>) -> bool {
+    fn into_skb(self, time: Option<u64>) -> Option<NonNull<bindings::sk_buff>> {
         let mut packet = core::mem::ManuallyDrop::new(self);
         // SAFETY: The packet is ours, and is given up unless there is an error.
         let Some(skb) = NonNull::new(unsafe { bindings::xdp_build_skb_from_buff(packet.as_raw()) })
         else {
             drop(core::mem::ManuallyDrop::into_inner(packet));
-            return false;
+            return None;
         };
         if let Some(time) = time {
             // SAFETY: The packet is ours.
@@ -124,6 +124,16 @@ impl Buff {
                     .hwtstamp = time as i64
             };
         }
+        Some(skb)
+    }
+
+    /// Hands the packet up, through GRO, with metadata that a program has put in front of it, and the time of arrival in
+    /// nanoseconds of the device's clock. False: there was no memory for it, and it is dropped.
+    #[inline]
+    pub fn receive(self, context: Context<'_>, metadata: Metadata, time: Option<u64>) -> bool {
+        let Some(skb) = self.into_skb(time) else {
+            return false;
+        };
         // SAFETY: We are polling the instance; the packet is ours and given up.
         unsafe {
             bindings::oxnic_xdp_receive(
@@ -135,6 +145,26 @@ impl Buff {
                 metadata.verified,
             )
         };
+        true
+    }
+
+    /// Hands the packet on; false: no memory, it was dropped. The device's time goes along if there is one.
+    #[cold]
+    pub fn receive_onwards(
+        self,
+        context: Context<'_>,
+        metadata: Metadata,
+        time: Option<u64>,
+        onwards: Onwards<'_>,
+    ) -> bool {
+        let Some(skb) = self.into_skb(time) else {
+            return false;
+        };
+        // SAFETY: The packet is ours, its protocol and queue are known, and it is given up.
+        unsafe {
+            metadata.prepare(context, skb, false);
+            onwards.receive(context, skb);
+        }
         true
     }
 

@@ -15,6 +15,7 @@ use oxnic_kapi::net::flow::{
     Actions,
     Entry,
     HwStats,
+    Listeners,
     Police as KernelPolice, //
 };
 use oxnic_kapi::net::netdev::Device as NetDevice;
@@ -30,7 +31,7 @@ const CHANGED: Refusal = Refusal::Feature {
 
 /// Where an action of the rule comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
+pub(crate) struct Origin<'a> {
     /// Name of tc's action, by which its statistics are asked for.
     pub(crate) cookie: usize,
     /// Its number among those of its kind.
@@ -39,6 +40,8 @@ pub(crate) struct Origin {
     pub(crate) hw_stats: HwStats,
     /// Where software can go on behind it; zero where it cannot.
     pub(crate) miss_cookie: u64,
+    /// Who gets copies that it makes.
+    pub(crate) listeners: Option<Listeners<'a>>,
 }
 
 /// The edits of all pedit actions, in their order.
@@ -90,7 +93,7 @@ pub(super) struct Reader<'a> {
     edits: &'a [Edit],
     ports: &'a dyn Ports,
     actions: KVec<Action<'a>>,
-    origins: KVec<Origin>,
+    origins: KVec<Origin<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -110,7 +113,7 @@ impl<'a> Reader<'a> {
     }
 
     /// For each action, where it comes from.
-    pub(super) fn origins(&self) -> &[Origin] {
+    pub(super) fn origins(&self) -> &[Origin<'a>] {
         &self.origins
     }
 
@@ -152,12 +155,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn push(&mut self, action: Action<'a>, entry: &Entry<'_>) -> Result<(), Refusal> {
+    fn push(&mut self, action: Action<'a>, entry: &Entry<'a>) -> Result<(), Refusal> {
         let origin = Origin {
             cookie: entry.cookie(),
             index: entry.index(),
             hw_stats: entry.hw_stats(),
             miss_cookie: entry.miss_cookie(),
+            listeners: entry.listeners(),
         };
         self.origins.push(origin, GFP_KERNEL)?;
         self.actions.push(action, GFP_KERNEL)?;

@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Actions of tc in the device whose packets come up: copies for listeners, ok, trap, marks, misses in the middle of chains."""
+
+# sets: quick
+# debug: all
+# vm: PORTS=1 MEM=4G
+
+import os
+import socket
+
+from lib import Capture, Injector, VfEnd, Wire, at_least, at_most, case, equal, fails, main, ping, setup, skip, true, until
+from lib.eswitch import switchdev
+from lib.genl import Samples
+from lib.packet import datagram
+from lib.tc import clsact, counted, filter_add, filter_del, in_hw, packets, the_filter
+
+# Whether software can go on in the chain where the device stopped (NET_TC_SKB_EXT).
+CONTINUES = os.environ.get("KERNEL") == "debug"
+SO_MARK, SO_RCVMARK = 36, 75
+
+wire = None
+
+
+@setup
+def topology():
+    global wire
+    wire = Wire()
+    if "hw-tc-offload" not in wire.near.features():
+        skip(f"{wire.near} has no hw-tc-offload")
+
+
+def pair():
+    """Two VFs and their representors with hooks."""
+    links = switchdev(2)
+    vfs = [VfEnd(0), VfEnd(1)]
+    for link in (*links, *(vf.link for vf in vfs)):
+        link.wait_carrier()
+    clsact(*links)
+    return links, vfs
+
+
+def frame_to(vfs, port, payload=b"x" * 100):
+    """A datagram from the first VF to the second, to a port."""
+    macs = (vfs[0].link.mac, vfs[1].link.mac)
+    return datagram(macs, (vfs[0].address4, vfs[1].address4), (9, port), payload)
+
+
+def to_port(port):
+    return lambda parsed: parsed.ports[1:] == (port,)
+
+
+def through_the_host(links, vfs):
+    """Addresses by which the first VF reaches the host at its representor, in a subnet of their own."""
+    links[0].address("198.51.100.1/24")
+    vfs[0].link.address("198.51.100.2/24")
+    return "198.51.100.1"
+
+
+@case
+def sampled():
+    """Listeners get copies with all that belongs to them, the receiver gets the packets, and the host's stack nothing."""
+    links, vfs = pair()
+    redirect = f"action mirred egress redirect dev {links[1].name}"
+    filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp dst_port 1000 action sample rate 1 group 7 cookie 0a0b0c {redirect}"))
+    filter_add(links[0], ("pref 2 protocol ip", f"ip_proto udp dst_port 2000 action sample rate 1 group 8 trunc 60 {redirect}"))
+    equal([in_hw(links[0], pref) for pref in (1, 2)], [True, True], "in_hw")
+    whole, cut = Samples(7), Samples(8)
+    theirs, stack = Capture(vfs[1].link), Capture(links[0])
+    frames = {port: frame_to(vfs, port) for port in (1000, 2000)}
+    for frame in frames.values():
+        Injector(vfs[0].link).send(frame, frame, frame)
+    index = links[0].show()["ifindex"]
+    for listener, port, rest in ((whole, 1000, {"cookie": bytes.fromhex("0a0b0c")}), (cut, 2000, {})):
+        frame = frames[port]
+        data = frame if port == 1000 else frame[:60]
+        for number, sample in enumerate(listener.take(3)):
+            wanted = {"iif": index, "size": len(frame), "group": listener.group, "sequence": number, "rate": 1, "data": data, "protocol": 0x0800}
+            equal({key: sample.get(key) for key in (*wanted, *rest)}, {**wanted, **rest}, f"sample of a datagram to port {port}")
+            equal(sample.get("oif"), None, "interface that it left by")
+        theirs.expect(f"datagrams to port {port}", to_port(port), 3)
+    stack.expect_none("a datagram of the VF", lambda p: p.source == vfs[0].link.mac, 0.5)
+    counted(links[0], 1, 3)
+    filter_del(links[0], "pref 1")
+    Injector(vfs[0].link).send(frames[1000])
+    equal(whole.take(seconds=0.5), [], "samples when the rule has gone")
+
+
+@case
+def sampled_as_in_software():
+    """A sample by the device has what one by software has."""
+    links, vfs = pair()
+    sample = "action sample rate 1 group 9 trunc 80"
+    # It brings psample along.
+    filter_add(links[0], ("pref 9 protocol ip", f"dst_ip 203.0.113.9 {sample} action drop"))
+    listener, seen = Samples(9), []
+    for flags in ("skip_sw", "skip_hw"):
+        filter_add(links[0], ("pref 1 protocol 802.1Q", f"vlan_id 5 {sample} action drop"), flags=flags)
+        frame = datagram((vfs[0].link.mac, vfs[1].link.mac), (vfs[0].address4, vfs[1].address4), (9, 1000), bytes(200), tags=[(0x8100, 5)])
+        Injector(vfs[0].link).send(frame)
+        seen.append(listener.take(1)[0])
+        filter_del(links[0], "pref 1")
+    for one in seen:
+        del one["sequence"]
+    equal(seen[0], seen[1], "what a listener learns")
+
+
+@case
+def one_in_so_many():
+    """With a rate, about that part of the packets is sampled."""
+    links, vfs = pair()
+    filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp action sample rate 4 group 7 action drop"))
+    listener = Samples(7)
+    Injector(vfs[0].link).send(*[frame_to(vfs, 1000)] * 400)
+    counted(links[0], 1, 400)
+    found = len(listener.take(seconds=1))
+    # Five standard deviations.
+    at_least(found, 57, "samples of 400 packets, one in 4")
+    at_most(found, 143, "samples of 400 packets, one in 4")
+
+
+@case
+def trapped():
+    """A trapped packet is seen at the representor, and goes nowhere else."""
+    links, vfs = pair()
+    filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp dst_port 1000 action trap"))
+    filter_add(links[0], ("pref 2 protocol all", f"action mirred egress redirect dev {links[1].name}"))
+    equal(in_hw(links[0], 1), True, "in_hw")
+    here, there = Capture(links[0]), Capture(vfs[1].link)
+    for port in (1000, 2000):
+        Injector(vfs[0].link).send(frame_to(vfs, port))
+    here.expect("the trapped datagram", to_port(1000))
+    there.expect("the other datagram", to_port(2000))
+    here.expect_none("the other datagram", to_port(2000), 0.5)
+    there.expect_none("the trapped datagram", to_port(1000), 0.5)
+    counted(links[0], 1, 1)
+
+
+@case
+def accepted():
+    """What `ok` lets through in the device gets to the host, past the rules behind, also those of software."""
+    links, vfs = pair()
+    host = through_the_host(links, vfs)
+    for flags in ("skip_sw", ""):
+        filter_add(links[0], ("pref 1 protocol all", "action ok"), flags=flags)
+        filter_add(links[0], ("pref 2 protocol all", "action drop"), flags="skip_sw")
+        filter_add(links[0], ("pref 3 protocol all", "action drop"), flags="skip_hw")
+        equal(in_hw(links[0], 1), True, "in_hw")
+        ping(host, ns=vfs[0].ns)
+        if flags:
+            counted(links[0], 1, 3)
+        filter_del(links[0], "pref 1")
+        equal(ping(host, ns=vfs[0].ns, check=False, seconds=1), 0, "answers without the rule that accepts")
+        for pref in (2, 3):
+            filter_del(links[0], f"pref {pref}")
+
+
+@case
+def marked():
+    """A mark that a rule in the device gives is that of the packet in the stack."""
+    links, vfs = pair()
+    host = through_the_host(links, vfs)
+    filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp dst_port 1000 action skbedit mark 77 action ok"))
+    equal(in_hw(links[0], 1), True, "in_hw")
+    seen = {}
+    for port in (1000, 2000):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+            receiver.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
+            receiver.settimeout(20)
+            receiver.bind((host, port))
+            macs = (vfs[0].link.mac, links[0].mac)
+            Injector(vfs[0].link).send(datagram(macs, ("198.51.100.2", host), (9, port), b"marked?"))
+            _, control, _, _ = receiver.recvmsg(100, 100)
+        marks = [data for level, kind, data in control if (level, kind) == (socket.SOL_SOCKET, SO_MARK)]
+        seen[port] = [int.from_bytes(data, "little") for data in marks]
+    equal(seen, {1000: [77], 2000: [0]}, "marks")
+    counted(links[0], 1, 1)
+
+
+@case
+def prioritised():
+    """A priority goes along with what is sent on, and changes nothing of the packet."""
+    links, vfs = pair()
+    filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp action skbedit priority 5 action mirred egress redirect dev {links[1].name}"))
+    equal(in_hw(links[0], 1), True, "in_hw")
+    capture = Capture(vfs[1].link)
+    frame = frame_to(vfs, 1000)
+    Injector(vfs[0].link).send(frame)
+    equal(capture.expect("the datagram", to_port(1000))[0].frame, frame, "the datagram")
+    counted(links[0], 1, 1)
+    fails(filter_add(links[0], ("pref 2 protocol ip", "action skbedit priority 5 action ok"), check=False), "a priority for the host", "priority")
+
+
+@case
+def misses_go_on():
+    """What no rule of a later chain in the device takes goes on in software, at the right chain, once."""
+    links, vfs = pair()
+    redirect = f"action mirred egress redirect dev {links[1].name}"
+    filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp action goto chain 1"), flags="")
+    filter_add(links[0], ("chain 1 pref 1 protocol ip", f"ip_proto udp dst_port 1000 {redirect}"), flags="")
+    filter_add(links[0], ("chain 1 pref 2 protocol ip", f"ip_proto udp dst_port 2000 {redirect}"), flags="skip_hw")
+    filter_add(links[0], ("pref 2 protocol all", "action drop"), flags="")
+    equal([in_hw(links[0], 1), in_hw(links[0], 1, chain=1), in_hw(links[0], 2)], [True] * 3, "in_hw")
+    there, here = Capture(vfs[1].link), Capture(links[0])
+    for port in (1000, 2000, 3000):
+        Injector(vfs[0].link).send(*[frame_to(vfs, port)] * 5)
+    for port in (1000, 2000):
+        there.expect(f"datagrams to port {port}", to_port(port), 5)
+    there.expect_none("a datagram that no rule sends on", to_port(3000), 0.5)
+    here.expect("datagrams that software looks at", to_port(3000), 5)
+    here.expect_none("a datagram that the device has sent on", to_port(1000), 0.5)
+
+    def seen():
+        stats = the_filter(links[0], 1)["options"]["actions"][0]["stats"]
+        return stats["packets"], stats.get("hw_packets", 0)
+
+    # Each of the 15 datagrams counts once; those of software's are not the device's where the device takes back what it did.
+    wanted = (15, 15) if CONTINUES else (15, 5)
+    until(lambda: seen() == wanted, f"packets of the first rule, in all and in the device, are {wanted}", 5)
+    equal(packets(links[0], 2), 0, "packets of the rule behind in the first chain")
+
+
+@case
+def misses_take_edits_along():
+    """Where software can go on in a chain, it does so with the packet as the device has left it; elsewhere the rule is refused."""
+    links, vfs = pair()
+    words = ("pref 1 protocol ip", "ip_proto udp dst_port 1000 action pedit ex munge udp dport set 4242 pipe action csum udp pipe action goto chain 7")
+    if not CONTINUES:
+        fails(filter_add(links[0], words, check=False), "goto chain without software", "chain")
+        return
+    filter_add(links[0], words)
+    filter_add(links[0], ("chain 7 pref 1 protocol ip", f"ip_proto udp dst_port 4242 action mirred egress redirect dev {links[1].name}"), flags="skip_hw")
+    filter_add(links[0], ("pref 2 protocol all", "action drop"), flags="skip_hw")
+    capture = Capture(vfs[1].link)
+    Injector(vfs[0].link).send(frame_to(vfs, 1000))
+    found = capture.expect("the edited datagram", to_port(4242))[0]
+    true(found.sum, "its checksum is right")
+    counted(links[0], 1, 1)
+    stats = the_filter(links[0], 1, chain=7)["options"]["actions"][0]["stats"]
+    equal(stats["packets"], 1, "packets of the rule of software")
+
+
+@case
+def hw_stats():
+    """`hw_stats delayed` is what the device does, `disabled` takes no counter, and `immediate` is refused."""
+    links, vfs = pair()
+    for pref, words in ((1, "disabled"), (2, "delayed"), (3, "")):
+        stats = f" hw_stats {words}" if words else ""
+        filter_add(links[0], (f"pref {pref} protocol ip", f"ip_proto udp dst_port {pref}000 action drop{stats}"))
+    Injector(vfs[0].link).send(*[frame_to(vfs, port) for port in (1000, 2000, 3000)])
+    counted(links[0], 2, 1)
+    counted(links[0], 3, 1)
+    equal(packets(links[0], 1), 0, "packets of a rule that does not count")
+    used = [the_filter(links[0], pref)["options"]["actions"][0].get("used_hw_stats") for pref in (1, 2, 3)]
+    equal(used, [["disabled"], ["delayed"], ["delayed"]], "used_hw_stats")
+    fails(filter_add(links[0], ("pref 4 protocol ip", "action drop hw_stats immediate"), check=False), "counters read when asked", "immediate")
+
+
+main()
