@@ -287,11 +287,11 @@ impl<'a> Entry<'a> {
 
     /// Who gets the copies of [`Action::Sample`]; none with other actions.
     pub fn listeners(&self) -> Option<Listeners<'a>> {
-        let samples = self.raw.id == bindings::flow_action_id_FLOW_ACTION_SAMPLE;
+        if self.raw.id != bindings::flow_action_id_FLOW_ACTION_SAMPLE {
+            return None;
+        }
         // SAFETY: By the invariants of `Actions`; the entry is about samples.
-        samples
-            .then(|| unsafe { Listeners::of_entry(self.raw) })
-            .flatten()
+        unsafe { Listeners::of_entry(self.raw) }
     }
 
     /// Whether a part of the packets, by chance, is treated otherwise.
