@@ -52,7 +52,7 @@ shell: all ## the same, interactive
 check: ## formatting, lints with warnings as errors, documentation, and the project's own rules
 	@$(scripts)/check
 
-bench: all ## instructions per packet against the stock NICs, times of bring-up; table, JSON and plots
+bench: all ## instructions per packet against the stock NICs, and per rule of tc; times of bring-up; table, JSON and plots
 	@selftests/bench/run
 
 clean: ## remove what was built of this checkout (the kernels and the root file system stay)
