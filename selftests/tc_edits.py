@@ -345,6 +345,37 @@ def matchall():
 
 
 @case
+def matchall_continue():
+    """What a policer lets through goes on at the next priority (continue), if it is not to be counted on the way."""
+    frames = [frame(other_type(body=bytes(length)), trial_mac(1), source(1)) for length in (60, 86, 87, 300)]
+    police = "filter add dev R0 ingress pref 1 protocol all matchall {} action police mtu 100 conform-exceed drop/continue hw_stats disabled"
+    behind = f"filter add dev R0 ingress pref 2 protocol all flower {{}} dst_mac {trial_mac(1)} {TO_WIRE}"
+    hardware, software = (stage.run([police.format(flags), behind.format(flags)], frames) for flags in ("skip_sw", "skip_hw"))
+    equal(hardware.frames["wire"], Counter(frames[:2]), "what comes to the wire")
+    equal(hardware.frames["wire"], software.frames["wire"], "what comes to the wire in software")
+    equal(sum(hardware.frames["cpu"].values()), 0, "frames that the CPU has seen")
+    equal([hardware.of_pref(2)[0][0][:2]], [software.of_pref(2)[0][0][:2]], "what the rule behind counts")
+
+
+@case
+def notes():
+    """mark and priority beside a frame that goes on in the device change nothing of it."""
+    trial([Edit("all", f"action skbedit {words} pipe {TO_WIRE}", EVERY) for words in ("mark 7", "priority 3", "mark 0x80000000 pipe action skbedit priority 1:2")])
+
+
+@case
+def trap():
+    """trap hands frames to the host from the device; software has nothing like it, and drops them."""
+    frames = [frame(packet, trial_mac(1), source(1), tags) for packet, tags in map(with_tags, EVERY)]
+    rules = [f"filter add dev R0 ingress pref {pref} protocol all flower {{}} dst_mac {trial_mac(1)} {action}" for pref, action in ((1, "action trap"), (2, TO_WIRE))]
+    hardware, software = (stage.run([rule.format(flags) for rule in rules], frames) for flags in ("skip_sw", "skip_hw"))
+    for name, seen in (("device", hardware), ("software", software)):
+        equal(seen.frames["cpu"], Counter(frames), f"frames that the CPU has seen ({name})")
+        equal(sum(seen.frames["wire"].values()), 0, f"frames on the wire ({name})")
+        equal([seen.of_pref(pref)[0][0][0] for pref in (1, 2)], [len(frames), 0], f"counters ({name})")
+
+
+@case
 def shared_block():
     """Rules of a block count and take for each interface that has it, also one that comes later, and no longer when it goes."""
     links = [stage.names[name] for name in ("R0", "R1")]

@@ -248,6 +248,20 @@ ICMP = [
     Key("ipv6", "ip_proto icmpv6 type 128/128", yes=[ip6(icmp(0x81))], no=[ip6(icmp(0x7F)), ip6(other(ICMPV6 - 1))]),
 ]
 
+def mpls(*entries, kind=0x8847):
+    """A label stack of (label, class, TTL) in front of an IPv4 packet."""
+    words = [label << 12 | tc << 9 | (number == len(entries) - 1) << 8 | ttl for number, (label, tc, ttl) in enumerate(entries)]
+    return kind, b"".join(word.to_bytes(4, "big") for word in words) + ip4()[1]
+
+
+MPLS = [
+    Key("mpls_uc", "mpls_label 5", yes=[mpls((5, 0, 64)), mpls((5, 7, 1), (6, 0, 1))], no=[mpls((6, 0, 64)), mpls((5, 0, 64), kind=0x8848), IP_UDP]),
+    Key("mpls_uc", "mpls_tc 3", yes=[mpls((9, 3, 64))], no=[mpls((9, 4, 64))]),
+    Key("mpls_uc", "mpls_bos 0", yes=[mpls((9, 3, 64), (10, 0, 1))], no=[mpls((9, 3, 64))]),
+    Key("mpls_uc", "mpls_ttl 17", yes=[mpls((9, 3, 17))], no=[mpls((9, 3, 16))]),
+    Key("mpls_uc", "mpls lse depth 2 label 7 lse depth 1 label 6", yes=[mpls((6, 0, 1), (7, 0, 2))], no=[mpls((6, 0, 1)), mpls((6, 0, 1), (8, 0, 2))]),
+]
+
 TARGET = "02:00:00:00:0c:0c"
 ARP_KEYS = [
     Key("arp", "arp_op request", yes=[arp(1)], no=[arp(2), arp(1, kind=RARP)]),
@@ -339,6 +353,12 @@ def tcp_flags():
 def icmp_type():
     """Type and code of ICMP and ICMPv6."""
     trial(ICMP)
+
+
+@case
+def mpls_labels():
+    """Entries of a stack of labels."""
+    trial(MPLS)
 
 
 @case

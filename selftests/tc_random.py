@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Random rules over random frames: what the device does is what software does, byte for byte, with the same counters.
 
-OXNIC_FLOW_SEED is the seed of the first round (else the clock's); each round says its own, and with OXNIC_FLOW_ROUNDS=1 a seed makes
+OXNIC_FLOW_SEED is the seed of the first round (else the clock's); a failure says its own, and with OXNIC_FLOW_ROUNDS=1 a seed makes
 just that round again. OXNIC_FLOW_SECONDS (20) is how long each case goes on; by `selftests/run --env`.
 """
 
@@ -220,7 +220,10 @@ def rounds(mixed):
     end, done, refused, laid, hits = time.monotonic() + SECONDS, 0, 0, 0, 0
     seed = SEED
     while done < ROUNDS and (not done or time.monotonic() < end):
-        counts = one(seed, mixed)
+        try:
+            counts = one(seed, mixed)
+        except Failure as error:
+            raise Failure(f"OXNIC_FLOW_SEED={seed} OXNIC_FLOW_ROUNDS=1: {error}") from None
         laid, refused, hits, done, seed = laid + counts[0], refused + counts[1], hits + counts[2], done + 1, seed + 1
     note(f"{done} rounds from seed {SEED}: {laid} rules, {refused} refused by the device, {hits} packets counted")
     # Else the trial would say little.
@@ -247,24 +250,47 @@ def difference(mixed, hardware, software, lines, frames):
     return found
 
 
+def deletion(line):
+    """The command that deletes the rule that a line adds."""
+    return re.sub(r"^filter add (.*? handle \d+ protocol \S+ flower) .*$", r"filter del \1", line)
+
+
+def replacement(maker, line):
+    """The command that gives the rule that a line adds other actions, in its place."""
+    head, actions = line.split(" action ", 1)
+    chain, protocol = (re.search(rf" {word} (\S+)", head).group(1) for word in ("chain", "protocol"))
+    return f"{head.replace('filter add', 'filter replace', 1)} {maker.actions(protocol, int(chain))}"
+
+
 def one(seed, mixed):
+    """A round: all rules, and then what is left when some have been deleted and others replaced."""
     maker = Maker(seed, mixed)
     flags = "" if mixed else "skip_sw"
     lines, frames = maker.rules(flags), maker.frames()
+    fate = [maker.pick([None, deletion, deletion, replacement]) for _ in lines]
+    hardware, software = [], []
     try:
-        wrong, text = lay(lines, refused=[])
+        wrong, _ = lay(lines, refused=[])
+        fate = [do for number, do in enumerate(fate) if number not in wrong]
         lines = [line for number, line in enumerate(lines) if number not in wrong]
-        hardware = stage.watch(frames)
-        stage.clear(ALL_CHAINS)
-        lay([line.replace(f" flower {flags} ", " flower skip_hw ") for line in lines])
-        software = stage.watch(frames)
+        changes = [deletion(line) if do is deletion else replacement(maker, line) for do, line in zip(fate, lines, strict=True) if do]
+        in_software = lambda some: [line.replace(f" flower {flags} ", " flower skip_hw ") for line in some]  # noqa: E731
+        for seen in (hardware, software):
+            if seen is software:
+                lay(in_software(lines))
+                changes = in_software(changes)
+            seen.append(stage.watch(frames))
+            stage.batch(changes)
+            seen.append(stage.watch(frames))
+            stage.clear(ALL_CHAINS)
     finally:
         stage.clear(ALL_CHAINS)
-    found = difference(mixed, hardware, software, lines, frames)
-    if found:
-        note("\n".join([f"seed {seed}", *lines, *(f.hex() for f in frames)]))
-        raise Failure("\n".join([f"OXNIC_FLOW_SEED={seed} OXNIC_FLOW_ROUNDS=1:", *found[:20]]))
-    return len(lines), len(wrong), sum(counts[0][0] for name, counts in software.counts.items() if name[2] != LAST)
+    for number in range(2):
+        found = difference(mixed, hardware[number], software[number], lines, frames)
+        if found:
+            note("\n".join([*lines, "then:", *(changes if number else []), *(f.hex() for f in frames)]))
+            raise Failure("\n".join(["after changes:" if number else "at first:", *found[:20]]))
+    return len(lines), len(wrong), sum(counts[0][0] for name, counts in software[0].counts.items() if name[2] != LAST)
 
 
 @case

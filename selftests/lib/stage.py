@@ -91,8 +91,15 @@ class Stage:
 
     def batch(self, lines, check=True):
         """Commands of tc, with R0, R1... and WIRE for interfaces; one program for all of them."""
-        text = "\n".join(" ".join(self.names.get(word, word) for word in line.split()) for line in lines)
+        text = "\n".join(" ".join(self._words(line)) for line in lines)
         return sh(["tc", "-force", "-b", "-"], data=text + "\n", check=check, seconds=300)
+
+    def tc(self, line, check=True):
+        """A single command."""
+        return sh(["tc", *self._words(line)], check=check)
+
+    def _words(self, line):
+        return [self.names.get(word, word) for word in line.split()]
 
     def rule(self, words, flags, dev="R0", kind="flower"):
         """A line of `batch`: words are (selector, rest)."""
