@@ -7,6 +7,7 @@
 //! - [`order`]: its place among the rules of its priority.
 //! - [`chains`]: where a frame goes on that the device does not bring to an end, and what must be refused for that.
 //! - [`tunnels`]: what a rule of a tunnel device matches beside what it says.
+//! - [`headers`]: the bytes that are put around frames for a tunnel device.
 //!
 //! Results are canonical: rules that look at the same bits have the same conditions, byte for byte, and rules whose actions differ
 //! in values only (ports, counters, meters, ids, tags, edits) have the same list. So a caller that finds templates by their
@@ -19,6 +20,7 @@ pub mod actions;
 pub mod chains;
 pub mod conditions;
 pub mod context;
+pub mod headers;
 pub mod list;
 pub mod meters;
 pub mod needs;

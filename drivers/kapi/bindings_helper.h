@@ -17,6 +17,7 @@
 #include <linux/ethtool_netlink.h>
 #include <linux/if_link.h>
 #include <linux/if_vlan.h>
+#include <linux/inetdevice.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
@@ -41,6 +42,8 @@
 #include <linux/udp.h>
 #include <linux/workqueue.h>
 #include <net/devlink.h>
+#include <net/fib_notifier.h>
+#include <net/addrconf.h>
 #include <net/flow_offload.h>
 #include <net/gro.h>
 #include <net/ip_tunnels.h>
@@ -48,6 +51,7 @@
 #include <net/netdev_lock.h>
 #include <net/netdev_queues.h>
 #include <net/netdev_rx_queue.h>
+#include <net/netevent.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
 #include <net/pkt_cls.h>

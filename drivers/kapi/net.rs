@@ -17,5 +17,6 @@ pub mod skb;
 pub mod stats;
 pub mod timestamp;
 pub mod tx_buffers;
+pub mod underlay;
 pub mod vf;
 pub mod xdp;

@@ -13,7 +13,12 @@ use crate::{
     devlink::Devlink,
     eswitch::Eswitch,
     eventq::{EventQueue, Notice},
-    flow::{engine::Holder, ports::PortNumbers},
+    flow::{
+        engine::Holder,
+        follow::Follow,
+        outside::{Outside, Routes},
+        ports::PortNumbers, //
+    },
     handshake::Rings,
     health::Pulse,
     netdev::NetPort,
@@ -86,6 +91,12 @@ pub(crate) struct Device {
     /// Who gets copies that rules have made, by their cookie.
     #[pin]
     pub(crate) samplers: RcuTable<Sampler>,
+    pub(crate) follow: Follow,
+    #[pin]
+    pub(crate) routes: Routes,
+    /// Held only to put something in or to take it out.
+    #[pin]
+    pub(crate) outside: Mutex<Outside>,
     #[pin]
     pub(crate) recovery: Recovery,
     pub(crate) pulse: Pulse,
@@ -133,6 +144,7 @@ impl Device {
         let commands = CommandQueue::new(&binding, limits.admin_log2.min(ADMIN_LOG2))?;
         let events = EventQueue::new(&binding, limits.event_log2.min(EVENT_LOG2))?;
         let event_task = Task::new(Self::run_events)?;
+        let follow = Follow::new()?;
         let reset_task = Task::new(Self::run_reset)?;
         let health_task = Task::new(Self::run_health)?;
         Arc::pin_init(
@@ -154,6 +166,9 @@ impl Device {
                 port_numbers <- PortNumbers::new(),
                 flow <- new_mutex!(Holder::new()),
                 samplers <- RcuTable::new(),
+                follow,
+                routes <- new_mutex!(KVec::new()),
+                outside <- new_mutex!(Outside::new()),
                 recovery <- Recovery::new(),
                 pulse: Pulse::new(),
                 event_task,
@@ -342,6 +357,7 @@ impl Device {
 
     /// Stops everything that runs by itself.
     pub(crate) fn stop_tasks(&self) {
+        self.follow.stop();
         self.health_task.stop();
         self.reset_task.stop();
         self.event_task.stop();

@@ -45,6 +45,7 @@ fn start(device: &Arc<Device>) -> Result {
         device.add_port(netdev::create(device, vport, netdev::Kind::Own, port)?)?;
     }
     *device.devlink.lock() = Some(devlink);
+    device.watch_paths()?;
     device.begin_recovery();
     device.watch_health();
     Ok(())
@@ -53,6 +54,7 @@ fn start(device: &Arc<Device>) -> Result {
 /// Lets go of the function: the reverse of [`start`], of as much of it as has happened.
 fn release(device: &Arc<Device>, reason: ResetReason) {
     device.end_recovery();
+    device.leave_outside();
     device.stop_tasks();
     Registration::unregister_all(device.take_ports(0..u16::MAX));
     let devlink = device.devlink.lock().take();

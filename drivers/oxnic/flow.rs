@@ -9,8 +9,11 @@
 //!   install, restore       rules into the device and out of it, and what they have seen; back after a reset
 //!   engine, store, place   what is in the device: tables of a block, its rules, their order
 //!   template, counters,
-//!   meters, samplers       objects that rules name; ids: their numbers
+//!   meters, samplers,
+//!   encaps                 objects that rules name; ids: their numbers
 //!   upcall                 frames that come up, and where they go on
+//!   tunnel, tunnels        tunnel devices, and how packets get to their tables
+//!   outside, follow        what the kernel says of devices of others, of routes and neighbours
 //!   queues, queue, request the rings by which the device is told of rules
 //!   limits                 what of the device's limits is made use of
 //! ```
@@ -18,11 +21,14 @@
 pub(crate) mod block;
 mod counters;
 mod desk;
+mod encaps;
 pub(crate) mod engine;
+pub(crate) mod follow;
 mod ids;
 mod install;
 mod limits;
 mod meters;
+pub(crate) mod outside;
 mod place;
 mod plan;
 pub(crate) mod ports;
@@ -35,4 +41,6 @@ mod restore;
 mod samplers;
 mod store;
 mod template;
+mod tunnel;
+mod tunnels;
 pub(crate) mod upcall;

@@ -410,4 +410,5 @@ u8 *oxnic_c_ethtool_rxfh_context_key(struct ethtool_rxfh_context *context)
 }
 
 #include "flow_helpers.c"
+#include "tunnel_helpers.c"
 #include "xdp_helpers.c"

@@ -12,11 +12,13 @@ use oxnic_abi::{
     command::Opcode,
     flow::{
         counter::CounterMemory,
+        encap::EncapSet,
         meter::MeterSet,
         port::PortTable,
         queue::FlowQueueCreate,
         table::TableSet,
         template::TemplateSet,
+        tunnel::TunnelPort,
         FlowId, //
     },
     queue::QueueId,
@@ -86,6 +88,26 @@ pub(crate) fn meter_set(device: &Arc<Device>, meter: &MeterSet) -> Result<(), Co
 /// Destroys a meter that no rule names any more.
 pub(crate) fn meter_destroy(device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
     destroy(device, Opcode::METER_DESTROY, id)
+}
+
+/// Makes or changes headers of a tunnel.
+pub(crate) fn encap_set(
+    device: &Arc<Device>,
+    encap: &EncapSet,
+    headers: &[u64],
+) -> Result<(), CommandError> {
+    let request = Request::new(Opcode::ENCAP_SET).parameters(encap);
+    run(device, request.input(headers))
+}
+
+/// Destroys headers that no rule names any more.
+pub(crate) fn encap_destroy(device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
+    destroy(device, Opcode::ENCAP_DESTROY, id)
+}
+
+/// Says which ports carry tunnels.
+pub(crate) fn tunnel_port(device: &Arc<Device>, port: &TunnelPort) -> Result<(), CommandError> {
+    run(device, Request::new(Opcode::TUNNEL_PORT).parameters(port))
 }
 
 /// Creates a flow queue on a completion queue of its own.

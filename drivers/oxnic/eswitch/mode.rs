@@ -76,6 +76,7 @@ impl Device {
         let count = self.eswitch.functions();
         // The device changes nothing else with the mode, so that this alone goes back.
         if mode == EswitchMode::LEGACY {
+            self.close_outside();
             self.remove_representors(KVec::new());
         }
         let result = cmd::eswitch::set_mode(self, mode).map_err(|error| {
@@ -87,6 +88,7 @@ impl Device {
                 self.add_representors(count, None).inspect_err(|_| {
                     dev_err!(self.binding(), "representors are lost; change the mode\n");
                 })?;
+                self.listen();
             }
             return Err(error);
         }
@@ -99,7 +101,19 @@ impl Device {
                 }
                 return Err(error);
             }
+            self.listen();
         }
         Ok(())
+    }
+
+    /// Hears of rules on tunnel devices. Where there is no memory for that, they stay in software.
+    fn listen(self: &Arc<Self>) {
+        if let Err(error) = self.open_outside() {
+            dev_err!(
+                self.binding(),
+                "rules on tunnel devices stay in software: {:?}\n",
+                error
+            );
+        }
     }
 }

@@ -8,7 +8,8 @@ use super::{
     ports::{self, Finder},
     read::{anything, with_rule},
     refusal::Refusal,
-    store::{BlockSide, Store}, //
+    store::{BlockSide, Store},
+    tunnel::Tunnel, //
 };
 use crate::{device::Device, netdev::NetPort};
 use kernel::{prelude::*, sync::Arc};
@@ -34,7 +35,8 @@ struct Block {
     device: Arc<Device>,
     engine: Arc<Engine>,
     store: Arc<Store>,
-    side: Side,
+    /// Which packets of a port the rules are of; none: those in a tunnel.
+    side: Option<Side>,
     /// Keeps no interface from going: the kernel unbinds it first.
     netdev: DeviceRef,
 }
@@ -99,40 +101,67 @@ impl NetPort {
             device: self.device.clone(),
             engine,
             store,
-            side,
+            side: Some(side),
             netdev,
         };
         Ok(KBox::new(bound, GFP_KERNEL)?)
     }
 }
 
+/// Binds a tunnel device to a block.
+///
+/// # Errors
+///
+/// It has none to take over from this block.
+pub(crate) fn bind_tunnel(
+    device: &Arc<Device>,
+    binding: &Binding<'_>,
+) -> Result<KBox<dyn Rules>, Refusal> {
+    let tunnel = Tunnel::read(binding.device, 0)?;
+    let block = BlockSide {
+        block: binding.block,
+        direction: FlowDirection::INGRESS,
+    };
+    let engine = device.join_flow()?;
+    let bound = engine.bind_tunnel(device, block, tunnel);
+    let store = bound.inspect_err(|_| device.leave_flow())?;
+    let bound = Block {
+        device: device.clone(),
+        engine,
+        store,
+        side: None,
+        netdev: binding.device.into(),
+    };
+    Ok(KBox::new(bound, GFP_KERNEL)?)
+}
+
 impl Rules for Block {
     fn replace(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
-        if self.netdev.features() & features::HW_TC == 0 {
+        if self.side.is_some() && self.netdev.features() & features::HW_TC == 0 {
             return Err(refuse(
                 extack,
                 EOPNOTSUPP,
                 fmt!("hw-tc-offload is off for this interface"),
             ));
         }
-        let ports = Finder {
-            device: &self.device,
-            netdev: &self.netdev,
-        };
+        let ports = Finder::new(&self.device, &self.netdev);
         let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, &self.store, asked);
         let read = with_rule(new, &ports, |rule, origins| {
             Ok(insert(&Asked {
                 rule,
                 skip_sw: new.skip_sw,
                 origins,
+                tunnels: &ports.tunnels.borrow(),
                 unread: None,
             }))
         });
+        let read = read.map_err(|refusal| ports.why.take().unwrap_or(refusal));
         let result = match read {
             Err(refusal) if !new.skip_sw => insert(&Asked {
                 rule: &anything(new),
                 skip_sw: false,
                 origins: &[],
+                tunnels: &[],
                 unread: Some(refusal),
             }),
             read => read.and_then(|result| result),
@@ -151,7 +180,10 @@ impl Rules for Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.engine.unbind(&self.device, &self.store, self.side);
+        match self.side {
+            Some(side) => self.engine.unbind(&self.device, &self.store, side),
+            None => self.engine.unbind_tunnel(&self.device, &self.store),
+        }
         self.device.leave_flow();
     }
 }

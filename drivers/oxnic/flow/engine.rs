@@ -13,6 +13,7 @@
 use super::{
     counters::Counters,
     desk::Desks,
+    encaps::Encaps,
     ids::Ids,
     limits,
     meters::Meters,
@@ -22,18 +23,24 @@ use super::{
     samplers::Samplers,
     store::{BlockSide, Inner, Store},
     template::{Kind, Templates},
+    tunnel::Tunnel,
+    tunnels::Tunnels,
 };
 use crate::{cmd, command::CommandError, device::Device};
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::{Arc, Mutex}, //
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+        Mutex, //
+    },
 };
 use oxnic_abi::flow::{
     capability::FlowCaps,
     flow_set,
     port::{FlowDirection, PortTable},
-    table::{TableSet, TableView, NO_TABLE},
+    table::{TableMiss, TableSet, TableView, NO_TABLE},
 };
 use oxnic_abi::vport::EswitchPortKind;
 use oxnic_kapi::{net::flow::ChainRestore, sync::RwSemaphore};
@@ -69,9 +76,15 @@ pub(crate) struct Engine {
     #[pin]
     pub(super) samplers: Samplers,
     #[pin]
+    pub(super) encaps: Mutex<Encaps>,
+    #[pin]
+    pub(super) tunnels: Mutex<Tunnels>,
+    /// The table that packets go on in that no rule of a port takes, or `NO_TABLE`. Changes with `stores` held.
+    pub(super) guard: Atomic<u32>,
+    #[pin]
     pub(super) rules: Ids,
     #[pin]
-    tables: Ids,
+    pub(super) tables: Ids,
     #[pin]
     pub(super) desks: Desks,
     _chains: ChainRestore,
@@ -99,6 +112,9 @@ impl Engine {
                 actions <- Templates::new(caps.action_templates, Kind::Action),
                 meters <- Meters::new(caps.meters),
                 samplers <- Samplers::new(),
+                encaps <- new_mutex!(Encaps::new(&caps)?),
+                tunnels <- new_mutex!(Tunnels::new()),
+                guard: Atomic::new(NO_TABLE),
                 rules <- Ids::new(caps.rules),
                 tables <- Ids::new(caps.tables),
                 desks <- desks,
@@ -139,13 +155,11 @@ impl Engine {
         let mut stores = self.stores.lock();
         let known = stores.iter().find(|store| store.block == block);
         let store = match known.cloned() {
-            Some(store) => store,
-            None => {
-                let store =
-                    Arc::pin_init(Store::new(block), GFP_KERNEL).map_err(|_| Refusal::Memory)?;
-                stores.push(store.clone(), GFP_KERNEL)?;
-                store
+            Some(store) if store.tunnel.is_some() => {
+                return Err(Refusal::Tunnel("a block that it shares"))
             }
+            Some(store) => store,
+            None => new_store(&mut stores, block, None)?,
         };
         let bound = self.bind_side(device, &store, side);
         if bound.is_err() {
@@ -156,7 +170,7 @@ impl Engine {
 
     fn bind_side(&self, device: &Arc<Device>, store: &Store, side: Side) -> Result<(), Refusal> {
         let mut inner = store.inner.lock();
-        let table = self.table(device, store.block, &mut inner, Chain(0))?;
+        let table = self.table(device, store, &mut inner, Chain(0))?;
         inner.sides.reserve(1, GFP_KERNEL)?;
         cmd::flow::port_table(device, &port_table(side, table))?;
         inner.sides.push(side, GFP_KERNEL)?;
@@ -169,7 +183,8 @@ impl Engine {
         let reached = self.queues.is_started();
         let mut stores = self.stores.lock();
         if reached {
-            if let Err(error) = cmd::flow::port_table(device, &port_table(side, NO_TABLE)) {
+            let resting = self.tunnels.lock().resting(side);
+            if let Err(error) = cmd::flow::port_table(device, &port_table(side, resting)) {
                 dev_err!(device.binding(), "{}\n", error);
             }
         }
@@ -185,31 +200,88 @@ impl Engine {
     pub(super) fn table(
         &self,
         device: &Arc<Device>,
-        block: BlockSide,
-        store: &mut Inner,
+        store: &Store,
+        inner: &mut Inner,
         chain: Chain,
     ) -> Result<u32, Refusal> {
-        if let Some(table) = store.table(chain.0) {
+        if let Some(table) = inner.table(chain.0) {
             return Ok(table);
         }
-        store.tables.reserve(1, GFP_KERNEL)?;
-        let limit = self.tables.limit();
-        let id = self.tables.take().map_err(|error| Refusal::Full {
-            what: "tables",
-            limit,
-            error,
-        })?;
-        let table = new_table(&self.caps, id, block, chain);
+        inner.tables.reserve(1, GFP_KERNEL)?;
+        let id = self.new_table_id()?;
+        let table = self.new_table(id, store, chain);
         if let Err(error) = cmd::flow::table_set(device, &table) {
             self.tables.give(id);
             return Err(error.into());
         }
-        store.tables.push((chain.0, id), GFP_KERNEL)?;
+        inner.tables.push((chain.0, id), GFP_KERNEL)?;
         Ok(id)
     }
 
+    /// The id of a table.
+    pub(super) fn new_table_id(&self) -> Result<u32, Refusal> {
+        let limit = self.tables.limit();
+        self.tables.take().map_err(|error| Refusal::Full {
+            what: "tables",
+            limit,
+            error,
+        })
+    }
+
+    /// The table of a chain. Packets that the first chain of ports does not take are looked at by the guard of tunnel devices, while
+    /// there is one.
+    pub(super) fn new_table(&self, id: u32, store: &Store, chain: Chain) -> TableSet {
+        let (tunnel, egress) = (store.tunnel.is_some(), store.block.is_egress());
+        let (miss, cookie) = plan::miss(&self.caps, store, chain);
+        let table = TableSet {
+            id,
+            flags: flow_set::CREATE,
+            view: if tunnel {
+                TableView::TUNNEL
+            } else {
+                TableView::PACKET
+            },
+            miss,
+            cookie,
+            ..TableSet::ZERO
+        };
+        match self.guard.load(Relaxed) {
+            guard if guard != NO_TABLE && chain == Chain(0) && !tunnel && !egress => TableSet {
+                miss: TableMiss::TABLE,
+                miss_table: guard,
+                ..table
+            },
+            _ => table,
+        }
+    }
+
+    /// Lets all packets that no rule of a port takes be looked at by the guard of tunnel devices, or by none.
+    pub(super) fn link(
+        &self,
+        device: &Arc<Device>,
+        stores: &[Arc<Store>],
+        wires: &[u16],
+        guard: u32,
+    ) -> Result<(), Refusal> {
+        self.guard.store(guard, Relaxed);
+        for store in stores.iter().filter(|store| store.tunnel.is_none()) {
+            if let Some(table) = store.inner.lock().table(0) {
+                let table = self.new_table(table, store, Chain(0));
+                cmd::flow::table_set(device, &TableSet { flags: 0, ..table })?;
+            }
+        }
+        for port in wires.iter().filter(|port| !has_ingress(stores, **port)) {
+            let side = Side {
+                port: *port,
+                direction: FlowDirection::INGRESS,
+            };
+            cmd::flow::port_table(device, &port_table(side, guard))?;
+        }
+        Ok(())
+    }
+
     /// Drops the tables of a block if nothing is bound to it any more, from the device too if it can be reached.
-    fn forget(
+    pub(super) fn forget(
         &self,
         device: &Arc<Device>,
         stores: &mut KVec<Arc<Store>>,
@@ -261,17 +333,27 @@ pub(super) fn port_table(side: Side, table: u32) -> PortTable {
     }
 }
 
-/// The table of a chain.
-pub(super) fn new_table(caps: &FlowCaps, id: u32, block: BlockSide, chain: Chain) -> TableSet {
-    let (miss, cookie) = plan::miss(caps, block.is_egress(), chain);
-    TableSet {
-        id,
-        flags: flow_set::CREATE,
-        view: TableView::PACKET,
-        miss,
-        cookie,
-        ..TableSet::ZERO
-    }
+/// Whether what comes in at a port is bound to a block.
+pub(super) fn has_ingress(stores: &[Arc<Store>], port: u16) -> bool {
+    let side = Side {
+        port,
+        direction: FlowDirection::INGRESS,
+    };
+    stores
+        .iter()
+        .any(|store| store.inner.lock().sides.contains(&side))
+}
+
+/// A block that was not known.
+pub(super) fn new_store(
+    stores: &mut KVec<Arc<Store>>,
+    block: BlockSide,
+    tunnel: Option<Tunnel>,
+) -> Result<Arc<Store>, Refusal> {
+    let store =
+        Arc::pin_init(Store::new(block, tunnel), GFP_KERNEL).map_err(|_| Refusal::Memory)?;
+    stores.push(store.clone(), GFP_KERNEL)?;
+    Ok(store)
 }
 
 /// The engine of a function, while it has one.

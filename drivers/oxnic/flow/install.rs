@@ -18,7 +18,8 @@ use super::{
     refusal::Refusal,
     request,
     store::{Objects, Room, Store, Stored},
-    template::Template, //
+    template::Template,
+    tunnel::Tunnel, //
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
@@ -36,6 +37,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) skip_sw: bool,
     /// Where its actions come from.
     pub(crate) origins: &'a [Origin<'a>],
+    /// Tunnel devices that its actions name.
+    pub(crate) tunnels: &'a [Tunnel],
     /// Why it could not be read. The rule is then any packet of its protocol, and what stands in for it sends all of them up.
     pub(crate) unread: Option<Refusal>,
 }
@@ -77,7 +80,7 @@ impl Engine {
                 };
             }
             for chain in plan::named_chains(asked.rule) {
-                self.table(device, store.block, &mut inner, chain)?;
+                self.table(device, store, &mut inner, chain)?;
             }
         }
         let room = Room::new()?;
@@ -100,9 +103,14 @@ impl Engine {
             place,
             objects,
             told: Told::default(),
+            looked: 0,
             request,
         };
+        let follows = !stored.objects.encaps.is_empty() || stored.objects.local.is_some();
         store.inner.lock().insert(room, cookie, stored);
+        if follows {
+            device.follow.start(device);
+        }
         refusal.map_or(Ok(()), Err)
     }
 
@@ -115,10 +123,11 @@ impl Engine {
         desk: &mut Desk,
     ) -> Result<Prepared, Refusal> {
         let egress = store.block.is_egress();
+        let tables = Tables(store, asked.tunnels);
         let whole = match asked.unread {
             Some(refusal) => Err(refusal),
-            None => plan::context(&self.caps, egress, asked.skip_sw, asked.origins)
-                .and_then(|context| plan::whole(asked.rule, &context, &Tables(store), desk)),
+            None => plan::context(&self.caps, store, asked.skip_sw, asked.origins)
+                .and_then(|context| plan::whole(asked.rule, &context, &tables, desk)),
         };
         let kept = whole.and_then(|planned| {
             let stance = match planned.upwards {
@@ -136,8 +145,8 @@ impl Engine {
             Some(_) => Stance::Unread,
             None => Stance::Upwards,
         };
-        let context = plan::context(&self.caps, egress, false, &[])?;
-        let planned = plan::stand_in(asked.rule, &context, &Tables(store), desk)?;
+        let context = plan::context(&self.caps, store, false, &[])?;
+        let planned = plan::stand_in(asked.rule, &context, &tables, desk)?;
         let mut kept = self.keep(device, store, asked, planned, stance)?;
         kept.refusal = Some(refusal);
         Ok(kept)
@@ -159,7 +168,8 @@ impl Engine {
         };
         let mut objects = Objects::default();
         let request = self
-            .take(device, asked, &mut planned, &mut objects)
+            .take_local(device, store, asked.rule, &mut objects)
+            .and_then(|()| self.take(device, asked, &mut planned, &mut objects))
             .and_then(|()| self.request(table, &place, &objects, &planned));
         match request {
             Ok(request) => Ok(Prepared {
@@ -173,6 +183,23 @@ impl Engine {
                 Err(refusal)
             }
         }
+    }
+
+    /// Lets the packets that a rule of a tunnel device is about into its table.
+    fn take_local(
+        &self,
+        device: &Arc<Device>,
+        store: &Store,
+        rule: &Rule<'_>,
+        objects: &mut Objects,
+    ) -> Result<(), Refusal> {
+        let Some(tunnel) = &store.tunnel else {
+            return Ok(());
+        };
+        let (local, peer) = tunnel.ends_of(&rule.key);
+        let local = local.ok_or(Refusal::Underlay)?;
+        objects.local = Some(self.add_local(device, tunnel, local, peer)?);
+        Ok(())
     }
 
     /// The request that puts a rule into the device.
@@ -224,7 +251,7 @@ impl Engine {
     }
 
     /// Has one request carried out.
-    fn ask(&self, device: &Arc<Device>, words: &[u64]) -> Result<(), Refusal> {
+    pub(super) fn ask(&self, device: &Arc<Device>, words: &[u64]) -> Result<(), Refusal> {
         let [ticket] = self
             .queues
             .submit(device, [words])
@@ -293,6 +320,12 @@ impl Engine {
         for sampler in &objects.samplers {
             self.samplers.put(&device.samplers, *sampler);
         }
+        for encap in &objects.encaps {
+            self.encaps.lock().put(device, *encap, reached);
+        }
+        if let Some(local) = objects.local {
+            self.put_local(device, local, reached);
+        }
     }
 
     /// What a rule has seen since the last time.
@@ -360,6 +393,15 @@ impl Engine {
             let meter = self.meters.get(device, origin.cookie, police)?;
             objects.meters.push(meter, GFP_KERNEL)?;
             fill(planned.arguments, *at, meter)?;
+        }
+        objects.encaps.reserve(planned.encaps.len(), GFP_KERNEL)?;
+        for (at, wanted) in planned.encaps.drain_all() {
+            let tunnel = asked.tunnels.get(wanted.tunnel as usize);
+            let tunnel = tunnel.ok_or(Refusal::Lost)?;
+            let (encap, port) = self.encaps.lock().get(device, wanted, tunnel)?;
+            objects.encaps.push(encap, GFP_KERNEL)?;
+            fill(planned.arguments, at, port.into())?;
+            fill(planned.arguments, at + 4, encap)?;
         }
         self.take_samplers(device, asked, planned, objects)
     }

@@ -4,9 +4,12 @@
 
 use super::{
     desk::Desk,
+    encaps::Wanted,
+    ports::TUNNELS,
     read::Origin,
     refusal::Refusal,
     store::Store,
+    tunnel::Tunnel,
     upcall, //
 };
 use kernel::prelude::*;
@@ -59,15 +62,21 @@ pub(crate) struct Planned<'d> {
     pub(crate) egress: bool,
     /// What goes along with frames that the rule sends up.
     pub(crate) cookie: u32,
+    /// Where in the arguments ports and headers go, and which headers.
+    pub(crate) encaps: KVec<(usize, Wanted)>,
     /// The rule does nothing but send up what it takes: software does the rest.
     pub(crate) upwards: bool,
 }
 
-/// The tables of chains of a block.
-pub(crate) struct Tables<'a>(pub(crate) &'a Store);
+/// The tables of chains of a block, and tunnel devices that the rule names.
+pub(crate) struct Tables<'a>(pub(crate) &'a Store, pub(crate) &'a [Tunnel]);
 
 impl Destinations for Tables<'_> {
     fn target(&self, port: Port) -> Option<Target> {
+        if let Some(number) = port.0.checked_sub(TUNNELS) {
+            let tunnel = self.1.get(number as usize)?;
+            return Some(Target::Tunnel(tunnel.device));
+        }
         port.0.try_into().ok().map(Target::Port)
     }
 
@@ -79,27 +88,27 @@ impl Destinations for Tables<'_> {
 /// What rules are planned with.
 pub(crate) fn context<'a>(
     caps: &'a FlowCaps,
-    egress: bool,
+    store: &Store,
     skip_sw: bool,
     origins: &[Origin<'_>],
 ) -> Result<Context<'a>, Refusal> {
     Ok(Context {
         device: caps,
         software: upcall::SOFTWARE,
-        tunnel: None,
-        egress,
+        tunnel: store.tunnel.as_ref().map(|tunnel| tunnel.device),
+        egress: store.block.is_egress(),
         skip_sw,
         statistics: statistics(origins)?,
     })
 }
 
 /// What becomes of a frame that no rule of a chain takes, and the cookie that goes along.
-pub(crate) fn miss(caps: &FlowCaps, egress: bool, chain: Chain) -> (TableMiss, u32) {
+pub(crate) fn miss(caps: &FlowCaps, store: &Store, chain: Chain) -> (TableMiss, u32) {
     let context = Context {
         device: caps,
         software: upcall::SOFTWARE,
-        tunnel: None,
-        egress,
+        tunnel: store.tunnel.as_ref().map(|tunnel| tunnel.device),
+        egress: store.block.is_egress(),
         skip_sw: false,
         statistics: Statistics::Off,
     };
@@ -195,10 +204,11 @@ fn plan<'r, 'd>(
         arguments: &mut desk.arguments,
         needs: &mut needs,
     })?;
-    let Wanted {
+    let Needs {
         counter,
         meters,
         samplers,
+        encaps,
     } = wanted(done.needs)?;
     let cookie = upcall::cookie(done.exit);
     let action_count = done.list.len();
@@ -227,32 +237,37 @@ fn plan<'r, 'd>(
         samplers,
         egress: context.egress,
         cookie,
+        encaps,
         upwards,
     })
 }
 
 /// Where in the arguments objects go.
 #[derive(Default)]
-struct Wanted {
+struct Needs {
     counter: Option<usize>,
     meters: KVec<(usize, Police)>,
     samplers: KVec<(usize, Action<'static>)>,
+    encaps: KVec<(usize, Wanted)>,
 }
 
 /// Where the objects go that the driver can provide.
-fn wanted(needs: &[Need<'_>]) -> Result<Wanted, Refusal> {
+fn wanted(needs: &[Need<'_>]) -> Result<Needs, Refusal> {
     let no = |action| Refusal::Feature {
         action,
         feature: "a part that this driver does not have yet",
     };
-    let mut wanted = Wanted::default();
+    let mut wanted = Needs::default();
     for need in needs {
         let at = usize::from(need.at());
         match need {
             Need::Counter { .. } if wanted.counter.is_none() => wanted.counter = Some(at),
             Need::Counter { .. } => return Err(no("statistics of single actions")),
             Need::Meter { police, .. } => wanted.meters.push((at, *police), GFP_KERNEL)?,
-            Need::Encap { .. } => return Err(no("tunnel_key set")),
+            Need::Encap { encap, device, .. } => {
+                let headers = Wanted::new(encap, device.number)?;
+                wanted.encaps.push((at, headers), GFP_KERNEL)?;
+            }
             Need::Sampler {
                 group,
                 rate,

@@ -2,7 +2,11 @@
 
 //! The numbers that the eswitch has for what interfaces stand for: a representor for its VF, the PF's interface for its wire port.
 
-use super::read::Ports;
+use super::{
+    read::Ports,
+    refusal::Refusal,
+    tunnel::Tunnel, //
+};
 use crate::{
     cmd,
     command::CommandError,
@@ -14,8 +18,12 @@ use kernel::{
     prelude::*,
     sync::{Arc, Mutex}, //
 };
+use core::cell::{Cell, RefCell};
 use oxnic_abi::vport::{EswitchPortKind, PortEntry};
-use oxnic_kapi::net::netdev::{data_of, Device as NetDevice, DeviceRef};
+use oxnic_kapi::net::{
+    netdev::{data_of, Device as NetDevice, DeviceRef},
+    underlay::TunnelDevice, //
+};
 use oxnic_offload::rule::Port;
 
 /// What the device has said of its ports. They keep their numbers; those of VFs come with the VFs.
@@ -64,6 +72,32 @@ pub(crate) struct Finder<'a> {
     pub(crate) device: &'a Arc<Device>,
     /// The interface that the rule is on.
     pub(crate) netdev: &'a DeviceRef,
+    /// Tunnel devices that the rule names, by the numbers of their ports less [`TUNNELS`].
+    pub(crate) tunnels: RefCell<KVec<Tunnel>>,
+    /// Why one of them is none that can be named.
+    pub(crate) why: Cell<Option<Refusal>>,
+}
+
+/// Ports from here on are tunnel devices that a rule names.
+pub(crate) const TUNNELS: u32 = 1 << 31;
+
+impl<'a> Finder<'a> {
+    /// For rules on an interface.
+    pub(crate) fn new(device: &'a Arc<Device>, netdev: &'a DeviceRef) -> Self {
+        Self {
+            device,
+            netdev,
+            tunnels: RefCell::new(KVec::new()),
+            why: Cell::new(None),
+        }
+    }
+
+    fn tunnel(&self, netdev: &NetDevice) -> Result<Port, Refusal> {
+        let mut tunnels = self.tunnels.borrow_mut();
+        let number = tunnels.len() as u32;
+        tunnels.push(Tunnel::read(netdev, number)?, GFP_KERNEL)?;
+        Ok(Port(TUNNELS + number))
+    }
 }
 
 /// The number of what an interface of this eswitch stands for.
@@ -85,7 +119,14 @@ pub(super) fn number(device: &Arc<Device>, port: &NetPort) -> Option<Port> {
 
 impl Ports for Finder<'_> {
     fn port(&self, netdev: &NetDevice) -> Option<Port> {
-        number(self.device, data_of::<NetPort>(netdev)?)
+        if let Some(port) = data_of::<NetPort>(netdev) {
+            return number(self.device, port);
+        }
+        if !TunnelDevice::is(netdev) {
+            return None;
+        }
+        let found = self.tunnel(netdev);
+        found.map_err(|refusal| self.why.set(Some(refusal))).ok()
     }
 
     fn port_by_index(&self, index: u32) -> Option<Port> {

@@ -44,6 +44,10 @@ pub(crate) enum Refusal {
         /// What of it.
         feature: &'static str,
     },
+    /// Something of a tunnel device that the engine does not know.
+    Tunnel(&'static str),
+    /// The packets of a tunnel do not pass a wire port.
+    Underlay,
     /// What an action does afterwards.
     Verdict(&'static str),
     /// The device has no flow engine.
@@ -165,6 +169,10 @@ impl fmt::Display for Refusal {
             Self::Feature { action, feature } => {
                 write!(f, "action {action}: {feature} is not possible")
             }
+            Self::Tunnel(what) => write!(f, "tunnel device: {what} is not possible"),
+            Self::Underlay => f.write_str(
+                "tunnel device: its packets do not pass a wire port of this eswitch",
+            ),
             Self::NoEngine => f.write_str("the device has no flow engine"),
             Self::Limit(what) => write!(f, "the device's flow engine cannot be used: {what}"),
             Self::Lost => f.write_str("the device was reset: remove all filters first"),

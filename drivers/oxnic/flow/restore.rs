@@ -7,7 +7,7 @@
 //! device meanwhile: whoever brought it has heard that the queue was stopped, and has undone what came before.
 
 use super::{
-    engine::{new_table, port_table, Engine},
+    engine::{has_ingress, port_table, Engine},
     queue::{Ticket, SLOT_WORDS},
     refusal::Refusal,
     request,
@@ -54,18 +54,21 @@ impl Engine {
         self.queues.rewind();
         self.queues.create(device)?;
         self.counters.restore(device)?;
+        self.tunnels.lock().restore(device)?;
         for store in stores.iter() {
             for (chain, table) in store.inner.lock().tables.iter() {
-                let table = new_table(&self.caps, *table, store.block, Chain(*chain));
+                let table = self.new_table(*table, store, Chain(*chain));
                 cmd::flow::table_set(device, &table)?;
             }
         }
         self.matches.restore(device)?;
         self.actions.restore(device)?;
         self.meters.restore(device)?;
+        self.encaps.lock().restore(device)?;
         for store in stores.iter() {
             self.restore_rules(device, &mut store.inner.lock())?;
         }
+        self.restore_own_rules(device)?;
         for store in stores.iter() {
             let inner = store.inner.lock();
             let Some(table) = inner.table(0) else {
@@ -75,7 +78,22 @@ impl Engine {
                 cmd::flow::port_table(device, &port_table(*side, table))?;
             }
         }
+        let tunnels = self.tunnels.lock();
+        tunnels.restore_ports(device, |port| has_ingress(&stores, port))?;
+        device.follow.soon(device);
         Ok(())
+    }
+
+    /// Rules of the driver's own, by which packets get to the tables of tunnel devices.
+    fn restore_own_rules(&self, device: &Arc<Device>) -> Result<(), Refusal> {
+        let mut under_way = UnderWay {
+            tickets: KVec::with_capacity(BATCH, GFP_KERNEL)?,
+            slots: 0,
+        };
+        for own in self.tunnels.lock().own_rules() {
+            self.send(device, &own.request, &mut under_way)?;
+        }
+        self.settle(device, &mut under_way)
     }
 
     /// Keeps what rules have counted, which the counters forget.

@@ -10,6 +10,7 @@ use super::{
     engine::Side,
     place::{Place, Priorities},
     template::Template,
+    tunnel::Tunnel,
 };
 use kernel::{
     alloc::AllocError,
@@ -46,6 +47,10 @@ pub(crate) struct Objects {
     pub(crate) counter: Option<Counter>,
     pub(crate) meters: KVec<u32>,
     pub(crate) samplers: KVec<u32>,
+    /// Outer headers.
+    pub(crate) encaps: KVec<u32>,
+    /// Of a rule of a tunnel device: the address of the host that it is about.
+    pub(crate) local: Option<u32>,
 }
 
 /// A rule that is in the device, or on its way out of it.
@@ -58,6 +63,8 @@ pub(crate) struct Stored {
     pub(crate) objects: Objects,
     /// What the kernel was told of the counter already.
     pub(crate) told: Told,
+    /// What was counted when it was last looked at whether outer headers are in use.
+    pub(crate) looked: u64,
     /// The request that puts it into the device.
     pub(crate) request: KVec<u64>,
 }
@@ -81,6 +88,8 @@ impl Room {
 #[pin_data]
 pub(crate) struct Store {
     pub(crate) block: BlockSide,
+    /// The tunnel device that is bound; its rules look into tunnels, and nothing else is bound.
+    pub(crate) tunnel: Option<Tunnel>,
     #[pin]
     pub(crate) inner: Mutex<Inner>,
 }
@@ -97,14 +106,14 @@ pub(crate) struct Inner {
 
 impl Store {
     /// Of a block that nothing is bound to yet.
-    pub(crate) fn new(block: BlockSide) -> impl PinInit<Self> {
+    pub(crate) fn new(block: BlockSide, tunnel: Option<Tunnel>) -> impl PinInit<Self> {
         let inner = Inner {
             sides: KVec::new(),
             tables: KVec::new(),
             priorities: Priorities::new(),
             rules: RBTree::new(),
         };
-        pin_init!(Self { block, inner <- new_mutex!(inner) })
+        pin_init!(Self { block, tunnel, inner <- new_mutex!(inner) })
     }
 }
 
