@@ -147,11 +147,14 @@ impl Rules for Block {
         let ports = Finder::new(&self.device, &self.netdev);
         let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, &self.store, asked);
         let read = with_rule(new, &ports, |rule, origins| {
+            // It was read.
+            let tunnels = ports.tunnels.try_borrow();
+            let tunnels = tunnels.map_err(|_| Refusal::Lost)?;
             Ok(insert(&Asked {
                 rule,
                 skip_sw: new.skip_sw,
                 origins,
-                tunnels: &ports.tunnels.borrow(),
+                tunnels: &tunnels,
                 unread: None,
             }))
         });

@@ -93,7 +93,9 @@ impl<'a> Finder<'a> {
     }
 
     fn tunnel(&self, netdev: &NetDevice) -> Result<Port, Refusal> {
-        let mut tunnels = self.tunnels.borrow_mut();
+        // Nobody looks at them while the rule is read.
+        let tunnels = self.tunnels.try_borrow_mut();
+        let mut tunnels = tunnels.map_err(|_| Refusal::Lost)?;
         let number = tunnels.len() as u32;
         tunnels.push(Tunnel::read(netdev, number)?, GFP_KERNEL)?;
         Ok(Port(TUNNELS + number))
