@@ -61,7 +61,12 @@ pub fn build(
     }
     put(&mut out, &family.to_be_bytes())?;
     let network = out.len();
-    put_ip(&mut out, encap, way, if udp { ports::UDP } else { ports::GRE })?;
+    put_ip(
+        &mut out,
+        encap,
+        way,
+        if udp { ports::UDP } else { ports::GRE },
+    )?;
     let transport = out.len();
     if udp {
         put_udp(&mut out, encap, tunnel)?;

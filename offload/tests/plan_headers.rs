@@ -115,7 +115,9 @@ fn check(encap: &Encap<'_>, kind: TunnelKind, address: Address, tags: &[(u16, u1
 fn each_kind_over_each_family_is_read_back_as_asked() {
     const OPTIONS: [u8; 12] = [1, 2, 3, 2, 5, 6, 7, 8, 9, 10, 11, 12];
     let gbp = TunnelKind::Vxlan { group_policy: true };
-    let plain = TunnelKind::Vxlan { group_policy: false };
+    let plain = TunnelKind::Vxlan {
+        group_policy: false,
+    };
     let cases = [
         (plain, TunnelOptions::None),
         (gbp, TunnelOptions::Group(0x0048_1234)),

@@ -112,10 +112,7 @@ mod tests {
         // The loopback device at least.
         assert!(counting.came.load(Relaxed) >= 1);
         drop(watch);
-        assert_eq!(
-            counting.came.load(Relaxed),
-            counting.gone.load(Relaxed)
-        );
+        assert_eq!(counting.came.load(Relaxed), counting.gone.load(Relaxed));
         assert!(Arc::into_unique_or_drop(counting).is_some());
         Ok(())
     }

@@ -31,8 +31,7 @@ use oxnic_offload::{
     packet::{tunnel::TunnelOptions, Address},
     plan::{
         headers::{self, Way},
-        tunnels,
-        TunnelId,
+        tunnels, TunnelId,
     },
     rule::Encap as Asked,
 };
@@ -229,12 +228,7 @@ impl Encaps {
 
     /// Looks at routes and neighbours, and tells the device where they have changed. Those that `used` names are in use, and the kernel
     /// is asked to make sure of their neighbours; as it is for those that are not ready, with `again`.
-    pub(crate) fn follow(
-        &mut self,
-        device: &Arc<Device>,
-        again: bool,
-        used: impl Fn(u32) -> bool,
-    ) {
+    pub(crate) fn follow(&mut self, device: &Arc<Device>, again: bool, used: impl Fn(u32) -> bool) {
         let longest = self.longest;
         for encap in self.encaps.iter_mut() {
             let ready = encap.set.options & encap_flags::READY != 0;
@@ -266,12 +260,7 @@ impl Encaps {
     }
 
     /// A tunnel device may have been changed; `now` is what it is, or none where it is nothing that is known.
-    pub(crate) fn reread(
-        &mut self,
-        device: &Arc<Device>,
-        netdev: &NetDevice,
-        now: Option<Tunnel>,
-    ) {
+    pub(crate) fn reread(&mut self, device: &Arc<Device>, netdev: &NetDevice, now: Option<Tunnel>) {
         let Some(now) = now.filter(|now| now.device.id == TunnelId::External) else {
             return self.forget(device, netdev);
         };

@@ -138,8 +138,8 @@ impl Watcher for Notices {
             .map_err(Error::from)
             .and_then(|notices| RouteWatch::new(netdev, notices));
         let place = core::ptr::from_ref(netdev).addr();
-        let kept = watch
-            .and_then(|watch| Ok(self.0.routes.lock().push((place, watch), GFP_KERNEL)?));
+        let kept =
+            watch.and_then(|watch| Ok(self.0.routes.lock().push((place, watch), GFP_KERNEL)?));
         if let Err(error) = kept {
             dev_err!(
                 self.0.binding(),

@@ -13,12 +13,12 @@ use crate::{
     device::Device,
     netdev::{Kind, NetPort}, //
 };
+use core::cell::{Cell, RefCell};
 use kernel::{
     new_mutex,
     prelude::*,
     sync::{Arc, Mutex}, //
 };
-use core::cell::{Cell, RefCell};
 use oxnic_abi::vport::{EswitchPortKind, PortEntry};
 use oxnic_kapi::net::{
     netdev::{data_of, Device as NetDevice, DeviceRef},

@@ -170,9 +170,9 @@ impl fmt::Display for Refusal {
                 write!(f, "action {action}: {feature} is not possible")
             }
             Self::Tunnel(what) => write!(f, "tunnel device: {what} is not possible"),
-            Self::Underlay => f.write_str(
-                "tunnel device: its packets do not pass a wire port of this eswitch",
-            ),
+            Self::Underlay => {
+                f.write_str("tunnel device: its packets do not pass a wire port of this eswitch")
+            }
             Self::NoEngine => f.write_str("the device has no flow engine"),
             Self::Limit(what) => write!(f, "the device's flow engine cannot be used: {what}"),
             Self::Lost => f.write_str("the device was reset: remove all filters first"),

@@ -132,7 +132,10 @@ impl Tunnels {
 
     /// The rules of the driver's own.
     pub(crate) fn own_rules(&self) -> impl Iterator<Item = &OwnRule> {
-        let dispatch = self.bound.iter().filter_map(|bound| bound.dispatch.as_ref());
+        let dispatch = self
+            .bound
+            .iter()
+            .filter_map(|bound| bound.dispatch.as_ref());
         let guard = self.locals.iter().filter_map(|local| local.guard.as_ref());
         Iterator::chain(dispatch, guard)
     }

@@ -51,11 +51,7 @@ unsafe impl Send for Watch {}
 unsafe impl Sync for Watch {}
 
 fn block(
-    call: unsafe extern "C" fn(
-        *mut bindings::notifier_block,
-        c_ulong,
-        *mut c_void,
-    ) -> c_int,
+    call: unsafe extern "C" fn(*mut bindings::notifier_block, c_ulong, *mut c_void) -> c_int,
 ) -> bindings::notifier_block {
     bindings::notifier_block {
         notifier_call: Some(call),
@@ -96,9 +92,7 @@ impl Watch {
             return Err(error);
         }
         // INVARIANT: As above.
-        NonNull::new(raw)
-            .map(|inner| Self { inner })
-            .ok_or(EINVAL)
+        NonNull::new(raw).map(|inner| Self { inner }).ok_or(EINVAL)
     }
 }
 
@@ -240,12 +234,7 @@ impl RouteWatch {
         let raw = KBox::into_raw(KBox::new(inner, GFP_KERNEL)?);
         // SAFETY: The block stays where it is until it is unregistered.
         let result = to_result(unsafe {
-            bindings::register_fib_notifier(
-                net,
-                &raw mut (*raw).block,
-                None,
-                core::ptr::null_mut(),
-            )
+            bindings::register_fib_notifier(net, &raw mut (*raw).block, None, core::ptr::null_mut())
         });
         if let Err(error) = result {
             // SAFETY: It is not registered.
@@ -253,9 +242,7 @@ impl RouteWatch {
             return Err(error);
         }
         // INVARIANT: As above.
-        NonNull::new(raw)
-            .map(|inner| Self { inner })
-            .ok_or(EINVAL)
+        NonNull::new(raw).map(|inner| Self { inner }).ok_or(EINVAL)
     }
 }
 
