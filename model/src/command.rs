@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 pub const COMMANDS: &str = r#"Control channel: one JSON object a line, one answer a line, {"ok":true,...} or {"ok":false,"error":"..."}.
   {"cmd":"stats"}                                     counters of the client, PCI, DMA, wires, chaos and NIC core
   {"cmd":"rings","function":0}                        where its rings and vectors stand
+  {"cmd":"rules","first":0}                           rules in the flow engine, their counters, tables and ports; "next": go on there
+  {"cmd":"flow-limits","rules":64,"tables":8}         most objects of the flow engine, which is not in use; what is left out is as at first
   {"cmd":"link","port":0,"up":false}                  pulls the cable of a wire port, or plugs it in
   {"cmd":"aer","kind":"correctable|nonfatal|fatal"}   the PF meets an error
   {"cmd":"remove"} {"cmd":"insert"}                   surprise removal and hot plug

@@ -181,7 +181,7 @@ impl Nic {
         words: &[u64; 8],
     ) -> Result<Answer, Failure> {
         if self.chaos.hit(Fault::FailCommand) {
-            return Err(Failure::injected());
+            return Err(Failure::injected(self.chaos.status()));
         }
         let answer = self.execute(host, function, submission, words)?;
         if !answer.words.is_empty() && submission.buffer_length != 0 {

@@ -5,13 +5,13 @@
 //!
 //! ```text
 //! spec     = item *("," item)
-//! item     = "nic.off" | "nic.seed=" number | "nic." fault "=" schedule
+//! item     = "nic.off" | "nic.seed=" number | "nic.status=" number | "nic." fault "=" schedule
 //! schedule = K        the K-th time from now, once (from 1)
 //!          | K "+"    the K-th time and always after it
 //!          | "*" K    each K-th time
 //! ```
 //!
-//! Faults are those of [`Fault::ALL`]. A specification replaces the one before; "off" and an empty one end all faults.
+//! `nic.status` is the status of what fails from then on, EIO (5) at first. Faults are those of [`Fault::ALL`]. A specification replaces the one before; "off" and an empty one end all faults.
 
 use oxnic_abi::command::{Completion, Qualifier, Status};
 use oxnic_abi::flow::completion::FlowCompletion;
@@ -46,6 +46,10 @@ pub enum Fault {
     TxQueue,
     /// A transmit completion has the wrong generation bit.
     TxGeneration,
+    /// A request about a rule is refused with EIO, injected.
+    FailRequest,
+    /// A flow queue rests for a while, so that the result of a request is late.
+    FlowLate,
     /// A result of a flow queue is not written.
     FlowSilent,
     /// A result of a flow queue is written twice.
@@ -88,7 +92,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault and its name in a specification.
-    pub const ALL: [(Fault, &'static str); 32] = [
+    pub const ALL: [(Fault, &'static str); 34] = [
         (Fault::FailCommand, "fail-command"),
         (Fault::FailAllocation, "fail-allocation"),
         (Fault::FailDma, "fail-dma"),
@@ -111,6 +115,8 @@ impl Fault {
         (Fault::RxEnd, "rx-end"),
         (Fault::RxFlags, "rx-flags"),
         (Fault::RxGeneration, "rx-generation"),
+        (Fault::FailRequest, "fail-request"),
+        (Fault::FlowLate, "flow-late"),
         (Fault::FlowSilent, "flow-silent"),
         (Fault::FlowTwice, "flow-twice"),
         (Fault::FlowHead, "flow-head"),
@@ -163,6 +169,7 @@ struct Item {
 #[derive(Clone, Debug)]
 pub struct Chaos {
     items: Vec<Item>,
+    status: Status,
     random: u64,
     hits: u64,
 }
@@ -171,6 +178,7 @@ impl Default for Chaos {
     fn default() -> Self {
         Self {
             items: Vec::new(),
+            status: Status::EIO,
             random: 0x9e37_79b9_7f4a_7c15,
             hits: 0,
         }
@@ -202,6 +210,7 @@ impl Chaos {
         let name = item.strip_prefix("nic.").unwrap_or(item);
         if name == "off" {
             self.items.clear();
+            self.status = Status::EIO;
             return Ok(());
         }
         let (name, value) = name
@@ -210,6 +219,12 @@ impl Chaos {
         if name == "seed" {
             let seed: u64 = value.parse().map_err(|_| format!("'{item}': no number"))?;
             self.random = seed | 1;
+            return Ok(());
+        }
+        if name == "status" {
+            let number = value.parse().ok().filter(|number| *number != 0);
+            self.status =
+                Status(number.ok_or_else(|| format!("'{item}': no status of a failure"))?);
             return Ok(());
         }
         let (fault, _) = Fault::ALL
@@ -225,6 +240,11 @@ impl Chaos {
             count: 0,
         });
         Ok(())
+    }
+
+    /// The status of what is made to fail.
+    pub fn status(&self) -> Status {
+        self.status
     }
 
     /// How often something was made to go wrong.
@@ -402,10 +422,21 @@ mod tests {
             "nic.tx-head",
             "nic.tx-head=0",
             "nic.seed=x",
+            "nic.status=0",
         ] {
             assert!(chaos.set(wrong).is_err(), "{wrong}");
         }
         assert!(chaos.hit(Fault::TxHead));
+    }
+
+    #[test]
+    fn what_fails_has_the_status_that_was_set_until_all_ends() {
+        let mut chaos = Chaos::default();
+        assert_eq!(chaos.status(), Status::EIO);
+        chaos.set("nic.status=28,nic.fail-request=1").unwrap();
+        assert_eq!(chaos.status(), Status::ENOSPC);
+        chaos.set("nic.off").unwrap();
+        assert_eq!(chaos.status(), Status::EIO);
     }
 
     #[test]

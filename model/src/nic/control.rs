@@ -94,6 +94,8 @@ impl Nic {
         match request.get("cmd")?.as_str()? {
             "stats" => Some(Ok(self.report())),
             "rings" => Some(self.operate_rings(request)),
+            "rules" => Some(self.operate_rules(request)),
+            "flow-limits" => Some(self.operate_flow_limits(request)),
             "halt" => Some(self.operate_halt(request)),
             "reset-request" => Some(self.operate_reset_request(host, request)),
             "chaos" => {

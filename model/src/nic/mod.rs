@@ -34,6 +34,7 @@ mod receive;
 mod registers;
 mod requests;
 pub mod rss;
+mod rules;
 mod rx;
 pub mod segment;
 mod send;

@@ -5,11 +5,13 @@
 //! whole before anything is changed; a refused one has its result like any other, and only a ring that cannot be read on stops.
 
 use super::Nic;
+use super::chaos::Fault;
 use super::command::flow_reason;
 use super::event::Notice;
 use super::flow::{Place, Refused};
 use super::flow_queue::FlowQueue;
 use super::ids::FunctionId;
+use super::timers::Timer;
 use super::transmit::queue_reason;
 use crate::host::Host;
 use oxnic_abi::command::{Qualifier, Status};
@@ -22,6 +24,9 @@ use oxnic_abi::flow::request::{FlowOp, FlowRequest, REQUEST_BODY};
 const TURN_SLOTS: u16 = 256;
 /// Turns that a poll gives.
 const POLL_TURNS: usize = 8;
+
+/// How long a queue rests whose results are made to be late, in nanoseconds.
+const LATE: u64 = 1_000_000_000;
 
 /// Offsets in [`FlowRequest`].
 mod at {
@@ -209,7 +214,7 @@ impl Nic {
                 continue;
             };
             queue.listed = false;
-            if !works || queue.stopped {
+            if !works || queue.stopped || self.rest_flow(id) {
                 continue;
             }
             let mut slots = std::mem::take(&mut self.scratch.slots);
@@ -223,6 +228,27 @@ impl Nic {
                 Err(error) => self.stop_flow(host, id, error),
             }
         }
+    }
+
+    /// Whether a queue is to rest: it stays on the list as far as doorbells go, and has no turn until its time is over.
+    fn rest_flow(&mut self, id: u16) -> bool {
+        let rests = self.chaos.hit(Fault::FlowLate);
+        if rests {
+            let later = self.now.saturating_add(LATE);
+            self.timers.set(Timer::FlowQueue(id), later);
+            if let Some(queue) = self.flow_queue(id) {
+                queue.listed = true;
+            }
+        }
+        rests
+    }
+
+    /// A queue has rested.
+    pub(super) fn wake_flow(&mut self, id: u16) {
+        if let Some(queue) = self.flow_queue(id) {
+            queue.listed = false;
+        }
+        self.list_flow(id);
     }
 
     fn read_slots(
@@ -282,6 +308,10 @@ impl Nic {
         let shaped = shape(request, bytes)?;
         let Shaped { key, arguments, .. } = shaped;
         let request = &shaped.request;
+        if self.chaos.hit(Fault::FailRequest) {
+            let status = self.chaos.status();
+            return Err(Refusal::new(status, Qualifier::INJECTED, 0));
+        }
         if request.op == FlowOp::ADD && self.allocate().is_err() {
             return Err(Refusal::new(Status::ENOSPC, Qualifier::INJECTED, 0));
         }

@@ -17,6 +17,8 @@ pub enum Timer {
     Watch(VportId),
     /// A vport may send again.
     Rate(VportId),
+    /// A flow queue that was made to rest goes on.
+    FlowQueue(u16),
     /// Counters of rules are due in the host's memory.
     Counters,
 }

@@ -68,8 +68,8 @@ impl Failure {
     }
 
     /// Made to fail for a test.
-    pub fn injected() -> Self {
-        Self::new(Status::EIO, Qualifier::INJECTED, 0)
+    pub fn injected(status: Status) -> Self {
+        Self::new(status, Qualifier::INJECTED, 0)
     }
 
     /// The buffer cannot be reached.

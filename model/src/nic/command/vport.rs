@@ -22,7 +22,8 @@ use std::collections::BTreeSet;
 const VLAN_SET: usize = 512;
 
 impl Nic {
-    pub(super) fn eswitch_ports(&self) -> Answer {
+    /// The ports of the eswitch that are there.
+    pub(in crate::nic) fn port_entries(&self) -> impl Iterator<Item = PortEntry> + '_ {
         let wires = (0..self.ports.len() as u8).map(|port| PortEntry {
             eswitch_port: wire_number(port),
             kind: EswitchPortKind::WIRE,
@@ -43,10 +44,12 @@ impl Nic {
                 port: u16::from(vport.port),
             })
         });
-        let words: Vec<u64> = wires
-            .chain(vports)
-            .flat_map(|entry: PortEntry| entry.to_words())
-            .collect();
+        wires.chain(vports)
+    }
+
+    pub(super) fn eswitch_ports(&self) -> Answer {
+        let entries = self.port_entries();
+        let words: Vec<u64> = entries.flat_map(|entry| entry.to_words()).collect();
         let count = words.len() / PortEntry::WORDS;
         Answer {
             result: [count as u64, PortEntry::BYTES as u64],

@@ -62,6 +62,11 @@ impl Group {
         self.first.get(slot as usize).copied()
     }
 
+    /// A key.
+    pub fn key(&self, slot: u32) -> &[u8] {
+        self.keys.get(slot)
+    }
+
     /// The rule with this key and the lowest priority that is at least `from`.
     pub fn find(&self, key: &[u8], from: u32) -> Option<Member> {
         let slot = self.slot(key)?;

@@ -43,6 +43,7 @@ pub use counter::{CounterValue, Counters};
 pub use objects::{Objects, Usage};
 pub use outcome::{Outcome, Sent, To, Up};
 pub use refused::{Place, Refused, Why};
+pub use store::Shown;
 
 use actions::ActionTemplate;
 use encap::Encap;
@@ -176,6 +177,17 @@ impl Engine {
             FlowObject::TUNNEL_PORT => self.tunnels.usage(),
             _ => return None,
         })
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> impl Iterator<Item = (u32, &Table)> {
+        self.tables.iter()
+    }
+
+    /// The sides of ports that are bound, and their tables.
+    pub fn bound(&self) -> impl Iterator<Item = (u16, FlowDirection, u32)> + '_ {
+        let ports = self.ports.iter();
+        ports.map(|((port, direction), table)| (*port, *direction, *table))
     }
 
     /// Makes or changes a table.

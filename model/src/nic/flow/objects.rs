@@ -63,6 +63,12 @@ impl<T> Objects<T> {
         self.usage
     }
 
+    /// All of them, by their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let held = (0..).zip(&self.list);
+        held.filter_map(|(id, held)| Some((id, &held.as_ref()?.object)))
+    }
+
     /// One of them.
     pub fn get(&self, id: u32) -> Option<&T> {
         Some(&self.list.get(id as usize)?.as_ref()?.object)

@@ -29,6 +29,18 @@ impl<T: Default> Pages<T> {
         self.pages.get_mut(id / PAGE)?.as_mut()?.get_mut(id % PAGE)
     }
 
+    /// All entries of pages that were touched, from an id on.
+    pub fn from(&self, first: u32) -> impl Iterator<Item = (u32, &T)> {
+        let pages = self.pages.iter().enumerate();
+        let pages = pages.skip(first as usize / PAGE);
+        let there = pages.filter_map(|(number, page)| Some((number, page.as_ref()?)));
+        let all = there.flat_map(|(number, page)| {
+            let ids = (number * PAGE) as u32..;
+            ids.zip(page.iter())
+        });
+        all.filter(move |(id, _)| *id >= first)
+    }
+
     /// An entry, whose page is made. The caller knows that the id is within limits.
     pub fn touch(&mut self, id: u32) -> &mut T {
         let id = id as usize;

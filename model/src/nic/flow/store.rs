@@ -51,7 +51,50 @@ mod at {
     pub const ARGUMENTS_LENGTH: u16 = 30;
 }
 
+/// A rule as an operator sees it.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    /// Its id.
+    pub id: u32,
+    /// What it is.
+    pub rule: &'a Rule,
+    /// Its match template.
+    pub match_template: u32,
+    /// What the template's conditions compare with.
+    pub key: &'a [u8],
+    /// What its action template leaves to it.
+    pub arguments: &'a [u8],
+    /// The counters that it names, or its action template.
+    pub counters: Vec<u32>,
+}
+
 impl Engine {
+    /// All rules, by their ids, from one on.
+    pub fn rules(&self, first: u32) -> impl Iterator<Item = Shown<'_>> {
+        let all = self.rules.from(first);
+        all.filter_map(|(id, rule)| self.show(id, rule))
+    }
+
+    fn show<'a>(&'a self, id: u32, rule: &'a Rule) -> Option<Shown<'a>> {
+        let group = self.groups.get(rule.group as usize)?.as_ref()?;
+        let template = self.action_templates.get(rule.actions)?;
+        let arguments = template.arguments.get(rule.arguments);
+        let own = template.own_names().into_iter();
+        let named = own.chain(template.rule_names(arguments));
+        let counters = named.filter_map(|(_, name)| match name {
+            Named::Counter(id) => Some(id),
+            _ => None,
+        });
+        Some(Shown {
+            id,
+            rule,
+            match_template: group.template,
+            key: group.key(rule.key),
+            arguments,
+            counters: counters.collect(),
+        })
+    }
+
     /// A rule.
     pub(super) fn rule(&self, id: u32) -> Option<&Rule> {
         self.rules.get(id).filter(|rule| rule.group != NONE)

@@ -6,6 +6,7 @@ mod counters;
 mod frames;
 mod hostile;
 mod objects;
+mod operator;
 mod requests;
 mod sending;
 mod states;

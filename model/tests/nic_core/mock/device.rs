@@ -93,6 +93,10 @@ impl Device {
         self.nic.control(&mut self.host, &request).unwrap().unwrap()
     }
 
+    pub fn try_control(&mut self, request: serde_json::Value) -> Result<serde_json::Value, String> {
+        self.nic.control(&mut self.host, &request).unwrap()
+    }
+
     pub fn function_level_reset(&mut self, function: Function) {
         self.nic.function_reset(&mut self.host, function);
         self.settle();
