@@ -6,10 +6,12 @@
 # debug: all
 # vm: PORTS=1 MEM=4G
 
+import json
 import os
 import socket
+import time
 
-from lib import Capture, Injector, VfEnd, Wire, at_least, at_most, case, equal, fails, main, ping, setup, skip, true, until
+from lib import Capture, Injector, VfEnd, Wire, at_least, at_most, case, defer, equal, fails, main, ping, setup, sh, skip, true, until
 from lib.eswitch import switchdev
 from lib.genl import Samples
 from lib.packet import datagram
@@ -78,7 +80,9 @@ def sampled():
             wanted = {"iif": index, "size": len(frame), "group": listener.group, "sequence": number, "rate": 1, "data": data, "protocol": 0x0800}
             equal({key: sample.get(key) for key in (*wanted, *rest)}, {**wanted, **rest}, f"sample of a datagram to port {port}")
             equal(sample.get("oif"), None, "interface that it left by")
-        theirs.expect(f"datagrams to port {port}", to_port(port), 3)
+    # Those to one port may come before those to the other: they are of two receive queues.
+    found = [parsed.ports[1] for parsed in theirs.expect("all datagrams", lambda p: p.source == vfs[0].link.mac and p.ports, 6)]
+    equal(sorted(found), [1000] * 3 + [2000] * 3, "ports of the datagrams")
     stack.expect_none("a datagram of the VF", lambda p: p.source == vfs[0].link.mac, 0.5)
     counted(links[0], 1, 3)
     filter_del(links[0], "pref 1")
@@ -204,8 +208,8 @@ def misses_go_on():
     there, here = Capture(vfs[1].link), Capture(links[0])
     for port in (1000, 2000, 3000):
         Injector(vfs[0].link).send(*[frame_to(vfs, port)] * 5)
-    for port in (1000, 2000):
-        there.expect(f"datagrams to port {port}", to_port(port), 5)
+    found = [parsed.ports[1] for parsed in there.expect("datagrams that are sent on", lambda p: p.ports[1:] in ((1000,), (2000,)), 10)]
+    equal(sorted(found), [1000] * 5 + [2000] * 5, "ports of the datagrams that are sent on")
     there.expect_none("a datagram that no rule sends on", to_port(3000), 0.5)
     here.expect("datagrams that software looks at", to_port(3000), 5)
     here.expect_none("a datagram that the device has sent on", to_port(1000), 0.5)
@@ -254,6 +258,73 @@ def hw_stats():
     used = [the_filter(links[0], pref)["options"]["actions"][0].get("used_hw_stats") for pref in (1, 2, 3)]
     equal(used, [["disabled"], ["delayed"], ["delayed"]], "used_hw_stats")
     fails(filter_add(links[0], ("pref 4 protocol ip", "action drop hw_stats immediate"), check=False), "counters read when asked", "immediate")
+
+
+def shared(words, check=True):
+    """An action by itself, until the end of the case."""
+    result = sh(f"tc actions add action {words}".split(), check=check)
+    kind, index = words.split()[0], words.split("index ")[1].split()[0]
+    if result.status == 0:
+        defer(sh, f"tc actions del action {kind} index {index}", check=False)
+    return result
+
+
+def shared_action(kind, index):
+    """What tc shows of it."""
+    shown = json.loads(sh(f"tc -s -j actions list action {kind}").out)
+    return next(action for group in shown for action in group.get("actions", []) if action["index"] == index)
+
+
+@case
+def shared_policer():
+    """Rules that name one policer share its bucket; a change is felt at once; it shows what all of them have counted."""
+    links, vfs = pair()
+    shared("police pkts_rate 1 pkts_burst 5 conform-exceed drop/pipe index 40 skip_sw")
+    equal(shared_action("police", 40).get("in_hw_count"), 1, "in_hw_count")
+    for pref, port in ((1, 1000), (2, 2000)):
+        words = f"ip_proto udp dst_port {port} action police index 40 action mirred egress redirect dev {links[1].name}"
+        filter_add(links[0], (f"pref {pref} protocol ip", words))
+    capture = Capture(vfs[1].link)
+    for port in (1000, 2000):
+        Injector(vfs[0].link).send(*[frame_to(vfs, port)] * 40)
+    counted(links[0], 2, 40)
+    either = lambda p: p.ports[1:] in ((1000,), (2000,))  # noqa: E731
+    # Its bucket starts empty, and holds 5.
+    at_most(len(capture.frames(either, seconds=1)), 25, "datagrams of 80, by a policer of one in a second")
+    until(lambda: shared_action("police", 40)["stats"].get("hw_packets", 0) == 80, "the policer shows the packets of both rules", 5)
+    sh("tc actions change action police pkts_rate 100000 pkts_burst 1000 conform-exceed drop/pipe index 40 skip_sw")
+    time.sleep(0.2)
+    Injector(vfs[0].link).send(*[frame_to(vfs, 1000)] * 40)
+    capture.expect("all datagrams by the policer as it is now", either, 40)
+    filter_del(links[0], "pref 1")
+    filter_del(links[0], "pref 2")
+    until(lambda: shared_action("police", 40)["stats"].get("hw_packets", 0) == 120, "what rules have counted that have gone", 5)
+
+
+@case
+def shared_by_rules():
+    """Other actions by themselves serve rules too; a change that rules would not follow is refused, and they go on as before."""
+    links, vfs = pair()
+    shared("gact drop index 41 skip_sw")
+    shared(f"mirred egress redirect dev {links[1].name} index 42 skip_sw")
+    fails(shared("mirred egress redirect dev lo index 43 skip_sw", check=False), "a redirect to lo by itself")
+    filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp dst_port 1000 action gact index 41"))
+    filter_add(links[0], ("pref 2 protocol ip", "ip_proto udp action mirred index 42"))
+    capture = Capture(vfs[1].link)
+
+    def drops():
+        Injector(vfs[0].link).send(frame_to(vfs, 1000), frame_to(vfs, 2000))
+        capture.expect("the datagram that is sent on", to_port(2000))
+        capture.expect_none("the datagram that is dropped", to_port(1000), 0.5)
+
+    drops()
+    for kind, index in (("gact", 41), ("mirred", 42)):
+        equal(shared_action(kind, index).get("in_hw_count"), 1, f"in_hw_count of {kind}")
+        until(lambda k=kind, i=index: shared_action(k, i)["stats"].get("hw_packets", 0) == 1, f"{kind} shows the packet of its rule", 5)
+    fails(sh("tc actions change action gact ok index 41 skip_sw", check=False), "a change of an action that rules have")
+    drops()
+    for pref in (1, 2):
+        filter_del(links[0], f"pref {pref}")
 
 
 main()

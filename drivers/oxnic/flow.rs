@@ -11,6 +11,7 @@
 //!   template, counters,
 //!   meters, samplers,
 //!   encaps                 objects that rules name; ids: their numbers
+//!   shared                 actions that tc has by themselves
 //!   upcall                 frames that come up, and where they go on
 //!   tunnel, tunnels        tunnel devices, and how packets get to their tables
 //!   outside, follow        what the kernel says of devices of others, of routes and neighbours
@@ -39,6 +40,7 @@ pub(crate) mod refusal;
 mod request;
 mod restore;
 mod samplers;
+mod shared;
 mod store;
 mod template;
 mod tunnel;

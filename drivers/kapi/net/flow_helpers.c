@@ -93,6 +93,13 @@ bool oxnic_action_facts(const struct flow_action_entry *entry, struct oxnic_acti
 	return true;
 }
 
+/* net/flow/shared_action.rs */
+
+bool oxnic_action_bound(unsigned long cookie)
+{
+	return atomic_read(&((struct tc_action *)cookie)->tcfa_bindcnt) > 0;
+}
+
 /* net/flow/tunnel.rs */
 
 const void *oxnic_c_ip_tunnel_info_opts(const struct ip_tunnel_info *info)

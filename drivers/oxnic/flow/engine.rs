@@ -21,6 +21,7 @@ use super::{
     queues::FlowQueues,
     refusal::Refusal,
     samplers::Samplers,
+    shared::SharedActions,
     store::{BlockSide, Inner, Store},
     template::{Kind, Templates},
     tunnel::Tunnel,
@@ -76,6 +77,8 @@ pub(crate) struct Engine {
     #[pin]
     pub(super) samplers: Samplers,
     #[pin]
+    pub(super) shared: SharedActions,
+    #[pin]
     pub(super) encaps: Mutex<Encaps>,
     #[pin]
     pub(super) tunnels: Mutex<Tunnels>,
@@ -112,6 +115,7 @@ impl Engine {
                 actions <- Templates::new(caps.action_templates, Kind::Action),
                 meters <- Meters::new(caps.meters),
                 samplers <- Samplers::new(),
+                shared <- SharedActions::new(),
                 encaps <- new_mutex!(Encaps::new(&caps)?),
                 tunnels <- new_mutex!(Tunnels::new()),
                 guard: Atomic::new(NO_TABLE),

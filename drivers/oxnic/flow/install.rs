@@ -311,7 +311,9 @@ impl Engine {
         if let Some(rule) = objects.rule {
             self.rules.give(rule);
         }
-        if let Some(counter) = &objects.counter {
+        let counter = objects.counter.as_ref();
+        self.shared.leave(&objects.shared, counter, &self.counters);
+        if let Some(counter) = counter {
             self.counters.give(counter);
         }
         for meter in &objects.meters {
@@ -403,7 +405,10 @@ impl Engine {
             fill(planned.arguments, at, port.into())?;
             fill(planned.arguments, at + 4, encap)?;
         }
-        self.take_samplers(device, asked, planned, objects)
+        self.take_samplers(device, asked, planned, objects)?;
+        let cookies = asked.origins.iter().map(|origin| origin.cookie);
+        let counter = objects.counter.as_ref();
+        self.shared.enter(cookies, counter, &mut objects.shared)
     }
 
     /// Takes names for copies, and writes them into the arguments.

@@ -21,12 +21,25 @@ use oxnic_offload::plan::meters::unit;
 use oxnic_offload::rule::{police::Rate, Police};
 
 struct Meter {
-    /// Rules that name it, never 0.
+    /// Rules that name it, and the action itself where the kernel has told us of it; never 0.
     rules: u32,
     /// Name of tc's action.
     action: usize,
     rate: Rate,
     mtu: u32,
+    /// The kernel tells us when the action changes: what rules say of it may be older.
+    follows: bool,
+}
+
+impl Meter {
+    fn change(&mut self, device: &Arc<Device>, id: u32, police: &Police) -> Result<(), Refusal> {
+        let (rate, mtu) = (police.rate, police.mtu);
+        if (self.rate, self.mtu) != (rate, mtu) {
+            cmd::flow::meter_set(device, &set(id, 0, rate, mtu))?;
+            (self.rate, self.mtu) = (rate, mtu);
+        }
+        Ok(())
+    }
 }
 
 /// Meters by id, and their ids by the names of tc's actions.
@@ -69,14 +82,12 @@ impl Meters {
         action: usize,
         police: &Police,
     ) -> Result<u32, Refusal> {
-        let (rate, mtu) = (police.rate, police.mtu);
         let mut known = self.known.lock();
         let known = &mut *known;
         let id = known.ids.get(&action).copied();
         if let Some((id, meter)) = id.and_then(|id| Some((id, known.meters.get_mut(&id)?))) {
-            if (meter.rate, meter.mtu) != (rate, mtu) {
-                cmd::flow::meter_set(device, &set(id, 0, rate, mtu))?;
-                (meter.rate, meter.mtu) = (rate, mtu);
+            if !meter.follows {
+                meter.change(device, id, police)?;
             }
             meter.rules += 1;
             return Ok(id);
@@ -90,12 +101,37 @@ impl Meters {
         let meter = Meter {
             rules: 1,
             action,
-            rate,
-            mtu,
+            rate: police.rate,
+            mtu: police.mtu,
+            follows: false,
         };
         self.make(device, known, id, meter)
             .inspect_err(|_| self.ids.give(id))?;
         Ok(id)
+    }
+
+    /// A policer was changed: so is its meter, at once.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has changed then.
+    pub(crate) fn change(
+        &self,
+        device: &Arc<Device>,
+        id: u32,
+        police: &Police,
+    ) -> Result<(), Refusal> {
+        match self.known.lock().meters.get_mut(&id) {
+            Some(meter) => meter.change(device, id, police),
+            None => Ok(()),
+        }
+    }
+
+    /// From now on, only [`Self::change`] changes a meter, or rules do again.
+    pub(crate) fn follow(&self, id: u32, follows: bool) {
+        if let Some(meter) = self.known.lock().meters.get_mut(&id) {
+            meter.follows = follows;
+        }
     }
 
     fn make(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What an eswitch hears of devices that are not its own: rules on tunnel devices, and changes of routes and neighbours.
+//! What an eswitch hears of devices that are not its own: rules on tunnel devices, actions that tc has by themselves, and changes of
+//! routes and neighbours.
 
 use super::block;
 use crate::{
@@ -31,7 +32,7 @@ use oxnic_kapi::{
 
 /// What is heard of others.
 pub(crate) struct Outside {
-    /// Rules on their devices, in switchdev mode.
+    /// Rules on their devices, and actions, in switchdev mode.
     blocks: Option<Registration>,
     /// Changes of what rules are made of.
     watch: Option<Watch>,
@@ -97,19 +98,20 @@ impl Others for Blocks {
 
     fn replace_action(
         &self,
-        _action: &SharedAction,
-        _actions: Actions<'_>,
-        _extack: Option<&mut Extack>,
+        action: &SharedAction,
+        actions: Actions<'_>,
+        extack: Option<&mut Extack>,
     ) -> Result {
-        Err(EOPNOTSUPP)
+        let replaced = self.0.replace_action(action, actions);
+        replaced.map_err(|refusal| refusal.tell(extack))
     }
 
-    fn destroy_action(&self, _action: &SharedAction) -> Result {
-        Err(ENOENT)
+    fn destroy_action(&self, action: &SharedAction) -> Result {
+        self.0.destroy_action(action)
     }
 
-    fn action_stats(&self, _action: &SharedAction) -> Result<Statistics> {
-        Err(ENOENT)
+    fn action_stats(&self, action: &SharedAction) -> Result<Statistics> {
+        self.0.action_stats(action)
     }
 }
 

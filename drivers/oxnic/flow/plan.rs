@@ -210,6 +210,13 @@ fn plan<'r, 'd>(
         samplers,
         encaps,
     } = wanted(done.needs)?;
+    if context.tunnel.is_some() && !samplers.is_empty() {
+        // Listeners would be told the port's interface, where software says the tunnel device.
+        return Err(Refusal::Feature {
+            action: "sample",
+            feature: "a rule of a tunnel device",
+        });
+    }
     let cookie = upcall::cookie(done.exit);
     let action_count = done.list.len();
     list(

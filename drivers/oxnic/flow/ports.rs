@@ -135,3 +135,20 @@ impl Ports for Finder<'_> {
         self.port(&*self.netdev.neighbour(index)?)
     }
 }
+
+/// Finds ports for actions that are by themselves.
+pub(crate) struct Own<'a> {
+    /// The function of the eswitch.
+    pub(crate) device: &'a Arc<Device>,
+}
+
+impl Ports for Own<'_> {
+    fn port(&self, netdev: &NetDevice) -> Option<Port> {
+        number(self.device, data_of::<NetPort>(netdev)?)
+    }
+
+    fn port_by_index(&self, _index: u32) -> Option<Port> {
+        // Keys have numbers, actions have not.
+        None
+    }
+}

@@ -14,10 +14,10 @@ pub(crate) use action::Origin;
 use super::refusal::Refusal;
 use action::Reader;
 use oxnic_kapi::net::{
-    flow::{classifier::Classifier as Kind, NewRule},
+    flow::{classifier::Classifier as Kind, Actions, NewRule},
     netdev::Device as NetDevice, //
 };
-use oxnic_offload::rule::{check, Chain, Classifier, Cookie, Key, Port, Rule};
+use oxnic_offload::rule::{check, Action, Chain, Classifier, Cookie, Key, Police, Port, Rule};
 
 /// Which ports interfaces are.
 pub(crate) trait Ports {
@@ -48,6 +48,24 @@ pub(crate) fn with_rule<R>(
     };
     check(&rule)?;
     then(&rule, reader.origins())
+}
+
+/// What an action by itself does, if it is a policer; of others only whether a rule could have it.
+///
+/// # Errors
+///
+/// The reason why it cannot be.
+pub(crate) fn police_of(
+    actions: Actions<'_>,
+    ports: &dyn Ports,
+) -> Result<Option<Police>, Refusal> {
+    let edits = action::edits(actions)?;
+    let mut reader = Reader::new(&edits, ports);
+    reader.read(actions)?;
+    Ok(match reader.actions() {
+        [Action::Police(police)] => Some(*police),
+        _ => None,
+    })
 }
 
 /// The rule as if it took any packet of its protocol, and did nothing.

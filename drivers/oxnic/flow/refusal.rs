@@ -56,6 +56,8 @@ pub(crate) enum Refusal {
     Limit(&'static str),
     /// The engine has lost all rules.
     Lost,
+    /// An action was changed that rules have.
+    Bound,
     /// The rule was refused for another interface of its block.
     Shared,
     /// No object of a kind is left.
@@ -177,6 +179,9 @@ impl fmt::Display for Refusal {
             Self::Limit(what) => write!(f, "the device's flow engine cannot be used: {what}"),
             Self::Lost => f.write_str("the device was reset: remove all filters first"),
             Self::Long => f.write_str("the rule is longer than a request of the device can be"),
+            Self::Bound => {
+                f.write_str("rules in the device have the action as it was: lay them anew")
+            }
             Self::Shared => f.write_str("refused for another interface of this block"),
             Self::Full { what, limit, .. } => write!(f, "no more {what}: there can be {limit}"),
             Self::Device {

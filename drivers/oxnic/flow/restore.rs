@@ -51,6 +51,7 @@ impl Engine {
         for store in stores.iter() {
             self.carry(&mut store.inner.lock());
         }
+        self.shared.carry(&self.counters);
         self.queues.rewind();
         self.queues.create(device)?;
         self.counters.restore(device)?;

@@ -47,6 +47,8 @@ pub(crate) struct Objects {
     pub(crate) counter: Option<Counter>,
     pub(crate) meters: KVec<u32>,
     pub(crate) samplers: KVec<u32>,
+    /// Actions that the kernel has by themselves, by their names.
+    pub(crate) shared: KVec<usize>,
     /// Outer headers.
     pub(crate) encaps: KVec<u32>,
     /// Of a rule of a tunnel device: the address of the host that it is about.

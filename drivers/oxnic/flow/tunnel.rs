@@ -126,7 +126,7 @@ impl Tunnel {
             _ => self
                 .configured
                 .local
-                .map_or(true, |local| local.is_ipv4() == address.is_ipv4()),
+                .is_none_or(|local| local.is_ipv4() == address.is_ipv4()),
         }
     }
 

@@ -18,6 +18,14 @@ pub struct SharedAction {
     pub index: u32,
     /// Its name, as entries of rules have it.
     pub cookie: usize,
+    bound: bool,
+}
+
+impl SharedAction {
+    /// Whether rules name it.
+    pub fn is_bound(&self) -> bool {
+        self.bound
+    }
 }
 
 /// A request about an action.
@@ -32,6 +40,8 @@ pub(super) unsafe fn request(others: &dyn Others, data: *mut c_void) -> Result {
         id: ActionId(raw.id),
         index: raw.index,
         cookie: raw.cookie,
+        // SAFETY: The cookie is the action, which stays while the core asks about it.
+        bound: unsafe { bindings::oxnic_action_bound(raw.cookie) },
     };
     match raw.command {
         bindings::offload_act_command_FLOW_ACT_REPLACE => {
