@@ -126,9 +126,11 @@ impl<T> From<kernel::alloc::kvec::PushError<T>> for Refusal {
 }
 
 impl Refusal {
-    /// What the request returns.
+    /// What the request returns: never `EAGAIN`, for which tc would make it again at once and without end, with RTNL held, which a
+    /// reset waits for.
     pub(crate) fn error(&self) -> Error {
         match self {
+            Self::Lost | Self::Unreached(EAGAIN) => EBUSY,
             Self::Rule(reject) => match reject.errno() {
                 errno::ENOENT => ENOENT,
                 errno::EEXIST => EEXIST,
@@ -144,7 +146,6 @@ impl Refusal {
                 Status::EOPNOTSUPP => EOPNOTSUPP,
                 _ => EIO,
             },
-            Self::Lost => EAGAIN,
             _ => EOPNOTSUPP,
         }
     }
