@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Devlink instances and ports, and the mode of an embedded switch.
+//! Devlink instances and ports, the mode of an embedded switch, and resources.
 //!
 //! An [`Instance`] is allocated for a bound device and given its ports; [`Registered`] shows it to user space. References
 //! run from the port to the instance, and from the network device to the port, so that each goes before what it belongs to.
@@ -11,9 +11,11 @@ mod info;
 mod instance;
 mod lock;
 mod port;
+mod resource;
 
 pub use eswitch::{Eswitch, Mode};
 pub use info::InfoRequest;
 pub use instance::{Instance, Operations, Registered};
 pub use lock::Guard;
 pub use port::{Flavour, Function, Port, SwitchId, HW_ADDR_LENGTH};
+pub use resource::{Occupancy, Resource, Resources};

@@ -4,14 +4,17 @@
 
 use crate::{
     device::Device,
-    eswitch::{Function, Switch}, //
+    eswitch::{Function, Switch},
+    flow, //
 };
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
 use oxnic_kapi::{
-    devlink::{Eswitch, Flavour, InfoRequest, Instance, Operations, Port, Registered, SwitchId},
+    devlink::{
+        Eswitch, Flavour, InfoRequest, Instance, Operations, Port, Registered, Resources, SwitchId,
+    },
     extack::Extack,
     pci::Binding, //
 };
@@ -54,6 +57,8 @@ fn switch_id(device: &Device) -> Option<SwitchId> {
 
 /// The devlink instance of a function, visible until dropped.
 pub(crate) struct Devlink {
+    // In this order: they go before what they belong to.
+    _resources: Option<Resources>,
     registered: Registered,
 }
 
@@ -70,7 +75,12 @@ impl Devlink {
             switch: there.then(|| Switch(device.clone())),
         };
         let instance = Instance::new(device.binding(), KBox::new(answers, GFP_KERNEL)?)?;
+        let resources = match there {
+            true => Some(flow::occupancy::resources(device, &instance)?),
+            false => None,
+        };
         Ok(Self {
+            _resources: resources,
             registered: Registered::new(instance),
         })
     }

@@ -14,6 +14,7 @@
 //!   shared                 actions that tc has by themselves
 //!   upcall                 frames that come up, and where they go on
 //!   tunnel, tunnels        tunnel devices, and how packets get to their tables
+//!   occupancy              how full the device is, for users
 //!   outside, follow        what the kernel says of devices of others, of routes and neighbours
 //!   queues, queue, request the rings by which the device is told of rules
 //!   limits                 what of the device's limits is made use of
@@ -29,6 +30,7 @@ mod ids;
 mod install;
 mod limits;
 mod meters;
+pub(crate) mod occupancy;
 pub(crate) mod outside;
 mod place;
 mod plan;

@@ -13,6 +13,7 @@ use oxnic_abi::{
     flow::{
         counter::CounterMemory,
         encap::EncapSet,
+        info::{FlowInfo, FlowInfoGet, FlowObject},
         meter::MeterSet,
         port::PortTable,
         queue::FlowQueueCreate,
@@ -78,6 +79,13 @@ pub(crate) fn counter_memory(
     let request = Request::new(Opcode::COUNTER_MEMORY).parameters(memory);
     let reply = device.command(&request.input(pages))?;
     Ok(reply.result[0])
+}
+
+/// How many objects of a kind there can be and are.
+pub(crate) fn info(device: &Arc<Device>, kind: FlowObject) -> Result<FlowInfo, CommandError> {
+    let request = Request::new(Opcode::FLOW_INFO).parameters(&FlowInfoGet { kind });
+    let reply = device.command(&request)?;
+    Ok(FlowInfo::from_words(&reply.result))
 }
 
 /// Makes or changes a meter.
