@@ -191,6 +191,18 @@ def limits():
 
 
 @case
+def place():
+    """A rule of which only the actions are software's has its place among those of its prio: the one that its mask has since an older rule."""
+    rule = f"filter add dev R0 ingress pref 1 protocol all flower {{}} dst_mac {trial_mac(1)}"
+    rules = [f"{rule} num_of_vlans 1 {TO_WIRE}", f"{rule} action drop", f"{rule} num_of_vlans 2 action skbedit ptype host pipe {TO_VF}"]
+    frames = [frame(TEST, trial_mac(1), tags=[(VLAN, 5)] * count) for count in (0, 1, 2)]
+    for flags in ("", "skip_hw"):
+        seen = stage.run([line.format(flags) for line in rules], frames)
+        equal((seen.frames["wire"], seen.frames["vf1"]), (Counter(frames[1:2]), Counter(frames[2:])), f"what comes to the wire and to the VF ({flags})")
+        equal(len(seen.in_hw), 0 if flags else 2, f"rules in hardware ({flags})")
+
+
+@case
 def offload_off():
     """With hw-tc-offload off nothing is taken over, and software does it."""
     link = stage.reps[0]

@@ -6,7 +6,7 @@ use super::{
     engine::{Engine, Side},
     install::Asked,
     ports::{self, Finder},
-    read::{anything, with_rule},
+    read::{anything, with_rule, without_actions},
     refusal::Refusal,
     store::{BlockSide, Store},
     tunnel::Tunnel, //
@@ -160,13 +160,16 @@ impl Rules for Block {
         });
         let read = read.map_err(|refusal| ports.why.take().unwrap_or(refusal));
         let result = match read {
-            Err(refusal) if !new.skip_sw => insert(&Asked {
-                rule: &anything(new),
-                skip_sw: false,
-                origins: &[],
-                tunnels: &[],
-                unread: Some(refusal),
-            }),
+            Err(refusal) if !new.skip_sw => {
+                let known = without_actions(new, &ports);
+                insert(&Asked {
+                    rule: known.as_ref().unwrap_or(&anything(new)),
+                    skip_sw: false,
+                    origins: &[],
+                    tunnels: &[],
+                    unread: Some(refusal),
+                })
+            }
             read => read.and_then(|result| result),
         };
         result.map_err(|refusal| refusal.tell(extack))

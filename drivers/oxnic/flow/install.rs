@@ -28,7 +28,7 @@ use oxnic_abi::{
     flow::{completion::FlowCompletion, request::FlowRequest},
 };
 use oxnic_kapi::net::flow::{classifier::Counted, Cookie, Means, Samples, Statistics};
-use oxnic_offload::rule::{Action, Rule};
+use oxnic_offload::rule::{Action, Key, Rule};
 
 /// A rule as it is asked for.
 pub(crate) struct Asked<'a> {
@@ -39,7 +39,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) origins: &'a [Origin<'a>],
     /// Tunnel devices that its actions name.
     pub(crate) tunnels: &'a [Tunnel],
-    /// Why it could not be read. The rule is then any packet of its protocol, and what stands in for it sends all of them up.
+    /// Why it could not be read. The rule is then without actions; where its key could not be read either, it is any packet of its
+    /// protocol, and what stands in for it sends all of them up.
     pub(crate) unread: Option<Refusal>,
 }
 
@@ -142,8 +143,9 @@ impl Engine {
             kept => return kept,
         };
         let stance = match asked.unread {
-            Some(_) => Stance::Unread,
-            None => Stance::Upwards,
+            // One whose empty key was read is alone in its mask as well.
+            Some(_) if asked.rule.key.equals(&Key::default()) => Stance::Unread,
+            _ => Stance::Upwards,
         };
         let context = plan::context(&self.caps, store, false, &[])?;
         let planned = plan::stand_in(asked.rule, &context, &tables, desk)?;

@@ -51,7 +51,7 @@ pub(crate) enum Stance {
     Whole,
     /// It sends up what it takes.
     Upwards,
-    /// As that; and what the rule takes is not known. No other rule has its mask.
+    /// As that; and what the rule takes is not known. It has a key that no other rule can have, so none has its mask.
     Unread,
 }
 

@@ -68,6 +68,15 @@ pub(crate) fn police_of(
     })
 }
 
+/// The rule without its actions, for one of which these cannot be read. None where its key cannot be either.
+pub(crate) fn without_actions<'a>(new: &'a NewRule<'_>, ports: &dyn Ports) -> Option<Rule<'a>> {
+    let rule = Rule {
+        key: key::read(new.rule.keys(), ports).ok()?,
+        ..anything(new)
+    };
+    check(&rule).ok().map(|()| rule)
+}
+
 /// The rule as if it took any packet of its protocol, and did nothing.
 pub(crate) fn anything<'a>(new: &NewRule<'_>) -> Rule<'a> {
     Rule {
