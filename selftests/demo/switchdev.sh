@@ -61,20 +61,111 @@ enter_switchdev() {
 	awk -v s="$start" -v e="$EPOCHREALTIME" 'BEGIN { printf "representors pf0vf0 and pf0vf1, in %.1f s\n", e - s }'
 }
 
-show_switchdev() {
-	local rep0=pf0vf0 rep1=pf0vf1 mac0 mac1
-	title "Switchdev: the NIC's switch does what tc says"
-	check "devlink dev eswitch set ... mode switchdev" enter_switchdev
-	mac0=$(mac_of vf0 "$(in_namespace vf0 ls /sys/class/net | grep -v lo)") mac1=$(mac_of vf1 "$(in_namespace vf1 ls /sys/class/net | grep -v lo)")
-	watch_cpu "$rep0" "$mac0" "$mac1"
-	watch_cpu "$rep1" "$mac0" "$mac1"
-	rule "$rep0" 1 protocol all flower skip_sw action mirred egress redirect dev "$rep1"
-	rule "$rep1" 1 protocol all flower skip_sw action mirred egress redirect dev "$rep0"
+# silent DEV...: what the CPU has seen since watch_cpu.
+silent() {
+	local dev
+	for dev in "$@"; do check "capture on $dev" seen_by_cpu "$dev"; done
+}
+
+# VF 0 and VF 1 talk to each other.
+show_cable() {
+	watch_cpu pf0vf0 "$mac0" "$mac1"
+	watch_cpu pf0vf1 "$mac0" "$mac1"
+	rule pf0vf0 1 protocol all flower skip_sw action mirred egress redirect dev pf0vf1
+	rule pf0vf1 1 protocol all flower skip_sw action mirred egress redirect dev pf0vf0
 	check "ping VF 0 -> VF 1" ping_from vf0 "${vf_address[1]}"
 	check "TCP VF 0 -> VF 1" stream_between vf1 "${vf_address[1]}" vf0
 	sleep 0.3
-	for dev in "$rep0" "$rep1"; do
-		check "rule of $dev" counted "$dev" 1
-		check "capture on $dev" seen_by_cpu "$dev"
-	done
+	check "rule of pf0vf0" counted pf0vf0 1
+	check "rule of pf0vf1" counted pf0vf1 1
+	silent pf0vf0 pf0vf1
+	tc filter del dev pf0vf0 ingress
+	tc filter del dev pf0vf1 ingress
+}
+
+# seen_at NAMESPACE DEV FILTER COMMAND...: runs it, and prints the first frame that the filter lets through.
+seen_at() {
+	local name=$1 dev=$2 words=$3 seen
+	shift 3
+	in_namespace "$name" timeout 10 tcpdump -e -v -n -c 1 -i "$dev" "$words" >/tmp/seen.frame 2>/dev/null &
+	sleep 1
+	"$@" >/dev/null
+	wait $!
+	seen=$(tr -d '\n' </tmp/seen.frame | sed -E 's/.*(vlan [0-9]+).*(ttl [0-9]+).* ([0-9.]+ > [0-9.]+: ICMP [a-z ]+),.*/\1, \2, \3/')
+	[ -n "$seen" ] && echo "$seen"
+}
+
+copies() {
+	local count
+	count=$(in_namespace vf1 cat "/sys/class/net/$1/statistics/rx_packets")
+	[ "$((count - $2))" -ge 5 ] && echo "$((count - $2)) copies, untagged"
+}
+
+# VF 0 talks to a VLAN of the wire; what it sends is limited, copied to VF 1, edited and tagged on the way.
+show_edits() {
+	local before dev1
+	ip -n wire link add link "$PEER" name vlan7 type vlan id 7
+	ip -n wire address add 203.0.113.2/24 dev vlan7
+	ip -n wire link set dev vlan7 up
+	ip -n vf0 address add 203.0.113.1/24 dev "$dev0"
+	dev1=$(in_namespace vf1 ls /sys/class/net | grep -v lo)
+	watch_cpu pf0vf0 "$mac0"
+	rule pf0vf0 1 protocol ip flower skip_sw dst_ip 203.0.113.2 action police rate 900mbit burst 1m conform-exceed drop/pipe \
+		action mirred egress mirror dev pf0vf1 action pedit ex munge ip ttl set 7 pipe action csum ip4h pipe \
+		action vlan push id 7 action mirred egress redirect dev "$PF"
+	rule pf0vf0 2 protocol arp flower skip_sw arp_tip 203.0.113.2 action vlan push id 7 action mirred egress redirect dev "$PF"
+	rule "$PF" 1 protocol 802.1Q flower skip_sw vlan_id 7 action vlan pop action mirred egress redirect dev pf0vf0
+	before=$(in_namespace vf1 cat "/sys/class/net/$dev1/statistics/rx_packets")
+	check "ping VF 0 -> VLAN 7 of the wire" ping_from vf0 203.0.113.2
+	check "a frame on the wire" seen_at wire "$PEER" "vlan 7 and icmp" ping_from vf0 203.0.113.2
+	check "copies at VF 1" copies "$dev1" "$before"
+	check "rule 1 of pf0vf0" counted pf0vf0 1
+	silent pf0vf0
+	tc filter del dev pf0vf0 ingress
+	tc filter del dev "$PF" ingress
+	ip -n wire link del vlan7
+}
+
+# show_tunnel KIND PORT NUMBER: VF 0 talks to a stock tunnel device at the far end of the wire.
+show_tunnel() {
+	local kind=$1 port=$2 net=10.$3.0
+	local far="id 42 remote $pf_address dstport $port"
+	[ "$kind" = geneve ] || far="$far local $wire_address"
+	ip link add "$kind"0 type "$kind" dstport "$port" external
+	ip link set dev "$kind"0 up
+	tc qdisc add dev "$kind"0 clsact
+	# shellcheck disable=SC2086 # Words of ip.
+	ip -n wire link add "$kind"0 type "$kind" $far
+	ip -n wire address add "$net.2/24" dev "$kind"0
+	ip -n wire link set dev "$kind"0 mtu 1400 up
+	ip -n vf0 address add "$net.1/24" dev "$dev0"
+	ip -n vf0 link set dev "$dev0" mtu 1400
+	watch_cpu pf0vf0 "$mac0"
+	watch_cpu "$kind"0 "$mac0"
+	rule pf0vf0 1 protocol all flower skip_sw action tunnel_key set id 42 src_ip "$pf_address" dst_ip "$wire_address" dst_port "$port" \
+		action mirred egress redirect dev "$kind"0
+	rule "$kind"0 1 protocol all flower enc_key_id 42 enc_src_ip "$wire_address" enc_dst_ip "$pf_address" enc_dst_port "$port" \
+		action tunnel_key unset action mirred egress redirect dev pf0vf0
+	check "ping VF 0 -> $kind of the wire" ping_from vf0 "$net.2"
+	check "TCP VF 0 -> $kind of the wire" stream_between wire "$net.2" vf0
+	sleep 0.3
+	check "rule of pf0vf0" counted pf0vf0 1
+	check "rule of ${kind}0" counted "$kind"0 1
+	silent pf0vf0 "$kind"0
+	tc filter del dev pf0vf0 ingress
+	ip link del "$kind"0
+}
+
+show_switchdev() {
+	local mac0 mac1 dev0
+	title "Switchdev: the NIC's switch does what tc says"
+	check "devlink dev eswitch set ... mode switchdev" enter_switchdev
+	dev0=$(in_namespace vf0 ls /sys/class/net | grep -v lo)
+	mac0=$(mac_of vf0 "$dev0") mac1=$(mac_of vf1 "$(in_namespace vf1 ls /sys/class/net | grep -v lo)")
+	show_cable
+	title "A VLAN of the wire, with a limit, a copy, and an edit"
+	show_edits
+	title "VXLAN and Geneve, to stock tunnel devices of Linux on the wire"
+	show_tunnel vxlan 4789 1
+	show_tunnel geneve 6081 2
 }
