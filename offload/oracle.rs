@@ -19,6 +19,7 @@ pub mod bucket;
 pub mod classify;
 pub mod csum;
 pub mod execute;
+pub mod netfilter;
 pub mod packet;
 pub mod pedit;
 pub mod sink;

@@ -5,6 +5,7 @@
 //! - [`conditions`]: a rule's key into the conditions of a match template and the packed key of the rule.
 //! - [`actions`]: its actions into the list of an action template, the rule's arguments, and what objects they need.
 //! - [`order`]: its place among the rules of its priority.
+//! - [`netfilter`]: a rule of nftables as rules of the device; [`position`]: its place among those of its chain.
 //! - [`chains`]: where a frame goes on that the device does not bring to an end, and what must be refused for that.
 //! - [`tunnels`]: what a rule of a tunnel device matches beside what it says.
 //! - [`headers`]: the bytes that are put around frames for a tunnel device.
@@ -24,7 +25,9 @@ pub mod headers;
 pub mod list;
 pub mod meters;
 pub mod needs;
+pub mod netfilter;
 pub mod order;
+pub mod position;
 pub mod tunnels;
 
 mod edits;

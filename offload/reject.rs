@@ -175,6 +175,11 @@ pub enum Reject {
         /// The priority.
         priority: u32,
     },
+    /// A match of nftables whose meaning does not come along.
+    Unclear {
+        /// The field.
+        field: Field,
+    },
     /// A port range that a younger, overlapping one has followed.
     RangeOrder {
         /// The rule's ranges.
@@ -208,6 +213,7 @@ impl Reject {
             | Self::PoliceVerdict { .. }
             | Self::Jump { .. }
             | Self::NoPort { .. }
+            | Self::Unclear { .. }
             | Self::RangeOrder { .. } => errno::EOPNOTSUPP,
             Self::SameKey { .. } | Self::SameCookie => errno::EEXIST,
             Self::NoSuchRule => errno::ENOENT,
@@ -312,6 +318,11 @@ impl fmt::Display for Reject {
                 )
             }
             Self::NoPort { what } => write!(f, "{what}: the interface is not on this device"),
+            Self::Unclear { field } => write!(
+                f,
+                "{}: what nftables means by it does not come along",
+                field.name()
+            ),
             Self::Priority { priority } => write!(f, "prio {priority}: more than 65535"),
             Self::OrderFull { priority } => {
                 write!(f, "prio {priority}: too many masks, use another prio")

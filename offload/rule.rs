@@ -49,6 +49,8 @@ pub enum Classifier {
     Flower,
     /// `cls_matchall`: one rule, whose key is empty.
     Matchall,
+    /// A chain of nftables. What its rules match is not what it would be for tc, see [`crate::plan::netfilter`].
+    Nftables,
 }
 
 /// A rule.

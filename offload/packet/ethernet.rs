@@ -47,7 +47,7 @@ pub const HSR: u16 = 0x892f;
 pub const BATMAN: u16 = 0x4305;
 
 /// Values of the type field below this are lengths.
-const FIRST_TYPE: u16 = 0x0600;
+pub const FIRST_TYPE: u16 = 0x0600;
 
 /// What Linux takes as protocol for a type field, with the bytes behind it (`eth_type_trans`, `vlan_set_encap_proto`).
 ///
