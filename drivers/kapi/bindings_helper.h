@@ -52,6 +52,7 @@
 #include <net/netdev_queues.h>
 #include <net/netdev_rx_queue.h>
 #include <net/netevent.h>
+#include <net/netfilter/nf_tables.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
 #include <net/pkt_cls.h>

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The front end of the flow engine: rules of tc on interfaces of an eswitch.
+//! The front end of the flow engine: rules of tc and nftables on interfaces of an eswitch.
 //!
 //! ```text
 //!   block                  hears of the rules of an interface
 //!   read, refusal, ports   what the kernel says, as a rule of oxnic_offload, or why not
 //!   plan, desk             what oxnic_offload makes of it for the device, and room for that
+//!   chain                  rules of nftables: as parts, in an order of their own
 //!   install, restore       rules into the device and out of it, and what they have seen; back after a reset
 //!   engine, store, place   what is in the device: tables of a block, its rules, their order
 //!   template, counters,
@@ -21,6 +22,7 @@
 //! ```
 
 pub(crate) mod block;
+mod chain;
 mod counters;
 mod desk;
 mod encaps;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Rules that tc asks a device to take over, as the kernel's flow offload interface has them.
+//! Rules that tc or nftables ask a device to take over, as the kernel's flow offload interface has them.
 //!
 //! tc keeps rules in blocks. A block belongs to the ingress or egress of a net device, or is shared by several. When a device is
 //! bound to a block, its driver gives [`Rules`] ([`block`]), and from then on hears of each rule in the block: of those that are
@@ -15,6 +15,7 @@
 
 pub mod action;
 pub mod block;
+pub mod chain;
 pub mod classifier;
 #[cfg(CONFIG_KUNIT)]
 pub mod fixture;
@@ -31,6 +32,7 @@ pub mod tunnel;
 
 pub use action::{Action, Actions, Entry};
 pub use block::{Binder, Binding, BlockId};
+pub use chain::Position;
 pub use classifier::{Cookie, NewRule, Rules};
 pub use indirect::{Others, Registration};
 pub use key::Key;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! An interface of the eswitch that is bound to a block of rules.
+//! An interface of the eswitch that is bound to a block of rules: one of tc, or a chain of nftables. What a chain is refused for goes to the
+//! log, as nobody else gets it.
 
 use super::{
     engine::{Engine, Side},
@@ -26,7 +27,7 @@ use oxnic_kapi::{
             NewRule,
             Rules, //
         },
-        netdev::DeviceRef,
+        netdev::{Device as NetDevice, DeviceRef}, //
     },
 };
 
@@ -61,16 +62,21 @@ impl NetPort {
             // The user did not ask for it, and would get the text as a warning.
             return Err(EOPNOTSUPP);
         }
-        let why = match direction {
-            _ if !binding.of_tc => "chains of nftables cannot be offloaded yet",
-            None => "rules at ingress and egress can be offloaded only",
-            Some(direction) => {
-                return self
-                    .bind(binding, direction)
-                    .map_err(|refusal| refuse(extack, EOPNOTSUPP, format_args!("{refusal}")))
-            }
+        let Some(direction) = direction else {
+            let why = "rules at ingress and egress can be offloaded only";
+            return Err(refuse(extack, EOPNOTSUPP, fmt!("{}", why)));
         };
-        Err(refuse(extack, EOPNOTSUPP, fmt!("{}", why)))
+        self.bind(binding, direction).map_err(|refusal| {
+            let error = match refusal {
+                // Software would have both, and not know that the device has one of them.
+                Refusal::Occupied { .. } => EBUSY,
+                _ => EOPNOTSUPP,
+            };
+            if !binding.of_tc {
+                log(&self.device, binding.device, &refusal);
+            }
+            refuse(extack, error, format_args!("{refusal}"))
+        })
     }
 
     /// Whether rules of this interface are in the device.
@@ -85,7 +91,10 @@ impl NetPort {
         direction: FlowDirection,
     ) -> Result<KBox<dyn Rules>, Refusal> {
         let netdev: DeviceRef = binding.device.into();
-        let port = ports::number(&self.device, self).ok_or(Refusal::Interface("tc"))?;
+        if !binding.of_tc && netdev.features() & features::HW_TC == 0 {
+            return Err(Refusal::Off);
+        }
+        let port = ports::number(&self.device, self).ok_or(Refusal::Interface("block"))?;
         let side = Side {
             port: port.0 as u16,
             direction,
@@ -95,7 +104,7 @@ impl NetPort {
             direction,
         };
         let engine = self.device.join_flow()?;
-        let bound = engine.bind(&self.device, block, side);
+        let bound = engine.bind(&self.device, binding, block, side);
         let store = bound.inspect_err(|_| self.device.leave_flow())?;
         let bound = Block {
             device: self.device.clone(),
@@ -137,14 +146,22 @@ pub(crate) fn bind_tunnel(
 
 impl Rules for Block {
     fn replace(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
-        if self.side.is_some() && self.netdev.features() & features::HW_TC == 0 {
-            return Err(refuse(
-                extack,
-                EOPNOTSUPP,
-                fmt!("hw-tc-offload is off for this interface"),
-            ));
-        }
         let ports = Finder::new(&self.device, &self.netdev);
+        if let Some(position) = &new.position {
+            let inserted = with_rule(new, &ports, |rule, origins| {
+                let rule = (rule, origins);
+                self.engine
+                    .insert_in_chain(&self.device, &self.store, rule, position)
+            });
+            return inserted.map_err(|refusal| {
+                let refusal = ports.why.take().unwrap_or(refusal);
+                log(&self.device, &self.netdev, &refusal);
+                refusal.error()
+            });
+        }
+        if self.side.is_some() && self.netdev.features() & features::HW_TC == 0 {
+            return Err(Refusal::Off.tell(extack));
+        }
         let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, &self.store, asked);
         let read = with_rule(new, &ports, |rule, origins| {
             // It was read.
@@ -156,6 +173,7 @@ impl Rules for Block {
                 origins,
                 tunnels: &tunnels,
                 unread: None,
+                number: None,
             }))
         });
         let read = read.map_err(|refusal| ports.why.take().unwrap_or(refusal));
@@ -168,6 +186,7 @@ impl Rules for Block {
                     origins: &[],
                     tunnels: &[],
                     unread: Some(refusal),
+                    number: None,
                 })
             }
             read => read.and_then(|result| result),
@@ -176,12 +195,31 @@ impl Rules for Block {
     }
 
     fn destroy(&self, cookie: Cookie) {
-        self.engine.remove(&self.device, &self.store, cookie);
+        if self.store.of_tc {
+            self.engine.remove(&self.device, &self.store, cookie);
+        } else {
+            self.engine
+                .remove_from_chain(&self.device, &self.store, cookie);
+        }
     }
 
     fn stats(&self, cookie: Cookie) -> Result<Counted> {
-        self.engine.count(&self.store, cookie)
+        if self.store.of_tc {
+            self.engine.count(&self.store, cookie)
+        } else {
+            self.engine.count_now(&self.store, cookie)
+        }
     }
+}
+
+/// Tells who looks into the log why a chain of nftables, or a rule of it, is refused.
+fn log(device: &Arc<Device>, netdev: &NetDevice, refusal: &Refusal) {
+    dev_warn!(
+        device.binding(),
+        "{}: nftables: {}\n",
+        netdev.name(),
+        refusal
+    );
 }
 
 impl Drop for Block {

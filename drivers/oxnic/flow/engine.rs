@@ -44,7 +44,10 @@ use oxnic_abi::flow::{
     table::{TableMiss, TableSet, TableView, NO_TABLE},
 };
 use oxnic_abi::vport::EswitchPortKind;
-use oxnic_kapi::{net::flow::ChainRestore, sync::RwSemaphore};
+use oxnic_kapi::{
+    net::flow::{Binding, ChainRestore},
+    sync::RwSemaphore, //
+};
 use oxnic_offload::rule::Chain;
 
 /// A side of a port of the eswitch.
@@ -144,7 +147,8 @@ impl Engine {
         queues
     }
 
-    /// Binds a side of a port to a block. Answers what is kept of the block.
+    /// Binds a side of a port to a block. Answers what is kept of the block. A side can be bound to one block: what a block of tc and a
+    /// chain of nftables do to the same packets, or two chains, has an order in software that the tables of the device do not have.
     ///
     /// # Errors
     ///
@@ -152,18 +156,25 @@ impl Engine {
     pub(crate) fn bind(
         &self,
         device: &Arc<Device>,
+        binding: &Binding<'_>,
         block: BlockSide,
         side: Side,
     ) -> Result<Arc<Store>, Refusal> {
         let _going = self.gate.read();
         let mut stores = self.stores.lock();
+        let mut others = stores.iter().filter(|store| store.block != block);
+        if let Some(other) = others.find(|store| store.inner.lock().sides.contains(&side)) {
+            return Err(Refusal::Occupied { by_tc: other.of_tc });
+        }
         let known = stores.iter().find(|store| store.block == block);
         let store = match known.cloned() {
             Some(store) if store.tunnel.is_some() => {
                 return Err(Refusal::Tunnel("a block that it shares"))
             }
             Some(store) => store,
-            None => new_store(&mut stores, block, None)?,
+            // Where one of two bindings fails the kernel leaves a rule with the other, so both have to be ours.
+            None if !binding.of_tc && !binding.first => return Err(Refusal::Foreign),
+            None => new_store(&mut stores, block, binding.of_tc, None)?,
         };
         let bound = self.bind_side(device, &store, side);
         if bound.is_err() {
@@ -311,19 +322,19 @@ impl Engine {
 
     /// Whether a port is bound to a block.
     fn is_bound(&self, port: u16) -> bool {
-        self.any_side(port, |_| true)
+        self.any_side(port, |_, _| true)
     }
 
-    /// Whether there are rules that a port has to do with.
+    /// Whether there are rules that a port has to do with, or can be: a chain of nftables is asked about the port once.
     fn has_rules(&self, port: u16) -> bool {
-        self.any_side(port, |store| !store.is_empty())
+        self.any_side(port, |store, inner| !store.of_tc || !inner.is_empty())
     }
 
     /// Whether a port is bound to a block of which this is true.
-    fn any_side(&self, port: u16, what: impl Fn(&Inner) -> bool) -> bool {
+    fn any_side(&self, port: u16, what: impl Fn(&Store, &Inner) -> bool) -> bool {
         self.stores.lock().iter().any(|store| {
             let inner = store.inner.lock();
-            inner.sides.iter().any(|side| side.port == port) && what(&inner)
+            inner.sides.iter().any(|side| side.port == port) && what(store, &inner)
         })
     }
 }
@@ -352,10 +363,11 @@ pub(super) fn has_ingress(stores: &[Arc<Store>], port: u16) -> bool {
 pub(super) fn new_store(
     stores: &mut KVec<Arc<Store>>,
     block: BlockSide,
+    of_tc: bool,
     tunnel: Option<Tunnel>,
 ) -> Result<Arc<Store>, Refusal> {
-    let store =
-        Arc::pin_init(Store::new(block, tunnel), GFP_KERNEL).map_err(|_| Refusal::Memory)?;
+    let store = Store::new(block, of_tc, tunnel);
+    let store = Arc::pin_init(store, GFP_KERNEL).map_err(|_| Refusal::Memory)?;
     stores.push(store.clone(), GFP_KERNEL)?;
     Ok(store)
 }

@@ -17,7 +17,7 @@ use super::{
     read::Origin,
     refusal::Refusal,
     request,
-    store::{Objects, Room, Store, Stored},
+    store::{Inner, Objects, Room, Store, Stored},
     template::Template,
     tunnel::Tunnel, //
 };
@@ -42,6 +42,8 @@ pub(crate) struct Asked<'a> {
     /// Why it could not be read. The rule is then without actions; where its key could not be read either, it is any packet of its
     /// protocol, and what stands in for it sends all of them up.
     pub(crate) unread: Option<Refusal>,
+    /// The place that it is to have, with nothing to stand in for it: a part of a rule of nftables.
+    pub(crate) number: Option<u32>,
 }
 
 /// A rule that has all it needs.
@@ -139,7 +141,7 @@ impl Engine {
         });
         let refusal = match kept {
             // At egress nothing can stand in for a rule.
-            Err(refusal) if !asked.skip_sw && !egress => refusal,
+            Err(refusal) if !asked.skip_sw && !egress && asked.number.is_none() => refusal,
             kept => return kept,
         };
         let stance = match asked.unread {
@@ -166,7 +168,11 @@ impl Engine {
         let (table, place) = {
             let mut inner = store.inner.lock();
             let table = inner.table(asked.rule.chain.0).ok_or(Refusal::Lost)?;
-            (table, inner.priorities.enter(asked.rule, stance)?)
+            let place = match asked.number {
+                Some(number) => Place::given(number),
+                None => inner.priorities.enter(asked.rule, stance)?,
+            };
+            (table, place)
         };
         let mut objects = Objects::default();
         let request = self
@@ -338,7 +344,11 @@ impl Engine {
     ///
     /// `ENOENT`: it is unknown.
     pub(crate) fn count(&self, store: &Store, cookie: Cookie) -> Result<Counted> {
-        let mut inner = store.inner.lock();
+        self.count_in(&mut store.inner.lock(), cookie)
+    }
+
+    /// As [`Self::count`]. Does not sleep.
+    pub(super) fn count_in(&self, inner: &mut Inner, cookie: Cookie) -> Result<Counted> {
         // What stands in for a rule of software counts nothing.
         let stored = inner.get(cookie).filter(|stored| !stored.stand_in);
         let stored = stored.ok_or(ENOENT)?;

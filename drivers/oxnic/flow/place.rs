@@ -44,6 +44,19 @@ pub(crate) struct Place {
     pub(crate) number: u32,
 }
 
+impl Place {
+    /// That of a rule which is given its number. It is not among those of a priority.
+    pub(crate) fn given(number: u32) -> Self {
+        Self {
+            chain: 0,
+            priority: 0,
+            slot: 0,
+            mask: 0,
+            number,
+        }
+    }
+}
+
 /// What a rule is to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stance {

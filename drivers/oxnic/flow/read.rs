@@ -39,14 +39,18 @@ pub(crate) fn with_rule<R>(
 ) -> Result<R, Refusal> {
     let key = key::read(new.rule.keys(), ports)?;
     let edits = action::edits(new.rule.actions())?;
-    let mut reader = Reader::new(&edits, ports);
+    let of_tc = new.classifier != Kind::Nftables;
+    let mut reader = Reader::new(&edits, ports, of_tc);
     reader.read(new.rule.actions())?;
     let rule = Rule {
         key,
         actions: reader.actions(),
         ..anything(new)
     };
-    check(&rule)?;
+    // What nftables means is not what tc's front end lets through; its parts are.
+    if of_tc {
+        check(&rule)?;
+    }
     then(&rule, reader.origins())
 }
 
@@ -84,6 +88,7 @@ pub(crate) fn anything<'a>(new: &NewRule<'_>) -> Rule<'a> {
         classifier: match new.classifier {
             Kind::Flower => Classifier::Flower,
             Kind::Matchall => Classifier::Matchall,
+            Kind::Nftables => Classifier::Nftables,
         },
         chain: Chain(new.chain),
         priority: new.priority,

@@ -69,6 +69,17 @@ pub(crate) enum Refusal {
         /// `ENOSPC`, or why it could not be found out.
         error: Error,
     },
+    /// The user has switched offload off for the interface.
+    Off,
+    /// The interface is bound to another block.
+    Occupied {
+        /// It is one of tc, else a chain of nftables.
+        by_tc: bool,
+    },
+    /// The chain is on an interface of another device as well.
+    Foreign,
+    /// There is no number for the rule.
+    Crowded,
     /// Key and arguments are longer than a request of the device can be.
     Long,
     /// The device says no.
@@ -146,6 +157,9 @@ impl Refusal {
                 Status::EOPNOTSUPP => EOPNOTSUPP,
                 _ => EIO,
             },
+            // Whoever comes first has the interface; software would not keep the order of both.
+            Self::Occupied { .. } => EBUSY,
+            Self::Crowded => ENOSPC,
             _ => EOPNOTSUPP,
         }
     }
@@ -183,6 +197,15 @@ impl fmt::Display for Refusal {
             Self::Bound => {
                 f.write_str("rules in the device have the action as it was: lay them anew")
             }
+            Self::Occupied { by_tc: true } => {
+                f.write_str("filters of tc are on the interface: remove its qdisc first")
+            }
+            Self::Occupied { by_tc: false } => {
+                f.write_str("a chain of nftables with offload is on the interface: remove it first")
+            }
+            Self::Off => f.write_str("hw-tc-offload is off for this interface"),
+            Self::Foreign => f.write_str("the chain is on an interface of another device"),
+            Self::Crowded => f.write_str("no place between the rules of the chain"),
             Self::Shared => f.write_str("refused for another interface of this block"),
             Self::Full { what, limit, .. } => write!(f, "no more {what}: there can be {limit}"),
             Self::Device {

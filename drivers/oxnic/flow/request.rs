@@ -43,6 +43,18 @@ fn put(words: &mut [u64], at: usize, bytes: &[u8]) {
     }
 }
 
+/// Another id and another place for the rule that a request puts into a table.
+pub(crate) fn renumber(request: &mut [u64], rule: u32, priority: u32) {
+    if let Some(words) = request.first_chunk_mut() {
+        let header = FlowRequest {
+            rule,
+            priority,
+            ..FlowRequest::from_words(words)
+        };
+        *words = header.to_words();
+    }
+}
+
 /// A rule is taken out.
 pub(crate) fn delete(rule: u32) -> [u64; SLOT_WORDS] {
     short(&FlowRequest {
@@ -93,6 +105,26 @@ mod tests {
         let header = FlowRequest::from_words(request[..5].first_chunk().ok_or(EINVAL)?);
         assert_eq!(header.op, FlowOp::ADD);
         assert_eq!((header.key_length, header.arguments_length), (5, 4));
+        Ok(())
+    }
+
+    #[test]
+    fn a_rule_with_another_number_is_otherwise_as_it_was() -> Result {
+        let header = FlowRequest {
+            rule: 7,
+            priority: 8,
+            table: 9,
+            ..FlowRequest::ZERO
+        };
+        let mut request = add(&header, &[1, 2, 3], &[4, 5, 6, 7])?;
+        let wanted = FlowRequest {
+            rule: 70,
+            priority: 80,
+            ..header
+        };
+        let wanted = add(&wanted, &[1, 2, 3], &[4, 5, 6, 7])?;
+        renumber(&mut request, 70, 80);
+        assert_eq!(*request, *wanted);
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What is in the device for one side of a block of tc: a table for each chain, and rules by their cookies.
+//! What is in the device for one side of a block of tc: a table for each chain, and rules by their cookies. A chain of nftables is kept
+//! as a block with one chain.
 //!
 //! `inner` is a mutex over all of it. It is not held while the device carries out requests about rules, but while it makes a table
 //! or binds a port. Under it the locks of the admin queue and of ids are taken.
 
 use super::{
+    chain::Positions,
     counters::{Counter, Told},
     engine::Side,
     place::{Place, Priorities},
@@ -90,6 +92,8 @@ impl Room {
 #[pin_data]
 pub(crate) struct Store {
     pub(crate) block: BlockSide,
+    /// It is one of tc, else a chain of nftables.
+    pub(crate) of_tc: bool,
     /// The tunnel device that is bound; its rules look into tunnels, and nothing else is bound.
     pub(crate) tunnel: Option<Tunnel>,
     #[pin]
@@ -103,19 +107,26 @@ pub(crate) struct Inner {
     /// Chains and their tables. They stay as long as the block is bound.
     pub(crate) tables: KVec<(u32, u32)>,
     pub(crate) priorities: Priorities,
+    /// Order of the rules of a chain of nftables. `priorities` has that of rules of tc.
+    pub(crate) positions: Positions,
     rules: RBTree<usize, Stored>,
 }
 
 impl Store {
     /// Of a block that nothing is bound to yet.
-    pub(crate) fn new(block: BlockSide, tunnel: Option<Tunnel>) -> impl PinInit<Self> {
+    pub(crate) fn new(
+        block: BlockSide,
+        of_tc: bool,
+        tunnel: Option<Tunnel>,
+    ) -> impl PinInit<Self> {
         let inner = Inner {
             sides: KVec::new(),
             tables: KVec::new(),
             priorities: Priorities::new(),
+            positions: Positions::new(),
             rules: RBTree::new(),
         };
-        pin_init!(Self { block, tunnel, inner <- new_mutex!(inner) })
+        pin_init!(Self { block, of_tc, tunnel, inner <- new_mutex!(inner) })
     }
 }
 

@@ -327,7 +327,7 @@ impl Engine {
         let priority = u32::from(tunnel.device.id == TunnelId::External);
         let dispatch = tunnels.tables.as_ref().ok_or(Refusal::Lost)?.dispatch;
         tunnels.bound.reserve(1, GFP_KERNEL)?;
-        let store = new_store(stores, block, Some(tunnel.clone()))?;
+        let store = new_store(stores, block, true, Some(tunnel.clone()))?;
         let table = self.table(device, &store, &mut store.inner.lock(), Chain(0));
         let rule =
             table.and_then(|table| self.add_own(device, dispatch, priority, &exactly, table));

@@ -3,9 +3,12 @@
 //! Binding devices to blocks of rules.
 //!
 //! The kernel keeps a list of callbacks for each block, ours with the [`Rules`] behind it. A block that is shared has one for each
-//! device, and all of them hear of each rule. The kernel asks with RTNL held to bind and to unbind; in between it calls back with the
-//! block's lock held for reading. A binding is found again by who made it, the device and the side of it.
+//! device, and all of them hear of each rule. For tc the kernel asks with RTNL held to bind and to unbind; in between it calls back with
+//! the block's lock held for reading. For a chain of nftables it holds neither, but the lock under which all chains of a namespace change,
+//! which it takes with RTNL held where a device goes: RTNL must not be taken here. A binding is found again by who made it, the device
+//! and the side of it.
 
+use super::chain::Chain;
 use super::classifier::{self, Rules};
 use crate::callback::errno;
 use crate::extack::Extack;
@@ -13,7 +16,7 @@ use crate::net::netdev::{data, Device, Operations};
 use core::ffi::{c_int, c_void};
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use kernel::{container_of, error::from_err_ptr, prelude::*};
+use kernel::{container_of, error::from_err_ptr, prelude::*, sync::rcu};
 use oxnic_bindings as bindings;
 
 /// Which packets of a device a block sees.
@@ -61,6 +64,8 @@ pub struct Binding<'a> {
     pub shared: bool,
     /// It is one of tc; else a chain of nftables, whose rules come in the same way.
     pub of_tc: bool,
+    /// No device is bound to it yet, of whichever driver.
+    pub first: bool,
 }
 
 /// Who made a binding: a device of ours, or a registration for the devices of others.
@@ -71,6 +76,8 @@ struct Bound {
     owner: Owner,
     device: *const bindings::net_device,
     binder: u32,
+    /// The chain of nftables that the block is of.
+    chain: Option<Chain>,
     rules: KBox<dyn Rules>,
 }
 
@@ -141,6 +148,7 @@ impl Setup<'_> {
             block: BlockId(self.block()),
             shared: raw.block_shared,
             of_tc: self.is_of_tc(),
+            first: self.is_first(),
         };
         // SAFETY: The extack is null or ours while this runs.
         let rules = bind(&binding, unsafe { Extack::from_raw(raw.extack) })?;
@@ -149,6 +157,7 @@ impl Setup<'_> {
                 owner,
                 device: self.device.as_ptr(),
                 binder: raw.binder_type,
+                chain: self.of_chain(),
                 rules,
             },
             GFP_KERNEL,
@@ -268,6 +277,28 @@ impl Setup<'_> {
         }
     }
 
+    /// The chain of nftables whose block this is. One on a device of somebody else has none that is known to be valid here.
+    fn of_chain(&self) -> Option<Chain> {
+        if self.indirect.is_some() || self.is_of_tc() {
+            return None;
+        }
+        // SAFETY: By the contract of `new`; a block that is bound to a device of ours without a queueing discipline is of a chain of
+        // nftables, which unbinds all devices before it goes.
+        unsafe { Chain::of_block(NonNull::new(self.raw.as_ref().block)?) }
+    }
+
+    /// Whether nothing is bound to the block.
+    fn is_first(&self) -> bool {
+        // SAFETY: By the contract of `new`. No reference is made to the list.
+        unsafe {
+            let block = self.raw.as_ref().block;
+            block.is_null() || {
+                let head = &raw const (*block).cb_list;
+                ptr::eq((*head).next, head)
+            }
+        }
+    }
+
     /// The address of the block: the same one, whichever way the device came to it.
     fn block(&self) -> usize {
         match &self.indirect {
@@ -324,8 +355,8 @@ unsafe extern "C" fn rules_callback(
 ) -> c_int {
     // SAFETY: By the contract.
     unsafe {
-        let rules = &*(*bound.cast::<Bound>()).rules;
-        classifier::request(rules, kind, data)
+        let bound = &*bound.cast::<Bound>();
+        classifier::request(&*bound.rules, bound.chain, kind, data)
     }
 }
 
@@ -337,5 +368,10 @@ pub(super) const RELEASE: unsafe extern "C" fn(*mut c_void) = release_callback;
 /// The core calls this once for a binding, when nothing else is called for it any more.
 unsafe extern "C" fn release_callback(bound: *mut c_void) {
     // SAFETY: It was made by `KBox::into_raw`.
-    drop(unsafe { KBox::from_raw(bound.cast::<Bound>()) });
+    let bound = unsafe { KBox::from_raw(bound.cast::<Bound>()) };
+    if bound.chain.is_some() {
+        // Nftables asks for what a rule has seen without its lock, as a reader of RCU.
+        rcu::synchronize_rcu();
+    }
+    drop(bound);
 }

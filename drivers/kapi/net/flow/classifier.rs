@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Requests about rules: those of flower and of matchall.
+//! Requests about rules: those of flower, of matchall, and of nftables, which come as those of flower.
 
+use super::chain::{Chain, Position};
 use super::rule::FlowRule;
 use super::stats::Statistics;
 use crate::callback::errno;
@@ -21,6 +22,8 @@ pub enum Classifier {
     Flower,
     /// `cls_matchall`.
     Matchall,
+    /// A chain of nftables.
+    Nftables,
 }
 
 /// A rule to be taken over.
@@ -37,6 +40,8 @@ pub struct NewRule<'a> {
     pub protocol: u16,
     /// Software will not run the rule.
     pub skip_sw: bool,
+    /// Where it stands in its chain of nftables, which neither chain, priority nor protocol say anything about. None for tc.
+    pub position: Option<Position<'a>>,
     /// What it matches and does.
     pub rule: FlowRule<'a>,
 }
@@ -54,7 +59,9 @@ pub struct Counted {
 /// were destroyed.
 ///
 /// Calls come without RTNL for most rules of flower, with it for others, and at the same time for different rules. Those about one
-/// rule come one after the other. All may sleep.
+/// rule come one after the other, and may sleep. All this is otherwise for a chain of nftables: its rules come one after the
+/// other, the extack goes nowhere, and [`Self::stats`] must not sleep, is called at any time beside the others, and can be about a rule that
+/// is just being removed.
 pub trait Rules: Send + Sync + 'static {
     /// Takes over a rule.
     ///
@@ -81,13 +88,14 @@ pub trait Rules: Send + Sync + 'static {
 /// `data` is what the kernel has for requests of this type, and ours while this runs.
 pub(super) unsafe fn request(
     rules: &dyn Rules,
+    chain: Option<Chain>,
     kind: bindings::tc_setup_type,
     data: *mut c_void,
 ) -> c_int {
     // SAFETY: By the contract.
     let result = unsafe {
         match kind {
-            bindings::tc_setup_type_TC_SETUP_CLSFLOWER => flower(rules, &mut *data.cast()),
+            bindings::tc_setup_type_TC_SETUP_CLSFLOWER => flower(rules, chain, &mut *data.cast()),
             bindings::tc_setup_type_TC_SETUP_CLSMATCHALL => matchall(rules, &mut *data.cast()),
             _ => Err(EOPNOTSUPP),
         }
@@ -98,19 +106,23 @@ pub(super) unsafe fn request(
 /// # Safety
 ///
 /// What the request points to is valid.
-unsafe fn flower(rules: &dyn Rules, request: &mut bindings::flow_cls_offload) -> Result {
+unsafe fn flower(
+    rules: &dyn Rules,
+    chain: Option<Chain>,
+    request: &mut bindings::flow_cls_offload,
+) -> Result {
     let cookie = Cookie(request.cookie);
     match request.command {
         bindings::flow_cls_command_FLOW_CLS_REPLACE => {
-            // SAFETY: By the contract; the rule comes from the core.
+            // SAFETY: By the contract; the rule comes from the core. The position is used in the call alone.
             unsafe {
-                replace(
-                    rules,
-                    Classifier::Flower,
-                    cookie,
-                    &request.common,
-                    request.rule,
-                )
+                let position = chain.map(|chain| chain.position(cookie));
+                let classifier = match position {
+                    Some(_) => Classifier::Nftables,
+                    None => Classifier::Flower,
+                };
+                let of = (classifier, cookie, position);
+                replace(rules, of, &request.common, request.rule)
             }
         }
         bindings::flow_cls_command_FLOW_CLS_DESTROY => {
@@ -136,13 +148,8 @@ unsafe fn matchall(rules: &dyn Rules, request: &mut bindings::tc_cls_matchall_of
         bindings::tc_matchall_command_TC_CLSMATCHALL_REPLACE => {
             // SAFETY: By the contract; the rule comes from the core.
             unsafe {
-                replace(
-                    rules,
-                    Classifier::Matchall,
-                    cookie,
-                    &request.common,
-                    request.rule,
-                )
+                let of = (Classifier::Matchall, cookie, None);
+                replace(rules, of, &request.common, request.rule)
             }
         }
         bindings::tc_matchall_command_TC_CLSMATCHALL_DESTROY => {
@@ -164,8 +171,7 @@ unsafe fn matchall(rules: &dyn Rules, request: &mut bindings::tc_cls_matchall_of
 /// The extack is null or ours while this runs; the rule is null or the core's, which has made its action entries of actions.
 unsafe fn replace(
     rules: &dyn Rules,
-    classifier: Classifier,
-    cookie: Cookie,
+    (classifier, cookie, position): (Classifier, Cookie, Option<Position<'_>>),
     common: &bindings::flow_cls_common_offload,
     rule: *mut bindings::flow_rule,
 ) -> Result {
@@ -178,6 +184,7 @@ unsafe fn replace(
         priority: common.prio,
         protocol: u16::from_be(common.protocol),
         skip_sw: common.skip_sw,
+        position,
         rule: rule.ok_or(EINVAL)?,
     };
     rules.replace(&rule, extack)

@@ -3,6 +3,8 @@
 //! Rules for tests, in the kernel's structures, as flower and the core make them.
 
 use super::action::{Base, Mangle, Tag};
+use super::chain::{Chain, Position};
+use super::classifier::Cookie;
 use super::key::{Control, Key, Options, OptionsKind, Pair, PortRange, Vlan};
 use super::masked::{Masked, Zero};
 use super::police::{Police, Verdict};
@@ -512,5 +514,49 @@ pub fn device() -> Result<KBox<Device>> {
     unsafe {
         raw.write_bytes(0, 1);
         Ok(KBox::from_raw(raw))
+    }
+}
+
+/// A chain of nftables, with rules that are nothing but in their order.
+pub struct ChainFixture {
+    chain: KBox<bindings::nft_base_chain>,
+    rules: KVec<KBox<bindings::nft_rule>>,
+}
+
+impl ChainFixture {
+    /// With so many rules.
+    pub fn new(rules: usize) -> Result<Self> {
+        let mut this = Self {
+            chain: KBox::new(bindings::nft_base_chain::default(), GFP_KERNEL)?,
+            rules: KVec::new(),
+        };
+        for _ in 0..rules {
+            let rule = KBox::new(bindings::nft_rule::default(), GFP_KERNEL)?;
+            this.rules.push(rule, GFP_KERNEL)?;
+        }
+        let head = &raw mut this.chain.chain.rules;
+        let entries = this.rules.iter_mut().map(|rule| &raw mut rule.list);
+        let mut last = head;
+        for entry in core::iter::Iterator::chain(entries, core::iter::once(head)) {
+            // SAFETY: All of them are ours, in boxes that do not move.
+            unsafe {
+                (*last).next = entry;
+                (*entry).prev = last;
+            }
+            last = entry;
+        }
+        Ok(this)
+    }
+
+    /// The name of a rule.
+    pub fn cookie(&self, number: usize) -> Cookie {
+        Cookie((&raw const *self.rules[number]).expose_provenance())
+    }
+
+    /// Where the rule of a name stands.
+    pub fn position(&self, rule: Cookie) -> Position<'_> {
+        let block = NonNull::from(&self.chain.flow_block);
+        // SAFETY: The block is the chain's, and the rule one of its rules, which do not change while the position lives.
+        unsafe { Chain::of_block(block).unwrap().position(rule) }
     }
 }

@@ -92,16 +92,19 @@ pub(super) struct Reader<'a> {
     /// Edits that no action has taken yet.
     edits: &'a [Edit],
     ports: &'a dyn Ports,
+    /// All entries are made of actions of tc.
+    of_tc: bool,
     actions: KVec<Action<'a>>,
     origins: KVec<Origin<'a>>,
 }
 
 impl<'a> Reader<'a> {
     /// With the edits of the rule that is to be read.
-    pub(super) fn new(edits: &'a [Edit], ports: &'a dyn Ports) -> Self {
+    pub(super) fn new(edits: &'a [Edit], ports: &'a dyn Ports, of_tc: bool) -> Self {
         Self {
             edits,
             ports,
+            of_tc,
             actions: KVec::new(),
             origins: KVec::new(),
         }
@@ -122,7 +125,8 @@ impl<'a> Reader<'a> {
         let mut entries = actions.iter();
         let mut inserted = false;
         while let Some(entry) = entries.next() {
-            if entry.is_unfilled() {
+            // An accept of nftables looks the same, and nftables fills all entries.
+            if self.of_tc && entry.is_unfilled() {
                 return Err(CHANGED);
             }
             if entry.is_by_chance() {
@@ -353,7 +357,7 @@ mod tests {
             Err(refusal) => return test(Err(refusal)),
         };
         let ports = One(netdev);
-        let mut reader = Reader::new(&edits, &ports);
+        let mut reader = Reader::new(&edits, &ports, true);
         match reader.read(fixture.rule().actions()) {
             Ok(()) => {
                 assert_eq!(reader.actions().len(), 1);
@@ -398,7 +402,7 @@ mod tests {
             .goto(12)
             .plain(id::DROP);
         let ports = One(&netdev);
-        let mut reader = Reader::new(&[], &ports);
+        let mut reader = Reader::new(&[], &ports, true);
         assert_eq!(reader.read(fixture.rule().actions()), Ok(()));
         assert_eq!(
             reader.actions(),
@@ -623,6 +627,18 @@ mod tests {
         let mut fixture = Fixture::new(2)?;
         fixture.plain(id::VLAN_POP);
         only(&fixture, &netdev, |read| assert_eq!(read, Err(CHANGED)));
+        Ok(())
+    }
+
+    #[test]
+    fn an_accept_of_nftables_is_one_though_it_looks_as_if_it_was_not_filled() -> Result {
+        let netdev = fixture::device()?;
+        let fixture = Fixture::new(1)?;
+        only(&fixture, &netdev, |read| assert_eq!(read, Err(CHANGED)));
+        let ports = One(&netdev);
+        let mut reader = Reader::new(&[], &ports, false);
+        assert_eq!(reader.read(fixture.rule().actions()), Ok(()));
+        assert_eq!(reader.actions(), [Action::Control(Verdict::Accept)]);
         Ok(())
     }
 }

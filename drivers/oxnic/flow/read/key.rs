@@ -18,6 +18,9 @@ use oxnic_offload::rule::{
     Range, //
 };
 
+/// The type of Ethernet interfaces.
+const ARPHRD_ETHER: u16 = 1;
+
 /// Reads the keys of a rule.
 pub(super) fn read<'a>(
     keys: impl Iterator<Item = KernelKey<'a>>,
@@ -32,7 +35,10 @@ pub(super) fn read<'a>(
                 interface_type,
                 l2_miss,
             } => {
-                unused(interface_type, "type of the interface")?;
+                // All interfaces of ours are Ethernet.
+                if interface_type != Masked::new(ARPHRD_ETHER, u16::MAX) {
+                    unused(interface_type, "type of the interface")?;
+                }
                 unused(l2_miss, "l2_miss")?;
                 ingress(&mut to, interface, ports)?;
             }
@@ -394,6 +400,19 @@ mod tests {
         assert_eq!(key.value(Field::IngressPort), &[0, 0, 0, 3]);
         assert_eq!(refused(&[meta(8, u32::MAX)]), Refusal::Interface("indev"));
         assert_eq!(refused(&[meta(9, 1)]), Refusal::Mask("indev"));
+    }
+
+    #[test]
+    fn all_interfaces_are_ethernet() {
+        let meta = |value, mask| KernelKey::Meta {
+            interface: Masked::default(),
+            interface_type: Masked::new(value, mask),
+            l2_miss: Masked::default(),
+        };
+        let key = read([meta(ARPHRD_ETHER, u16::MAX)].into_iter(), &One).unwrap();
+        assert!(key.equals(&Key::default()));
+        let loopback = meta(772, u16::MAX);
+        assert!(matches!(refused(&[loopback]), Refusal::Part(_)));
     }
 
     #[test]
