@@ -114,11 +114,7 @@ pub(crate) struct Inner {
 
 impl Store {
     /// Of a block that nothing is bound to yet.
-    pub(crate) fn new(
-        block: BlockSide,
-        of_tc: bool,
-        tunnel: Option<Tunnel>,
-    ) -> impl PinInit<Self> {
+    pub(crate) fn new(block: BlockSide, of_tc: bool, tunnel: Option<Tunnel>) -> impl PinInit<Self> {
         let inner = Inner {
             sides: KVec::new(),
             tables: KVec::new(),
