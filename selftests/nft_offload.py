@@ -13,7 +13,7 @@ import os
 import random
 import time
 
-from lib import Failure, at_least, case, defer, equal, fails, main, note, setup, sh, true, until
+from lib import PF, Failure, at_least, case, defer, equal, fails, main, note, setup, sh, true, until
 from lib.frames import arp, frame, icmp, ip4, ip6, other_type, tcp, udp
 from lib.nft import Chain, gone, nft, refused
 from lib.packet import QINQ, TEST_TYPE, VLAN
@@ -405,7 +405,7 @@ def reset():
     made = chain()
     made.add(f'udp dport 1 counter fwd to {to("R1")} comment "first"', 'udp dport 1 counter drop comment "second"')
     equal(came([one(ip4(udp(9, 1)))] * 4), {"vf1": 4}, "what came before")
-    sh("echo 1 > /sys/bus/pci/devices/$PCI/reset")
+    PF().write("reset", 1)
     until(lambda: came([one(ip4(udp(9, 1)))]) == {"vf1": 1}, "a frame goes through again", 30)
     at_least(made.counts()["first"][0], 4, "packets of the first rule")
     equal(made.counts()["second"][0], 0, "packets of the second rule")
