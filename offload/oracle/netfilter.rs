@@ -5,7 +5,8 @@
 //!
 //! - The first tag is beside the frame when the chain runs. Link layer offsets count with it, as on the wire; the network header
 //!   is behind it, whatever there is.
-//! - `meta protocol` is the type behind the first tag.
+//! - `meta protocol` is the type behind the first tag. Where that is another tag of 802.1Q or PPPoE, a rule that asks for `meta
+//!   protocol` or `meta l4proto` moves the network header behind it, and so for all that comes later (`nft_meta_pktinfo_may_update`).
 //! - The transport header and its protocol are known for IPv4 and IPv6 only, behind extension headers, where lengths and
 //!   version are right. The transport header of a later fragment is not.
 
@@ -68,7 +69,7 @@ pub fn run(
     frame: &[u8],
     mut copy: impl FnMut(Port),
 ) -> Option<(Statement, Option<usize>)> {
-    let noted = Noted::of(frame)?;
+    let mut noted = Noted::of(frame)?;
     for (number, rule) in rules.iter().enumerate() {
         if !rule.matches.iter().all(|wanted| noted.fits(frame, wanted)) {
             continue;
@@ -85,8 +86,14 @@ pub fn run(
 
 /// What the kernel knows beside the frame. Offsets are from its start, with all tags.
 struct Noted {
+    /// The type behind the first tag.
+    behind: u16,
+    /// What `meta protocol` is.
     protocol: u16,
+    /// Where the network header is taken to be.
     network: usize,
+    /// Where it is behind the first tag.
+    start: usize,
     /// Protocol and offset of the transport header, which a later fragment does not have.
     transport: Option<(u8, Option<usize>)>,
 }
@@ -103,22 +110,59 @@ impl Noted {
             _ => None,
         };
         Some(Self {
+            behind: protocol,
             protocol,
             network,
+            start: network,
             transport,
         })
     }
 
-    fn fits(&self, frame: &[u8], wanted: &Match<'_>) -> bool {
+    /// Steps over a second tag or PPPoE, to an IP header behind it.
+    fn update(&mut self, frame: &[u8]) {
+        if self.transport.is_some() {
+            return;
+        }
+        let (offset, protocol) = match self.behind {
+            ethernet::VLAN => (4, bytes::be16(frame, self.start + 2)),
+            ethernet::PPPOE_SESSION => {
+                let kind = match bytes::be16(frame, self.start + 6) {
+                    Some(0x0021) => Some(ethernet::IPV4),
+                    Some(0x0057) => Some(ethernet::IPV6),
+                    Some(_) => Some(0),
+                    None => None,
+                };
+                (8, kind)
+            }
+            _ => return,
+        };
+        let Some(protocol) = protocol else {
+            return;
+        };
+        let at = self.start + offset;
+        self.protocol = protocol;
+        self.transport = match protocol {
+            ethernet::IPV4 => ipv4_transport(frame, at),
+            ethernet::IPV6 => ipv6_transport(frame, at),
+            _ => None,
+        };
+        if self.transport.is_some() {
+            self.network = at;
+        }
+    }
+
+    fn fits(&mut self, frame: &[u8], wanted: &Match<'_>) -> bool {
         let length = wanted.value.len();
         let at = |start: usize| frame.get(start..).and_then(|rest| rest.get(..length));
         let (protocol, number);
         let loaded = match wanted.load {
             Load::Protocol => {
+                self.update(frame);
                 protocol = self.protocol.to_be_bytes();
                 protocol.get(..length)
             }
             Load::TransportProtocol => {
+                self.update(frame);
                 number = self.transport.map(|(protocol, _)| [protocol]);
                 number.as_ref().map(|number| &number[..])
             }

@@ -12,9 +12,10 @@
 //!
 //! - The kernel hands `meta protocol` and `ether type` over as one. The first is about what is behind the first tag, if there is one,
 //!   the second about the outermost type. Both are the same for frames without tags; what has one tag and the type behind it goes up.
-//! - `vlan id` and its like come with the type of the tag. That type alone, without anything of the tag, can be `meta protocol`: only
-//!   frames with two such tags fit both meanings.
-//! - Behind two tags software does not find the network header.
+//! - `vlan id` and its like come with the type of the tag. That type alone, without anything of the tag, can be `meta protocol`: what
+//!   has such a tag goes up.
+//! - Behind two tags or PPPoE, `meta protocol` and `meta l4proto` step over the second tag or PPPoE and move the network header for
+//!   all that follows, in other rules too (`nft_meta_pktinfo_may_update`). Such frames go up unless a rule asks for nothing but tags.
 //! - `meta l4proto`, `ip protocol` and `ip6 nexthdr` are one as well. The first is behind extension headers, and so are the device's
 //!   ports and protocol; `ip6 nexthdr` before an extension header differs, and where the number is that of one, the frame goes up.
 //! - Software knows the ports of a first fragment, the device does not: it goes up. Neither knows those of later ones, and the
@@ -28,7 +29,7 @@ use crate::rule::field::{family, ip_flag, Layer};
 use crate::rule::{Action, Chain, Field, Key, Rule, Verdict};
 
 /// The most parts of a rule.
-pub const PARTS_MAX: usize = 6;
+pub const PARTS_MAX: usize = 7;
 
 /// A part of a rule.
 #[derive(Clone, Copy, Debug)]
@@ -252,65 +253,101 @@ where
 
     /// The type of a tag and nothing of the tag.
     fn tag_alone(&mut self, outer: u16) -> Result<(), E> {
-        let key = self.only(|field| !is_deep(field))?;
-        let mut both = key;
-        both.exact(Field::CvlanTpid, &outer.to_be_bytes())?;
-        if !self.said.deep {
-            self.part(outer, both, true)?;
-        }
+        let mut key = self.only(|field| !is_deep(field))?;
         self.part(outer, key, false)?;
-        self.part(ethernet::ALL, both, false)
+        key.exact(Field::CvlanTpid, &outer.to_be_bytes())?;
+        self.part(ethernet::ALL, key, false)
     }
 
     /// No tag or one, and a type behind it, which can be that of either IP.
     fn behind(&mut self, outer: Option<u16>) -> Result<(), E> {
         match self.said.network {
-            Some(network) => self.network(outer, network),
+            Some(network) => self.certain(outer, network)?,
             None if self.said.deep => {
-                self.network(outer, ethernet::IPV4)?;
-                self.network(outer, ethernet::IPV6)
+                self.certain(outer, ethernet::IPV4)?;
+                self.certain(outer, ethernet::IPV6)?;
             }
             None => {
                 let key = self.only(|_| true)?;
-                self.part(outer.unwrap_or(ethernet::ALL), key, true)
+                return self.part(outer.unwrap_or(ethernet::ALL), key, true);
             }
+        }
+        if outer.is_none() {
+            let mut key = self.likely()?;
+            key.exact(Field::NumOfVlans, &[1])?;
+            self.about(&mut key, Field::VlanEthType)?;
+            self.part(ethernet::ALL, key, false)?;
+        }
+        if self.rule.key.fields().any(is_port) && !matches_no_port(&self.rule.key) {
+            self.first_fragments(outer)?;
+        }
+        match (outer, self.said.network) {
+            (Some(_), Some(_)) => Ok(()),
+            _ => self.shifted(outer),
         }
     }
 
-    fn network(&mut self, outer: Option<u16>, network: u16) -> Result<(), E> {
+    /// Frames whose type is this one, and in which software sees what the device does.
+    fn certain(&mut self, outer: Option<u16>, network: u16) -> Result<(), E> {
+        let mut key = self.likely()?;
+        // `likely` has left out the protocol, of both IP where the rule does not say which.
+        let steps_over = self.said.network != Some(ethernet::IPV4) && is_extension(&self.rule.key);
+        let odd = steps_over || matches_no_port(&self.rule.key);
+        // Of PPPoE without a tag, see `shifted`.
+        let odd = odd || outer.is_none() && network == ethernet::PPPOE_SESSION;
+        if outer.is_some() {
+            key.exact(Field::VlanEthType, &network.to_be_bytes())?;
+        }
+        self.part(outer.unwrap_or(network), key, !odd)
+    }
+
+    /// The key without what may not be as the device has it.
+    fn likely(&self) -> Result<Key<'a>, Reject> {
         let key = &self.rule.key;
-        let steps_over = network == ethernet::IPV6 && is_extension(key);
-        let has_ports = key.fields().any(is_port);
-        let odd = steps_over || matches_no_port(key);
-        let wanted = |field| !(odd && is_port(field) || steps_over && field == Field::IpProto);
-        let mut whole = self.only(wanted)?;
-        if has_ports && !odd {
-            whole.set(Field::IpFlags, &[0], &[ip_flag::FRAGMENT])?;
+        let no_port = matches_no_port(key);
+        let extension = is_extension(key) && self.said.network != Some(ethernet::IPV4);
+        let mut likely = self.only(|field| {
+            !(no_port && is_port(field))
+                && !(extension && (is_port(field) || field == Field::IpProto))
+        })?;
+        if likely.fields().any(is_port) {
+            likely.set(Field::IpFlags, &[0], &[ip_flag::FRAGMENT])?;
         }
-        let behind = network.to_be_bytes();
-        match outer {
-            Some(outer) => {
-                whole.exact(Field::VlanEthType, &behind)?;
-                self.part(outer, whole, !odd)?;
-            }
-            None => {
-                self.part(network, whole, !odd)?;
-                whole.exact(Field::NumOfVlans, &[1])?;
-                whole.exact(Field::VlanEthType, &behind)?;
-                self.part(ethernet::ALL, whole, false)?;
-            }
+        Ok(likely)
+    }
+
+    /// Matches the type that the rule asks for, if it does, in a field.
+    fn about(&self, key: &mut Key<'a>, field: Field) -> Result<(), Reject> {
+        match self.said.network {
+            Some(network) => key.exact(field, &network.to_be_bytes()),
+            None => Ok(()),
         }
-        if !has_ports || odd {
-            return Ok(());
-        }
-        let mut first = self.only(|field| !is_port(field))?;
+    }
+
+    fn first_fragments(&mut self, outer: Option<u16>) -> Result<(), E> {
+        let mut key = self.only(|field| !is_port(field))?;
         let flags = ip_flag::FRAGMENT | ip_flag::FIRST;
-        first.set(Field::IpFlags, &[flags], &[flags])?;
-        match outer {
-            Some(_) => first.exact(Field::VlanEthType, &behind)?,
-            None => first.exact(Field::EthType, &behind)?,
+        key.set(Field::IpFlags, &[flags], &[flags])?;
+        let field = match outer {
+            Some(_) => Field::VlanEthType,
+            None => Field::EthType,
+        };
+        self.about(&mut key, field)?;
+        self.part(outer.unwrap_or(ethernet::ALL), key, false)
+    }
+
+    /// Frames whose network header moves while a chain looks at them.
+    fn shifted(&mut self, outer: Option<u16>) -> Result<(), E> {
+        let key = self.only(|field| !is_deep(field))?;
+        for kind in [ethernet::VLAN, ethernet::PPPOE_SESSION] {
+            let mut key = key;
+            key.exact(Field::VlanEthType, &kind.to_be_bytes())?;
+            self.part(outer.unwrap_or(ethernet::ALL), key, false)?;
         }
-        self.part(outer.unwrap_or(ethernet::ALL), first, false)
+        match outer {
+            Some(_) => Ok(()),
+            None => self.part(ethernet::PPPOE_SESSION, key, false),
+        }
     }
 }
 

@@ -542,7 +542,13 @@ fn frame_with_a_tag_goes_up_where_the_type_can_be_either() {
     };
     let one = tagged(&datagram(0), 0x8100, 5);
     assert_eq!(by_rule(&rule, &one).unwrap(), [Became::Up]);
-    assert_eq!(by_rule(&rule, &tagged(&one, 0x8100, 5)).unwrap(), []);
+    // Software steps over the second tag, but not over one of 802.1ad.
+    assert_eq!(
+        by_rule(&rule, &tagged(&one, 0x88a8, 5)).unwrap(),
+        [Became::Up]
+    );
+    let two = tagged(&tagged(&datagram(0), 0x88a8, 5), 0x8100, 5);
+    assert_eq!(by_rule(&rule, &two).unwrap(), []);
 }
 
 #[test]

@@ -67,12 +67,11 @@ impl NetPort {
             return Err(refuse(extack, EOPNOTSUPP, fmt!("{}", why)));
         };
         self.bind(binding, direction).map_err(|refusal| {
-            let error = match refusal {
-                // Software would have both, and not know that the device has one of them.
-                Refusal::Occupied { .. } => EBUSY,
-                _ => EOPNOTSUPP,
-            };
-            if !binding.of_tc {
+            // With both in software the device would have one of them, and be asked first whichever comes first there.
+            let occupied = matches!(refusal, Refusal::Occupied { .. });
+            let error = if occupied { EBUSY } else { EOPNOTSUPP };
+            // Of any other error than EOPNOTSUPP tc says no more than that there was one.
+            if !binding.of_tc || occupied {
                 log(&self.device, binding.device, &refusal);
             }
             refuse(extack, error, format_args!("{refusal}"))
@@ -212,11 +211,11 @@ impl Rules for Block {
     }
 }
 
-/// Tells who looks into the log why a chain of nftables, or a rule of it, is refused.
+/// Tells who looks into the log why a chain of nftables, or a rule of it, is refused, or a qdisc for its sake.
 fn log(device: &Arc<Device>, netdev: &NetDevice, refusal: &Refusal) {
     dev_warn!(
         device.binding(),
-        "{}: nftables: {}\n",
+        "{}: rules refused: {}\n",
         netdev.name(),
         refusal
     );
