@@ -64,7 +64,7 @@ pub(crate) fn police_of(
     ports: &dyn Ports,
 ) -> Result<Option<Police>, Refusal> {
     let edits = action::edits(actions)?;
-    let mut reader = Reader::new(&edits, ports);
+    let mut reader = Reader::new(&edits, ports, true);
     reader.read(actions)?;
     Ok(match reader.actions() {
         [Action::Police(police)] => Some(*police),
