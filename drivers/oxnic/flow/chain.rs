@@ -281,7 +281,6 @@ impl Engine {
 #[kernel::macros::kunit_tests(oxnic_flow_chain)]
 mod tests {
     use super::*;
-    use kernel::prelude::*;
 
     fn enter(all: &mut Positions, rule: usize, before: &[usize]) -> Option<u32> {
         let before = before.iter().map(|rule| Cookie(*rule));

@@ -87,7 +87,6 @@ impl<'a> Position<'a> {
 #[kernel::macros::kunit_tests(oxnic_kapi_flow_chain)]
 mod tests {
     use super::super::fixture::ChainFixture;
-    use super::*;
     use kernel::prelude::*;
 
     #[test]
