@@ -12,7 +12,9 @@ use serde_json::{Map, Value, json};
 const MOST: usize = 64 * COUNTERS_IN_PAGE as usize;
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 impl Nic {

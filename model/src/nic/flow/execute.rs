@@ -253,7 +253,6 @@ fn tag(step: &Step<'_>) -> Tag {
 /// What is said with a frame that a rule sends up.
 fn up(rule: &Rule, note: u8, packet: &Packet) -> Up {
     match (FlowNote(note), rule.cookie, packet.mark) {
-        (FlowNote::MARK, _, 0) => Up::Plain,
         (FlowNote::MARK, _, mark) => Up::Mark(mark),
         (_, 0, _) => Up::Plain,
         (_, cookie, _) => Up::Rule(cookie),

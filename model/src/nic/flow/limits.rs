@@ -57,7 +57,7 @@ pub fn capability() -> FlowCaps {
         queues: 8,
         key_max: 512,
         arguments_max: 512,
-        conditions_max: 48,
+        conditions_max: 64,
         actions_max: 96,
         copies_max: 32,
         restarts_max: 16,
