@@ -210,7 +210,7 @@ fn marks_go_up_where_the_rule_says() {
         assert_eq!(bench.ways(&udp()), [To::Up(1, Up::Mark(77))]);
         let mut bench = Bench::new();
         bench.rule(0, 1 << 16, &[last]);
-        assert_eq!(bench.ways(&udp()), [To::Up(1, Up::Plain)]);
+        assert_eq!(bench.ways(&udp()), [To::Up(1, Up::Mark(0))]);
     }
     let mut bench = Bench::new();
     bench.rule(0, 1 << 16, &[mark]);
