@@ -25,6 +25,7 @@ use oxnic_kapi::{
             Binding,
             Cookie,
             NewRule,
+            Position,
             Rules, //
         },
         netdev::{Device as NetDevice, DeviceRef}, //
@@ -143,21 +144,27 @@ pub(crate) fn bind_tunnel(
     Ok(KBox::new(bound, GFP_KERNEL)?)
 }
 
-impl Rules for Block {
-    fn replace(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
+impl Block {
+    /// Takes over a rule of a chain of nftables. Not one function with the next, whose frame is large, below which there is the depth of nftables.
+    #[inline(never)]
+    fn replace_in_chain(&self, new: &NewRule<'_>, position: &Position<'_>) -> Result {
         let ports = Finder::new(&self.device, &self.netdev);
-        if let Some(position) = &new.position {
-            let inserted = with_rule(new, &ports, |rule, origins| {
-                let rule = (rule, origins);
-                self.engine
-                    .insert_in_chain(&self.device, &self.store, rule, position)
-            });
-            return inserted.map_err(|refusal| {
-                let refusal = ports.why.take().unwrap_or(refusal);
-                log(&self.device, &self.netdev, &refusal);
-                refusal.error()
-            });
-        }
+        let inserted = with_rule(new, &ports, |rule, origins| {
+            let rule = (rule, origins);
+            self.engine
+                .insert_in_chain(&self.device, &self.store, rule, position)
+        });
+        inserted.map_err(|refusal| {
+            let refusal = ports.why.take().unwrap_or(refusal);
+            log(&self.device, &self.netdev, &refusal);
+            refusal.error()
+        })
+    }
+
+    /// Takes over a rule of tc.
+    #[inline(never)]
+    fn replace_of_tc(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
+        let ports = Finder::new(&self.device, &self.netdev);
         if self.side.is_some() && self.netdev.features() & features::HW_TC == 0 {
             return Err(Refusal::Off.tell(extack));
         }
@@ -191,6 +198,15 @@ impl Rules for Block {
             read => read.and_then(|result| result),
         };
         result.map_err(|refusal| refusal.tell(extack))
+    }
+}
+
+impl Rules for Block {
+    fn replace(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
+        match &new.position {
+            Some(position) => self.replace_in_chain(new, position),
+            None => self.replace_of_tc(new, extack),
+        }
     }
 
     fn destroy(&self, cookie: Cookie) {
