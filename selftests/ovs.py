@@ -3,6 +3,7 @@
 """Open vSwitch, as Debian has it, with hw-offload: its flows are in the device, and the host's CPU sees nothing of what they forward."""
 
 # sets: quick
+# quick: vf_to_vf
 # vm: PORTS=1 MEM=4G PACKAGES=openvswitch-switch
 
 import re

@@ -3,7 +3,8 @@
 """Actions of tc in the device whose packets come up: copies for listeners, ok, trap, marks, misses in the middle of chains."""
 
 # sets: quick
-# debug: all
+# quick: sampled shared_policer accepted misses_go_on
+# debug: misses_go_on
 # vm: PORTS=1 MEM=4G
 
 import json

@@ -7,7 +7,7 @@ not see what rules take; with skip_hw it sees everything, and what leaves is wha
 """
 
 # sets: quick
-# debug: all
+# quick: vlan pedit_ip pedit_ports csum copies redirects chains police_packets matchall shared_block
 # vm: PORTS=1 MEM=4G
 
 import time

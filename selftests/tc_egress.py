@@ -3,6 +3,7 @@
 """Rules of tc at a port's egress in the device: they are for what its rules send there, while the host's own frames meet them in software."""
 
 # sets: quick
+# quick: dropped each_frame_once refusals
 # vm: PORTS=1 MEM=4G
 
 import errno

@@ -3,6 +3,7 @@
 """Rules of tc flower in the device: what they take never reaches the host's CPU, is counted, and goes where it is told."""
 
 # sets: quick
+# quick: vf_to_vf without_rules to_the_wire order refusals reset leaving
 # vm: PORTS=1 MEM=4G
 
 import time

@@ -8,7 +8,6 @@ rules with skip_hw, which must have the same outcome and count while the represe
 """
 
 # sets: quick
-# debug: all
 # vm: PORTS=1 MEM=4G
 
 import ipaddress

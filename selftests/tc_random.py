@@ -7,7 +7,6 @@ just that round again. OXNIC_FLOW_SECONDS (20) is how long each case goes on; by
 """
 
 # sets: quick
-# debug: all
 # vm: PORTS=1 MEM=4G
 
 import os

@@ -7,7 +7,6 @@ refused. Without, its packets must come by software all the same, and those that
 """
 
 # sets: quick
-# debug: all
 # vm: PORTS=1 MEM=4G
 
 from collections import Counter

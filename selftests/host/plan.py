@@ -8,13 +8,14 @@ import shlex
 from dataclasses import dataclass
 
 DEFAULTS = {"PORTS=1", "CPUS=4"}
-HEADER = re.compile(r"^# (sets|debug|kernel|vm|alone): *(.*)$")
+HEADER = re.compile(r"^# (sets|quick|debug|kernel|vm|alone): *(.*)$")
 
 
 @dataclass
 class TestFile:
     path: str
     sets: tuple
+    quick: tuple
     debug: tuple
     kernels: tuple
     vm: tuple
@@ -33,12 +34,13 @@ class TestFile:
     def cases(self, chosen, kernel):
         """The cases in the set on this kernel, in the file's order. ValueError if the file names one that it has not."""
         known = cases_of(self.path)
-        if chosen == "all" or kernel != "debug" or self.debug == ("all",):
+        word, wanted = ("debug", self.debug) if kernel == "debug" else ("quick", self.quick or ("all",))
+        if chosen == "all" or wanted == ("all",):
             return known
-        unknown = set(self.debug) - set(known)
+        unknown = set(wanted) - set(known)
         if unknown:
-            raise ValueError(f"{self.path}: '# debug:' names {', '.join(sorted(unknown))}, and there is no such case")
-        return [case for case in known if case in self.debug]
+            raise ValueError(f"{self.path}: '# {word}:' names {', '.join(sorted(unknown))}, and there is no such case")
+        return [case for case in known if case in wanted]
 
 
 def read(path):
@@ -52,8 +54,8 @@ def read(path):
     if not found:
         return None
     kernels = tuple(found.get("kernel", "stock debug").split())
-    sets, debug = (tuple(found.get(name, "").split()) for name in ("sets", "debug"))
-    return TestFile(path, sets, debug, kernels, tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS)), tuple(found.get("alone", "").split()))
+    sets, quick, debug = (tuple(found.get(name, "").split()) for name in ("sets", "quick", "debug"))
+    return TestFile(path, sets, quick, debug, kernels, tuple(sorted(set(shlex.split(found.get("vm", ""))) - DEFAULTS)), tuple(found.get("alone", "").split()))
 
 
 def cases_of(path):
