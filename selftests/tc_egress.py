@@ -9,9 +9,9 @@
 import errno
 import json
 
-from lib import Capture, Injector, VfEnd, Wire, case, equal, fails, main, setup, sh, skip, until
+from lib import Capture, Injector, VfEnd, case, equal, fails, main, setup, sh, until
 from lib.case import defer
-from lib.eswitch import switchdev
+from lib.eswitch import offloading_wire, switchdev, vfs_with_hooks
 from lib.packet import datagram, raw_frame
 from lib.tc import clsact, counted, filter_add, filter_del, in_hw, packets, the_filter
 
@@ -23,18 +23,12 @@ wire = None
 @setup
 def topology():
     global wire
-    wire = Wire()
-    if "hw-tc-offload" not in wire.near.features():
-        skip(f"{wire.near} has no hw-tc-offload")
+    wire = offloading_wire()
 
 
 def pair():
     """Two VFs and their representors with hooks; all that the first one sends goes to the second, in the device."""
-    links = switchdev(2)
-    vfs = [VfEnd(0), VfEnd(1)]
-    for link in (*links, *(vf.link for vf in vfs)):
-        link.wait_carrier()
-    clsact(*links)
+    links, vfs = vfs_with_hooks()
     filter_add(links[0], ("pref 1 protocol all", f"action mirred egress redirect dev {links[1].name}"))
     return links, vfs
 

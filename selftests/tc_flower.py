@@ -8,8 +8,8 @@
 
 import time
 
-from lib import PF, Capture, Injector, VfEnd, Wire, at_least, at_most, case, equal, fails, main, ping, setup, sh, skip, tcp, true, until
-from lib.eswitch import set_mode, switchdev
+from lib import PF, Capture, Injector, VfEnd, at_least, at_most, case, equal, fails, main, ping, setup, sh, tcp, true, until
+from lib.eswitch import offloading_wire, set_mode, switchdev, vfs_with_hooks
 from lib.packet import TEST_TYPE, datagram, raw_frame
 from lib.tc import clsact, counted, filter_add, filter_del, filters, in_hw, packets, the_filter
 
@@ -19,24 +19,12 @@ wire = None
 @setup
 def topology():
     global wire
-    wire = Wire()
-    if "hw-tc-offload" not in wire.near.features():
-        skip(f"{wire.near} has no hw-tc-offload")
+    wire = offloading_wire()
 
 
 def mine(vf):
     """Frames from or to a VF."""
     return lambda parsed: vf.link.mac in (parsed.source, parsed.destination)
-
-
-def pair():
-    """Two VFs, their representors with hooks, and captures that must stay empty of the VFs' frames."""
-    links = switchdev(2)
-    vfs = [VfEnd(0), VfEnd(1)]
-    for link in (*links, *(vf.link for vf in vfs)):
-        link.wait_carrier()
-    clsact(*links)
-    return links, vfs
 
 
 def connect(links):
@@ -48,7 +36,7 @@ def connect(links):
 @case
 def vf_to_vf():
     """Two VFs talk through rules: ping, IPv6, TCP; counters move, and the host's CPU sees nothing of it."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     connect(links)
     equal([in_hw(link, 1) for link in links], [True, True], "in_hw")
     captures = [Capture(link) for link in links]
@@ -65,7 +53,7 @@ def vf_to_vf():
 @case
 def without_rules():
     """The same without offload, and without a rule: the CPU sees the frames (what shows that the other cases can fail)."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     capture = Capture(links[0])
     body = b"a miss"
     filter_add(links[0], ("pref 1 protocol ip", f"dst_ip 203.0.113.9 action mirred egress redirect dev {links[1].name}"))
@@ -84,7 +72,7 @@ def without_rules():
 @case
 def deleted():
     """A rule that is deleted does nothing any more; laid again it starts to count anew."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     connect(links)
     ping(vfs[1].address4, ns=vfs[0].ns)
     counted(links[0], 1, 3)
@@ -126,7 +114,7 @@ def frames_to(vfs, ports=(7, 7), payload=b"x" * 40, **options):
 @case
 def order():
     """The rule with the lower pref wins where two match, whichever was laid first."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     filter_add(links[0], ("pref 20 protocol ip", f"ip_proto udp action mirred egress redirect dev {links[1].name}"))
     filter_add(links[0], ("pref 10 protocol ip", "ip_proto udp dst_port 1000 action drop"))
     filter_add(links[0], ("pref 30 protocol ip", "ip_proto udp dst_port 2000 action drop"))
@@ -146,7 +134,7 @@ def order():
 @case
 def bytes_as_software_counts():
     """Bytes of a rule in the device are those that the same rule in software would count."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp dst_port 1000 action drop"))
     filter_add(links[0], ("pref 2 protocol ip", "ip_proto udp dst_port 2000 action drop"), flags="skip_hw")
     for port in (1000, 2000):
@@ -160,7 +148,7 @@ def bytes_as_software_counts():
 @case
 def refusals():
     """What cannot be in the device is refused with its reason, or stays in software without skip_sw."""
-    links, _ = pair()
+    links, _ = vfs_with_hooks()
     fails(filter_add(links[0], ("pref 1 protocol ip", "action ct"), check=False), "connection tracking", "ct")
     fails(filter_add(links[0], ("pref 1 protocol ip", "action mirred egress redirect dev lo"), check=False), "a redirect to lo", "no port of this eswitch")
     filter_add(links[0], ("pref 1 protocol ip", "action mirred egress redirect dev lo"), flags="")
@@ -196,7 +184,7 @@ def vlan_to_the_wire():
 @case
 def edited():
     """Addresses and ports are rewritten, checksums made right, and the receiver takes the datagram."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     edit = (
         f"ip_proto udp dst_ip 203.0.113.9 dst_port 53 action pedit ex munge ip dst set {vfs[1].address4} munge udp dport set 5353"
         f" munge ip ttl add 255 pipe action csum ip4h and udp pipe action mirred egress redirect dev {links[1].name}"
@@ -213,7 +201,7 @@ def edited():
 @case
 def mirrored():
     """A copy goes to the wire as the frame was, the frame itself on to the other VF with a tag."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     clsact(wire.near)
     copy = f"action mirred egress mirror dev {wire.near.name} action vlan push id 9 action mirred egress redirect dev {links[1].name}"
     filter_add(links[0], ("pref 1 protocol all", copy))
@@ -228,7 +216,7 @@ def mirrored():
 @case
 def reset():
     """After a reset of the PF the rules are in the device again, with what they have counted."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     connect(links)
     ping(vfs[1].address4, ns=vfs[0].ns, count=5)
     counted(links[0], 1, 5)
@@ -245,7 +233,7 @@ def reset():
 @case
 def police():
     """A policer lets through what is within its rate and its burst, and drops the rest."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     conform = f"action police pkts_rate 10 pkts_burst 5 conform-exceed drop/pipe action mirred egress redirect dev {links[1].name}"
     filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp {conform}"))
     capture = Capture(vfs[1].link)
@@ -260,7 +248,7 @@ def police():
 @case
 def leaving():
     """Legacy mode waits for rules of the wire port, and takes those of representors along; a VF then reaches the wire."""
-    links, vfs = pair()
+    links, vfs = vfs_with_hooks()
     connect(links)
     sh(f"tc qdisc add dev {wire.near.name} clsact")
     fails(set_mode("legacy", check=False), "legacy mode while the wire port may have rules", "qdisc")

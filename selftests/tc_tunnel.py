@@ -6,8 +6,8 @@
 # quick: vxlan geneve_options refusals
 # vm: PORTS=1 MEM=4G
 
-from lib import Capture, Injector, VfEnd, Wire, case, defer, equal, fails, ip, main, ping, setup, sh, skip, tcp, true, until
-from lib.eswitch import switchdev
+from lib import Capture, Injector, VfEnd, case, defer, equal, fails, ip, main, ping, setup, sh, tcp, true, until
+from lib.eswitch import offloading_wire, switchdev
 from lib.packet import UDP, ethernet, ip_packet, raw_frame, transport
 from lib.link import Link
 from lib.tc import FRESH, clsact, filter_add, filter_del, in_hw
@@ -22,9 +22,7 @@ wire = None
 @setup
 def topology():
     global wire
-    wire = Wire()
-    if "hw-tc-offload" not in wire.near.features():
-        skip(f"{wire.near} has no hw-tc-offload")
+    wire = offloading_wire()
     for module in ("vxlan", "geneve", "ip_gre", "ip6_gre", "act_tunnel_key"):
         sh(["modprobe", module])
 

@@ -5,10 +5,12 @@ import glob
 import json
 import os
 
-from .case import defer, until
+from .case import defer, skip, until
 from .command import sh
 from .function import PF
 from .link import Link
+from .tc import clsact
+from .topology import VfEnd, Wire
 
 HANDLE = f"pci/{os.environ.get('PCI', '')}"
 
@@ -57,3 +59,21 @@ def switchdev(count, mode="switchdev"):
     for link in found:
         link.ip("up")
     return found
+
+
+def offloading_wire():
+    """A wire whose near end takes rules over; without that there is nothing to test."""
+    wire = Wire()
+    if "hw-tc-offload" not in wire.near.features():
+        skip(f"{wire.near} has no hw-tc-offload")
+    return wire
+
+
+def vfs_with_hooks(count=2):
+    """(representors with hooks for filters, VFs), all with a carrier, for the rest of the case."""
+    links = switchdev(count)
+    vfs = [VfEnd(vf) for vf in range(count)]
+    for link in (*links, *(vf.link for vf in vfs)):
+        link.wait_carrier()
+    clsact(*links)
+    return links, vfs

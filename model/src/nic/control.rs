@@ -78,9 +78,9 @@ fn report_rings(state: &FunctionState) -> Value {
         "vectors": vectors,
         "completion": numbered(&state.cqs, |cq| json!({ "producer": cq.producer() })),
         "tx": numbered(&state.tx, |tx| json!({
-            "producer": tx.producer, "consumer": tx.consumer, "listed": tx.listed, "stopped": tx.stopped,
+            "producer": tx.ring.producer(), "consumer": tx.ring.consumer(), "listed": tx.listed, "stopped": tx.stopped,
         })),
-        "rx": numbered(&state.rx, |rx| json!({ "available": rx.available(), "stopped": rx.stopped })),
+        "rx": numbered(&state.rx, |rx| json!({ "available": rx.ring.pending(), "stopped": rx.stopped })),
     })
 }
 
@@ -193,7 +193,7 @@ impl Nic {
             .collect();
         let queues = numbered(&self.flow_queues, |queue| {
             json!({
-                "producer": queue.producer, "consumer": queue.consumer, "listed": queue.listed,
+                "producer": queue.ring.producer(), "consumer": queue.ring.consumer(), "listed": queue.listed,
                 "stopped": queue.stopped, "done": queue.done, "refused": queue.refused,
             })
         });

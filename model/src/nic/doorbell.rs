@@ -60,7 +60,7 @@ impl Nic {
         if tx.stopped {
             return;
         }
-        if u16::try_from(index).is_ok_and(|index| tx.ring(index)) {
+        if u16::try_from(index).is_ok_and(|index| tx.ring.ring(index)) {
             self.list_tx(function, queue as u16);
         } else {
             self.stop_tx(host, function, queue as u16, QueueError::INDEX);
@@ -72,7 +72,7 @@ impl Nic {
         let Some(rx) = queues.get_mut(queue as usize).and_then(Option::as_mut) else {
             return self.stray(function);
         };
-        if !rx.stopped && !u16::try_from(index).is_ok_and(|index| rx.ring(index)) {
+        if !rx.stopped && !u16::try_from(index).is_ok_and(|index| rx.ring.ring(index)) {
             let vport = rx.vport;
             self.stop_rx(host, vport, queue as u16, QueueError::INDEX);
         }

@@ -33,6 +33,7 @@ pub mod rate;
 mod receive;
 mod registers;
 mod requests;
+mod ring;
 pub mod rss;
 mod rules;
 mod rx;

@@ -261,7 +261,7 @@ impl Nic {
         let bytes = frame.bytes();
         let buffer_length = usize::from(rx.buffer_length).max(1);
         let needed = bytes.len().div_ceil(buffer_length);
-        if usize::from(rx.available()) < needed || rx.stopped {
+        if usize::from(rx.ring.pending()) < needed || rx.stopped {
             vport.stats.rx_no_buffer += 1;
             rx.stats.drops += 1;
             return Ok(false);

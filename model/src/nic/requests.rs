@@ -178,7 +178,7 @@ impl Nic {
         if flow.stopped {
             return;
         }
-        if u16::try_from(index).is_ok_and(|index| flow.ring(index)) {
+        if u16::try_from(index).is_ok_and(|index| flow.ring.ring(index)) {
             self.list_flow(id);
         } else {
             self.stop_flow(host, id, QueueError::INDEX);
@@ -188,7 +188,7 @@ impl Nic {
     /// Puts a queue on the list of those that have work.
     pub(super) fn list_flow(&mut self, id: u16) {
         match self.flow_queue(id) {
-            Some(queue) if !queue.listed && !queue.stopped && queue.pending() != 0 => {
+            Some(queue) if !queue.listed && !queue.stopped && queue.ring.pending() != 0 => {
                 queue.listed = true;
             }
             _ => return,
@@ -261,10 +261,10 @@ impl Nic {
         let Some(queue) = self.flow_queue(id) else {
             return Ok(());
         };
-        let mut index = queue.consumer;
-        let mut left = queue.pending().min(TURN_SLOTS);
+        let mut index = queue.ring.consumer();
+        let mut left = queue.ring.pending().min(TURN_SLOTS);
         while left != 0 {
-            let (address, until_wrap) = queue.place(index);
+            let (address, until_wrap) = queue.ring.place(index);
             let count = left.min(until_wrap);
             let from = slots.len();
             slots.resize(from + usize::from(count) * SLOT_BYTES, 0);
@@ -294,7 +294,7 @@ impl Nic {
             let length = usize::from(request.slots) * SLOT_BYTES;
             let Some((bytes, following)) = rest.split_at_checked(length) else {
                 // Its end was not read yet, or it was not announced.
-                let pending = self.flow_queue(id).map_or(0, |queue| queue.pending());
+                let pending = self.flow_queue(id).map_or(0, |queue| queue.ring.pending());
                 return Ok(usize::from(pending) * SLOT_BYTES > rest.len());
             };
             rest = following;
@@ -344,10 +344,10 @@ impl Nic {
         let Some(queue) = self.flow_queue(id) else {
             return Ok(());
         };
-        queue.consumer = queue.consumer.wrapping_add(request.slots.into());
+        queue.ring.take(request.slots.into());
         queue.done += 1;
         queue.refused += u64::from(outcome.is_err());
-        let (head, cq) = (queue.consumer, queue.cq);
+        let (head, cq) = (queue.ring.consumer(), queue.cq);
         let ok = Refusal::new(Status::OK, Qualifier::NONE, 0);
         let refusal = outcome.err().unwrap_or(ok);
         let entry = FlowCompletion {

@@ -47,7 +47,7 @@ impl Nic {
     /// Puts a queue on the list of those that have work.
     pub(super) fn list_tx(&mut self, function: FunctionId, id: u16) {
         match queue(self, function, id) {
-            Some(tx) if !tx.listed && !tx.stopped && tx.pending() != 0 => tx.listed = true,
+            Some(tx) if !tx.listed && !tx.stopped && tx.ring.pending() != 0 => tx.listed = true,
             _ => return,
         }
         self.tx_ready.push_back((function, id));
@@ -142,10 +142,10 @@ impl Nic {
         let Some(tx) = queue(self, function, id) else {
             return Ok(());
         };
-        let mut index = tx.consumer;
-        let mut left = tx.pending().min(TURN_DESCRIPTORS);
+        let mut index = tx.ring.consumer();
+        let mut left = tx.ring.pending().min(TURN_DESCRIPTORS);
         while left != 0 {
-            let (address, until_wrap) = tx.place(index);
+            let (address, until_wrap) = tx.ring.place(index);
             let count = left.min(until_wrap);
             let bytes = &mut bytes[..usize::from(count) * DESCRIPTOR];
             host.dma_read(function.bus(), address, bytes)
@@ -176,7 +176,7 @@ impl Nic {
             }
             if !packet.take(rest)? {
                 // Its end was not read yet, or it was not announced.
-                let pending = queue(self, function, id).map_or(0, |tx| tx.pending());
+                let pending = queue(self, function, id).map_or(0, |tx| tx.ring.pending());
                 let unread = usize::from(pending) > rest.len();
                 return Ok(if unread { Turn::More } else { Turn::Idle });
             }
@@ -230,7 +230,7 @@ impl Nic {
         let Some(tx) = state.tx.get_mut(usize::from(id)).and_then(Option::as_mut) else {
             return Ok(());
         };
-        tx.consumer = tx.consumer.wrapping_add(packet.descriptors);
+        tx.ring.take(packet.descriptors);
         tx.stats.descriptors += u64::from(packet.descriptors);
         tx.stats.frames += sent.frames;
         tx.stats.bytes += sent.bytes;
@@ -247,7 +247,7 @@ impl Nic {
             return Ok(());
         };
         let entry = TxCompletion {
-            head: tx.consumer,
+            head: tx.ring.consumer(),
             errors: std::mem::take(&mut tx.errors),
             queue: id,
             flags: if sent.stamped {

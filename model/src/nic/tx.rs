@@ -6,6 +6,7 @@
 
 use super::ids::VportId;
 use super::limits;
+use super::ring::Ring;
 use oxnic_abi::event::QueueError;
 use oxnic_abi::queue::TxCreate;
 use oxnic_abi::ring::{TxContext, TxData, tx_flags};
@@ -21,14 +22,8 @@ pub struct TxQueue {
     pub vport: VportId,
     /// Completion ring.
     pub cq: u16,
-    /// log2 of entries.
-    pub log2: u8,
-    /// Bus address of the ring.
-    pub address: u64,
-    /// As the last doorbell said.
-    pub producer: u16,
-    /// Next descriptor to take.
-    pub consumer: u16,
+    /// Its descriptors.
+    pub ring: Ring<DESCRIPTOR>,
     /// It stopped after an error.
     pub stopped: bool,
     /// It is on the list of queues that have work.
@@ -45,47 +40,12 @@ impl TxQueue {
         Self {
             vport,
             cq: create.cq,
-            log2: create.log2,
-            address: create.address,
-            producer: 0,
-            consumer: 0,
+            ring: Ring::new(create.log2, create.address),
             stopped: false,
             listed: false,
             errors: 0,
             stats: QueueStats::ZERO,
         }
-    }
-
-    /// Number of entries.
-    pub fn size(&self) -> u16 {
-        1 << self.log2
-    }
-
-    /// Descriptors that were not taken yet.
-    pub fn pending(&self) -> u16 {
-        self.producer.wrapping_sub(self.consumer)
-    }
-
-    /// Takes a doorbell. False if the index is out of range.
-    pub fn ring(&mut self, index: u16) -> bool {
-        let ahead = index.wrapping_sub(self.consumer);
-        if ahead > self.size() {
-            return false;
-        }
-        if ahead > self.pending() {
-            self.producer = index;
-        }
-        true
-    }
-
-    /// Address of the descriptor with a free-running index, and how many follow it before the ring starts again, itself
-    /// included.
-    pub fn place(&self, index: u16) -> (u64, u16) {
-        let entry = index & (self.size() - 1);
-        let address = self
-            .address
-            .wrapping_add(u64::from(entry) * DESCRIPTOR as u64);
-        (address, self.size() - entry)
     }
 }
 

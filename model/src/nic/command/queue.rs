@@ -202,7 +202,7 @@ impl Nic {
         let state = self.state_mut(function);
         let queue = state.tx.get_mut(usize::from(id)).and_then(Option::take);
         let queue = queue.ok_or(no_object(parameter(0)))?;
-        release(state, queue.cq, queue.log2);
+        release(state, queue.cq, queue.ring.log2());
         self.tx_ready.retain(|entry| *entry != (function, id));
         Ok(Answer::default())
     }
@@ -250,7 +250,7 @@ impl Nic {
         let state = self.state_mut(function);
         let queue = state.rx.get_mut(usize::from(id)).and_then(Option::take);
         let queue = queue.ok_or(no_object(parameter(0)))?;
-        release(state, queue.cq, queue.log2);
+        release(state, queue.cq, queue.ring.log2());
         // Tables and rules that still name it drop what they would send there.
         if let Some(vport) = self.vports.get_mut(queue.vport.index()) {
             vport.rx_queues.remove(&id);
