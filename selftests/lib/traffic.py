@@ -134,7 +134,7 @@ class Stream:
 
     def resumes(self, packets=100, seconds=40.0):
         """Wait until so many further packets have arrived at both ends; the time that it took."""
-        start, (near, far) = time.monotonic(), self.received()
+        start, (near, far), before = time.monotonic(), self.received(), self.near.counters()
 
         def both():
             now = self.received()
@@ -144,7 +144,10 @@ class Stream:
             until(both, f"traffic in both directions between {self.near} and {self.far}", seconds, pause=0.2)
         except Failure as failure:
             now = self.received()
-            raise Failure(f"{failure}; {self.near} received {now[0] - near}, {self.far} {now[1] - far}; {self.complaints()}") from None
+            moved = {name: count - before.get(name, 0) for name, count in self.near.counters().items() if count != before.get(name, 0)}
+            raise Failure(
+                f"{failure}; {self.near} received {now[0] - near}, {self.far} {now[1] - far}; {self.complaints()}; what {self.near} counted: {moved}"
+            ) from None
         return time.monotonic() - start
 
     def complaints(self):
