@@ -3,6 +3,7 @@
 """Resets under traffic: by the user, by the device, after a halt, after a transmit time-out; traffic resumes each time."""
 
 # sets: quick
+# alone: transmit_timeout lost_completion lost_interrupt command_silent given_up given_up_and_unloaded
 # vm: PORTS=1
 
 import fcntl
