@@ -13,8 +13,7 @@ import struct
 import subprocess
 
 from . import options
-from .initramfs import remove_old
-from .initramfs import write_atomically
+from .initramfs import made_once
 
 PVH_NOTE = re.compile(rb"\x04\0\0\0[\x04\x08]\0\0\0\x12\0\0\0Xen\0")
 SETUP_SECTORS, PAYLOAD = 0x1F1, 0x248
@@ -32,10 +31,7 @@ def bootable(kernel):
         data = unpack(file.read())
     if data is None:
         return kernel.image
-    os.makedirs(folder, exist_ok=True)
-    remove_old(folder, f"vmlinux-{kernel.name}-")
-    write_atomically(path, data)
-    return path
+    return made_once(path, f"vmlinux-{kernel.name}-", lambda: data)
 
 
 def unpack(image):

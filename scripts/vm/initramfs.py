@@ -5,6 +5,7 @@ It is an uncompressed cpio archive (nothing to unpack in the guest), made once f
 cache under a name that holds the hash of all that goes in.
 """
 
+import fcntl
 import hashlib
 import os
 import stat
@@ -50,11 +51,7 @@ def build(kernel):
     recipe = repr((kernel.release, kernel.modules, lists, stamps, os.stat(BUSYBOX).st_mtime_ns)).encode() + init
     folder = os.path.join(options.CACHE, "vm")
     path = os.path.join(folder, f"initramfs-{kernel.name}-{hashlib.sha256(recipe).hexdigest()[:16]}.cpio")
-    if not os.path.exists(path):
-        os.makedirs(folder, exist_ok=True)
-        remove_old(folder, f"initramfs-{kernel.name}-")
-        write_atomically(path, archive(index, lists, init))
-    return path
+    return made_once(path, f"initramfs-{kernel.name}-", lambda: archive(index, lists, init))
 
 
 def all_of(lists):
@@ -77,10 +74,20 @@ def archive(index, lists, init):
     return cpio.finish()
 
 
-def remove_old(folder, prefix):
-    for name in os.listdir(folder):
-        if name.startswith(prefix):
-            os.unlink(os.path.join(folder, name))
+def made_once(path, prefix, make):
+    """The path, after a file with what make() gives is there. Files beside it whose names begin so are older ones, and go.
+
+    Guests that start at the same time find the same file missing, and must not remove what the other one makes."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, f".lock-{prefix}"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(path):
+            for name in os.listdir(folder):
+                if name.startswith(prefix):
+                    os.unlink(os.path.join(folder, name))
+            write_atomically(path, make())
+    return path
 
 
 def write_atomically(path, data):

@@ -82,8 +82,9 @@ def serve(pipe, make_options, environment):
                         runs = session.Session(make_options(vm, folder))
                     if work:
                         execute.run_file(runs, *work, tally, environment)
-                except Exception:
-                    tally.add([tap.Case(f"{work[0].name if work else 'end'}.(harness)", "fail", traceback.format_exc())])
+                except Exception as error:
+                    execute.say(traceback.format_exc())
+                    tally.add([tap.Case(f"{work[0].name if work else 'end'}.(harness)", "fail", repr(error))])
             pipe.send((output.text(), tally.cases, bool(work)))
     finally:
         if runs is not None:
