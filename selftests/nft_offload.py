@@ -7,7 +7,6 @@ OXNIC_FLOW_SEED is the seed of the first random round (else the clock's); OXNIC_
 
 # sets: quick
 # quick: verdicts order refusals with_tc random_rules
-# debug: verdicts
 # vm: PORTS=1 MEM=4G
 
 import os

@@ -3,6 +3,7 @@
 """unbind and rmmod under full traffic: no hang, no leak, and everything works after binding again."""
 
 # sets: quick
+# quick: unbind bus_remove rmmod_with_vfs
 # vm: PORTS=1
 
 import os

@@ -3,6 +3,7 @@
 """XDP in the driver: every verdict, packets of several buffers, redirection, and what a program must outlive."""
 
 # sets: quick
+# quick: dropped transmitted several_buffers mtu_under_program aborted metadata outlives on_a_vf
 # vm: PORTS=1
 
 import json
