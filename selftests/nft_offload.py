@@ -10,10 +10,10 @@ OXNIC_FLOW_SEED is the seed of the first random round (else the clock's); OXNIC_
 # vm: PORTS=1 MEM=4G
 
 import os
-import random
 import time
 
 from lib import PF, Failure, at_least, case, defer, equal, fails, main, note, setup, sh, true, until
+from lib.dice import Dice
 from lib.frames import arp, frame, icmp, ip4, ip6, other_type, tcp, udp
 from lib.nft import Chain, gone, nft, refused
 from lib.packet import QINQ, TEST_TYPE, VLAN
@@ -253,21 +253,8 @@ def with_tc():
     fails(sh(["ethtool", "-K", r0, "hw-tc-offload", "off"], check=False), "offload off below a chain")
 
 
-class Maker:
+class Maker(Dice):
     """Makes rules and frames out of few values, so that frames meet many rules."""
-
-    def __init__(self, seed):
-        self.random = random.Random(seed)
-        self.pick = self.random.choice
-
-    def chance(self, percent):
-        return self.random.random() * 100 < percent
-
-    def number(self, top=3):
-        return self.random.randint(0, top)
-
-    def mac(self, kind):
-        return f"02:ee:0{kind}:00:0{self.number()}:0{self.number()}"
 
     def address(self, version, part):
         last = self.number()

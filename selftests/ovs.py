@@ -8,8 +8,8 @@
 
 import re
 
-from lib import Capture, VfEnd, Wire, at_least, case, defer, equal, main, ping, setup, sh, tcp, until
-from lib.eswitch import switchdev
+from lib import Capture, Wire, at_least, case, defer, equal, main, ping, setup, sh, tcp, until
+from lib.eswitch import vfs_with_carrier
 from lib.tc import filters
 
 CTL = "/usr/share/openvswitch/scripts/ovs-ctl"
@@ -59,7 +59,8 @@ def of(link, kind=0x0800):
 def silent(links, vfs, talk):
     """Once flows are there, what VFs say is not seen by the CPU. Returns what it saw before they were there."""
     macs = [vf.link.mac for vf in vfs]
-    talk()
+    # While flows are made one or the other frame may get lost on its way through Open vSwitch itself.
+    talk(check=False)
     for link in links:
         until(lambda: of(link) > 0, f"a flow of {link} in hardware")  # noqa: B023
     before = [of(link) for link in links]
@@ -74,14 +75,11 @@ def silent(links, vfs, talk):
 @case
 def vf_to_vf():
     """Two VFs on a bridge: ping and TCP by flows in the device, each shown as offloaded and as in_hw."""
-    links = switchdev(2)
-    vfs = [VfEnd(0), VfEnd(1)]
-    for link in (*links, *(vf.link for vf in vfs)):
-        link.wait_carrier()
+    links, vfs = vfs_with_carrier()
     bridge(links)
 
-    def talk():
-        ping(vfs[1].address4, ns=vfs[0].ns, count=10)
+    def talk(check=True):
+        ping(vfs[1].address4, ns=vfs[0].ns, count=10, check=check)
         tcp(vfs[1].address4, server_ns=vfs[1].ns, client_ns=vfs[0].ns, size="4M")
 
     silent(links, vfs, talk)
@@ -93,9 +91,7 @@ def vf_to_vf():
 @case
 def vlan_to_the_wire():
     """A VF on an access port, the wire as trunk: the device puts the tag on and takes it off."""
-    links = switchdev(1)
-    vf = VfEnd(0)
-    links[0].wait_carrier()
+    links, (vf,) = vfs_with_carrier(1)
     tagged = f"{wire.far.name}.7"
     sh(f"ip -n {wire.ns.name} link add link {wire.far.name} name {tagged} type vlan id 7")
     defer(sh, f"ip -n {wire.ns.name} link del {tagged}", check=False)
@@ -104,8 +100,8 @@ def vlan_to_the_wire():
     vf.link.address("198.51.100.2/24")
     bridge([links[0], wire.near], **{links[0].name: 7})
 
-    def talk():
-        ping("198.51.100.1", ns=vf.ns, count=15)
+    def talk(check=True):
+        ping("198.51.100.1", ns=vf.ns, count=15, check=check)
 
     silent([links[0], wire.near], [vf], talk)
 

@@ -10,11 +10,11 @@ just that round again. OXNIC_FLOW_SECONDS (20) is how long each case goes on; by
 # vm: PORTS=1 MEM=4G
 
 import os
-import random
 import re
 import time
 
 from lib import Capture, Failure, at_most, case, defer, ip, main, note, setup
+from lib.dice import Dice
 from lib.frames import arp, frame, icmp, ip4, ip6, other, other_type, sctp, tcp, udp
 from lib.link import Link
 from lib.packet import QINQ, VLAN
@@ -43,25 +43,15 @@ def topology():
     stage.places["up"] = Capture(Link("up0"), outgoing=True)
 
 
-class Maker:
+class Maker(Dice):
     """Makes rules and frames out of few values, so that frames meet many rules."""
 
     def __init__(self, seed, mixed):
-        self.random = random.Random(seed)
+        super().__init__(seed)
         self.mixed = mixed
-        self.pick = self.random.choice
         # A priority has one protocol.
         self.protocols = {pref: self.pick(["all", "all", "ip", "ip", "ip", "ipv6", "ipv6", "802.1Q", "arp"]) for pref in range(1, 9)}
         self.keys = set()
-
-    def chance(self, percent):
-        return self.random.random() * 100 < percent
-
-    def number(self, top=3):
-        return self.random.randint(0, top)
-
-    def mac(self, kind):
-        return f"02:ee:0{kind}:00:0{self.number()}:0{self.number()}"
 
     # Keys.
 

@@ -18,7 +18,7 @@ use super::list::List;
 use super::tunnels;
 use crate::packet::ethernet;
 use crate::reject::{Lack, Loss, Obstacle, Reject};
-use crate::rule::field::{Layer, TABLE};
+use crate::rule::field::TABLE;
 use crate::rule::{Field, Key, OptionsMatch, Port, Range, Rule};
 
 /// Whether the device must match just what the rule says.
@@ -305,9 +305,4 @@ fn all_bits(field: FlowField) -> [u8; 16] {
         *first = 0xffu8.checked_shr(spare as u32).unwrap_or(0);
     }
     all
-}
-
-/// Whether a field of the key is about the headers around a tunnelled frame.
-pub fn is_outer(field: Field) -> bool {
-    field.description().layer == Layer::Outer
 }

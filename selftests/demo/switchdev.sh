@@ -51,6 +51,9 @@ seen_by_cpu() {
 	echo "no frame came to the CPU"
 }
 
+# netdev_of NAMESPACE: the only one that it has.
+netdev_of() { in_namespace "$1" ls /sys/class/net | grep -vx lo; }
+
 mac_of() { in_namespace "$1" cat "/sys/class/net/$2/address"; }
 
 enter_switchdev() {
@@ -108,7 +111,7 @@ show_edits() {
 	ip -n wire address add 203.0.113.2/24 dev vlan7
 	ip -n wire link set dev vlan7 up
 	ip -n vf0 address add 203.0.113.1/24 dev "$dev0"
-	dev1=$(in_namespace vf1 ls /sys/class/net | grep -v lo)
+	dev1=$(netdev_of vf1)
 	watch_cpu pf0vf0 "$mac0"
 	rule pf0vf0 1 protocol ip flower skip_sw dst_ip 203.0.113.2 action police rate 900mbit burst 1m conform-exceed drop/pipe \
 		action mirred egress mirror dev pf0vf1 action pedit ex munge ip ttl set 7 pipe action csum ip4h pipe \
@@ -160,8 +163,8 @@ show_switchdev() {
 	local mac0 mac1 dev0
 	title "Switchdev: the NIC's switch does what tc says"
 	check "devlink dev eswitch set ... mode switchdev" enter_switchdev
-	dev0=$(in_namespace vf0 ls /sys/class/net | grep -v lo)
-	mac0=$(mac_of vf0 "$dev0") mac1=$(mac_of vf1 "$(in_namespace vf1 ls /sys/class/net | grep -v lo)")
+	dev0=$(netdev_of vf0)
+	mac0=$(mac_of vf0 "$dev0") mac1=$(mac_of vf1 "$(netdev_of vf1)")
 	show_cable
 	title "A VLAN of the wire, with a limit, a copy, and an edit"
 	show_edits

@@ -14,7 +14,7 @@ sys.path[:0] = [FOLDER, os.path.join(os.path.dirname(FOLDER), "scripts")]
 
 from host import lanes  # noqa: E402
 from host import plan  # noqa: E402
-from host.execute import Echo, Tally, end_guest, end_session, run_file, say  # noqa: E402, F401
+from host.execute import Tally, end_session, run_file, say  # noqa: E402
 from vm import options  # noqa: E402
 from vm import session  # noqa: E402
 

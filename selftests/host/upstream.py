@@ -11,6 +11,7 @@ FOLDER = os.path.dirname(HERE)
 sys.path[:0] = [FOLDER, os.path.join(os.path.dirname(FOLDER), "scripts")]
 
 from host import expect  # noqa: E402
+from host import execute  # noqa: E402
 from host import runner  # noqa: E402
 from host import suite  # noqa: E402
 from host import tap  # noqa: E402
@@ -80,7 +81,7 @@ class Judge:
         self.kernel, self.own = chosen.kernel, chosen.nic == "oxnic"
         self.entries = expect.read(os.path.join(FOLDER, "upstream.expect")) if self.own else []
         self.rows = {}
-        self.tally = runner.Tally()
+        self.tally = execute.Tally()
 
     def omitted(self, file, netif):
         """The reason why a file is not run, or an empty text."""
@@ -147,16 +148,16 @@ def table(judge, jobs, peers):
 def run_job(runs, file, netif, folder, netdevsim, judge):
     """One file on one netdev, in the session's guest."""
     print(f"# {file} on {netif}: start", flush=True)
-    start, before, echo = time.monotonic(), len(runs.results), runner.Echo()
+    start, before, echo = time.monotonic(), len(runs.results), execute.Echo()
     try:
         result = runs.run([os.path.join(FOLDER, "guest", "upstream"), folder, file, netif, netdevsim], echo, echo)
     except MachineError as error:
-        runner.say(error)
+        execute.say(error)
         judge.add(file, netif, [tap.Case("(guest)", "fail", str(error))])
         return
     complaints = [text for one in runs.results[before:] for text in one.complaints()]
     for text in complaints:
-        runner.say(text)
+        execute.say(text)
     if file == TDC:
         cases = said_cases(echo.text()) + tap.complete(file, echo.text(), result.code, complaints[0].splitlines()[0] if complaints else "")
     elif file.startswith(tuple(SPECIAL)):
@@ -165,9 +166,9 @@ def run_job(runs, file, netif, folder, netdevsim, judge):
         cases = tap.complete(os.path.basename(file), echo.text(), result.code, complaints[0].splitlines()[0] if complaints else "")
     judge.add(file, netif, cases)
     bad = any(case.verdict == "fail" for case in judge.rows[file, netif])
-    runner.say(f"{file} on {netif}: {'FAILED' if bad else 'ok'} in {time.monotonic() - start:.0f} s")
+    execute.say(f"{file} on {netif}: {'FAILED' if bad else 'ok'} in {time.monotonic() - start:.0f} s")
     if bad and runs.machine is not None:
-        runner.end_guest(runs, judge.tally)
+        execute.end_guest(runs, judge.tally)
 
 
 def said_cases(text):
@@ -218,9 +219,9 @@ def run_jobs(jobs, chosen, judge):
             if judge.omitted(file, netif):
                 continue
             run_job(runs, file, netif, folder, netdevsim, judge)
-        runner.end_guest(runs, judge.tally)
+        execute.end_guest(runs, judge.tally)
     for path in runs.kept:
-        runner.say(f"kept: {path}")
+        execute.say(f"kept: {path}")
 
 
 def run(words=None):

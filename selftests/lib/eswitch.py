@@ -69,11 +69,17 @@ def offloading_wire():
     return wire
 
 
-def vfs_with_hooks(count=2):
-    """(representors with hooks for filters, VFs), all with a carrier, for the rest of the case."""
+def vfs_with_carrier(count=2):
+    """(representors, VFs), all with a carrier, for the rest of the case."""
     links = switchdev(count)
     vfs = [VfEnd(vf) for vf in range(count)]
     for link in (*links, *(vf.link for vf in vfs)):
         link.wait_carrier()
+    return links, vfs
+
+
+def vfs_with_hooks(count=2):
+    """The same, with hooks for filters on the representors."""
+    links, vfs = vfs_with_carrier(count)
     clsact(*links)
     return links, vfs

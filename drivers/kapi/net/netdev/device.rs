@@ -301,12 +301,6 @@ impl Rtnl {
         unsafe { (&raw mut (*self.as_raw()).mtu).write_volatile(mtu) };
     }
 
-    /// The set of features is computed anew, which calls the operations for features.
-    pub fn update_features(&self) {
-        // SAFETY: The device is valid, both locks are held.
-        unsafe { bindings::netdev_update_features(self.as_raw()) };
-    }
-
     /// The device is closed, as by the user; for one that cannot be brought up again.
     pub fn close(&self) {
         // SAFETY: The device is valid, both locks are held.

@@ -114,16 +114,6 @@ impl Counters {
             .map_or(CounterValue::default(), |counter| counter.value)
     }
 
-    /// Those of a range have changed for whoever asks next, as far as they were ever used.
-    pub fn mark_changed(&mut self, first: u32, count: u32) {
-        let count = count.min(self.usage.size.saturating_sub(first));
-        for id in first..first + count {
-            if let Some(counter) = self.counters.get_mut(id) {
-                list(&mut self.changed, id, counter);
-            }
-        }
-    }
-
     /// Moves at most `max` of those that changed into a list.
     pub fn take_changed(&mut self, values: &mut Vec<(u32, CounterValue)>, max: usize) {
         let from = self.changed.len().saturating_sub(max);
