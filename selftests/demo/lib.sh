@@ -28,7 +28,7 @@ in_namespace() {
 
 ping_from() {
 	local out
-	out=$(in_namespace "$1" ping -q -c 5 -i 0.2 -W 2 "$2") || { echo "no answer from $2"; return 1; }
+	out=$(in_namespace "$1" ping -q -c 5 -i 0.1 -W 2 "$2") || { echo "no answer from $2"; return 1; }
 	sed -n 's/^\(.*\), time.*/\1/p' <<<"$out"
 }
 
