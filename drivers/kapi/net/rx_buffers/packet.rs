@@ -118,8 +118,8 @@ pub(in crate::net) mod fixture {
             let layout = Layout::for_xdp();
             let mut buffers = Buffers::with_pool(pool, SIZE, layout, 0, None)?;
             // SAFETY: The pool is valid, and the device outlives the ring.
-            buffers.xdp =
-                Some(unsafe { RxInfo::register(Device::from_raw(raw), 0, layout.size, pool) }?);
+            let info = unsafe { RxInfo::register(Device::from_raw(raw), 0, layout.size, pool) }?;
+            buffers.xdp = Some(info);
             while buffers.post().is_some() {}
             Ok(Self {
                 buffers,
