@@ -54,6 +54,7 @@ def arguments():
     parser.add_argument("--vm", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--packages", action="store_true", help="say which further packages the guests need, a list a line")
     parser.add_argument("--jobs", type=int, default=1)
     return parser.parse_args()
 
@@ -66,6 +67,10 @@ def main():
         return 2
     tally = Tally()
     groups = plan.groups(selected)
+    if wanted.packages:
+        needed = {word.removeprefix("PACKAGES=") for vm in groups for word in vm if word.startswith("PACKAGES=")}
+        print("\n".join(sorted(needed)))
+        return 0
     if wanted.list:
         for vm, members in groups.items():
             say(f"guest {' '.join(vm) or '(default)'}: {', '.join(test.name for test, _ in members)}")
