@@ -15,6 +15,8 @@ import termios
 import time
 
 from lib import PF, Control, Failure, Stream, VfEnd, Wire, at_least, case, defer, equal, ip, main, note, ping, setup, sh, skip, true, until
+from lib.namespace import open_socket
+from lib.pace import slow
 
 SO_SNDBUFFORCE = 32
 wire = control = None
@@ -216,6 +218,78 @@ def lost_interrupt():
     ping(wire.far4)
 
 
+def late():
+    """Polls that the driver has made since something had waited without an interrupt."""
+    return sum(n for name, n in wire.near.counters().items() if name.startswith("poll") and name.endswith("_late"))
+
+
+class Datagrams:
+    """One flow from the wire to us, which nothing answers: so its queue sends nothing for which it would be polled."""
+
+    def __init__(self, port):
+        self.near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        defer(self.near.close)
+        self.near.bind((wire.near4, port))
+        self.far = open_socket(wire.far.ns, socket.AF_INET, socket.SOCK_DGRAM)
+        defer(self.far.close)
+        self.far.bind((wire.far4, port))
+        self.to = (wire.near4, port)
+
+    def send(self, text):
+        self.far.sendto(text, self.to)
+
+    def arrives(self, seconds):
+        """The next datagram, or None if there is none so soon."""
+        self.near.settimeout(slow(seconds))
+        try:
+            return self.near.recv(100)
+        except TimeoutError:
+            return None
+
+
+@case
+def lost_interrupt_of_receive():
+    """The interrupt of a received packet never comes, on a queue that sends nothing: the driver looks by itself, without a reset."""
+    ping(wire.far4)
+    flow = Datagrams(7400)
+    generation, before = function()["generation"], late()
+    for number in range(10):
+        text = f"datagram {number}".encode()
+        control.chaos("nic.interrupt-lost=1")
+        flow.send(text)
+        if flow.arrives(1) is None:  # else the interrupt of something else was lost
+            break
+    else:
+        raise Failure("no datagram of ten met the fault")
+    equal(flow.arrives(8), text, "the datagram whose interrupt was lost")
+    at_least(late(), before + 1, "late polls that were counted")
+    flow.send(b"and now")
+    equal(flow.arrives(5), b"and now", "the next datagram")
+    equal(function()["generation"], generation, "generation of the function")
+
+
+@case
+def no_interrupt_at_all():
+    """While no interrupt comes, commands are answered, the link is followed and packets are taken, all late; nothing is reset."""
+    ping(wire.far4)
+    flow = Datagrams(7401)
+    generation, before = function()["generation"], wire.near.ethtool("-c").out
+    defer(wire.near.ethtool, "-C", "adaptive-rx on", check=False)
+    defer(control.do, "link", port=0, up=True)
+    defer(control.chaos, "off")
+    control.chaos("nic.interrupt-lost=1+")
+    wire.near.ethtool("-C", "adaptive-rx off")
+    true(wire.near.ethtool("-c").out != before, "the setting was not taken")
+    for up in (False, True):
+        control.do("link", port=0, up=up)
+        until(lambda: wire.near.carrier() == up, f"the carrier is {up}", 8)  # noqa: B023
+    flow.send(b"without")
+    equal(flow.arrives(10), b"without", "a datagram")
+    control.chaos("off")
+    until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, "the wire is reached", 20)
+    equal(function()["generation"], generation, "generation of the function")
+
+
 @case
 def command_silent():
     """A command that is never answered: its caller gets an error in bounded time, the function is reset, traffic resumes."""
@@ -268,11 +342,29 @@ def give_up():
 
 @case
 def given_up():
-    """A function that halts again and again is given up, under traffic; a user's reset revives it."""
+    """A function that halts again and again is given up, under traffic; a user's reset revives it, with what was asked meanwhile."""
     stream = running()
+    group, member = "239.1.2.3", socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    defer(member.close)
+    member.bind((group, 7402))
+    member.settimeout(slow(0.5))
+    far = open_socket(wire.far.ns, socket.AF_INET, socket.SOCK_DGRAM)
+    defer(far.close)
+    far.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(wire.far4))
     give_up()
+    # The kernel does not tell a driver whose netdev is detached.
+    member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + socket.inet_aton(wire.near4))
     PF().write("reset", 1)
     after(stream, "a reset of a function that was given up")
+
+    def heard():
+        far.sendto(b"group", (group, 7402))
+        try:
+            return member.recv(100) == b"group"
+        except TimeoutError:
+            return False
+
+    until(heard, "a group that was joined while the netdev was detached is received", 10)
 
 
 @case

@@ -9,6 +9,8 @@
 //!
 //! `state` is a spin lock that the interrupt handler takes; it orders submissions, doorbells and completions.
 
+mod slots;
+
 use crate::command::{Cause, CommandError, Reply, Request};
 use kernel::{
     new_mutex,
@@ -27,28 +29,16 @@ use oxnic_kapi::{
     pci::Binding,
     sync::{self, Semaphore}, //
 };
+use slots::{Answered, Breach, Slots, Standing};
 
 /// Words of buffer that each slot has of its own; longer ones are allocated for the command.
 const SLOT_WORDS: usize = 80;
-/// How often a waiting command looks whether the device is still there, in milliseconds.
+/// How often a waiting command looks whether its answer has come without an interrupt, and the device is still there, in
+/// milliseconds.
 const PRESENCE_MS: u32 = 100;
 
-#[derive(Clone, Copy)]
-enum Slot {
-    /// Nobody's.
-    Free,
-    /// Given to the device.
-    Waiting,
-    /// Answered, not collected yet.
-    Done(Completion),
-    /// The queue was stopped while it was waiting, not collected yet.
-    Aborted,
-    /// Nobody waits any more, but the device may still answer.
-    Abandoned,
-}
-
 struct State {
-    slots: KVec<Slot>,
+    slots: Slots,
     producer: u16,
     consumer: u32,
     /// Why commands are not accepted; `None` while they are.
@@ -77,13 +67,6 @@ impl From<Cause> for End {
     }
 }
 
-/// The device answered something that it was not asked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Breach {
-    /// The id that it named.
-    pub(crate) id: u16,
-}
-
 /// The admin queue of a function.
 #[pin_data]
 pub(crate) struct CommandQueue {
@@ -105,10 +88,8 @@ impl CommandQueue {
     /// Allocates a queue of `1 << log2` entries, stopped.
     pub(crate) fn new(binding: &Binding, log2: u8) -> Result<impl PinInit<Self, Error>> {
         let depth = 1usize << log2;
-        let mut slots = KVec::with_capacity(depth, GFP_KERNEL)?;
         let mut done = KVec::with_capacity(depth, GFP_KERNEL)?;
         for _ in 0..depth {
-            slots.push(Slot::Free, GFP_KERNEL)?;
             done.push(
                 KBox::pin_init(sync::Completion::new(), GFP_KERNEL)?,
                 GFP_KERNEL,
@@ -120,7 +101,7 @@ impl CommandQueue {
         let buffers = Words::new(binding, depth * SLOT_WORDS)?;
         let binding = binding.clone();
         let state = State {
-            slots,
+            slots: Slots::new(depth)?,
             producer: 0,
             consumer: 0,
             stopped: Some(Cause::Unavailable),
@@ -155,11 +136,12 @@ impl CommandQueue {
 
     fn stop_locked(&self, state: &mut State, cause: Cause) {
         state.stopped = Some(cause);
-        for (slot, done) in state.slots.iter_mut().zip(&self.done) {
-            if matches!(slot, Slot::Waiting) {
-                *slot = Slot::Aborted;
-                done.complete();
-            }
+        state.slots.abort(|slot| self.wake(slot));
+    }
+
+    fn wake(&self, slot: usize) {
+        if let Some(done) = self.done.get(slot) {
+            done.complete();
         }
     }
 
@@ -167,11 +149,8 @@ impl CommandQueue {
     pub(crate) fn rewind(&self) {
         self.stale.lock().clear();
         let mut state = self.state.lock();
-        for slot in state.slots.iter_mut() {
-            if matches!(slot, Slot::Abandoned) {
-                *slot = Slot::Free;
-                self.permits.release();
-            }
+        for _ in 0..state.slots.forget() {
+            self.permits.release();
         }
         state.producer = 0;
         state.consumer = 0;
@@ -188,11 +167,12 @@ impl CommandQueue {
         self.state.lock().stopped.is_none()
     }
 
-    /// Takes the completions that the device has written; called by the interrupt handler.
+    /// Takes the completions that the device has written. May be called in any context.
     ///
     /// # Errors
     ///
-    /// A [`Breach`] of the interface. What came before it was taken.
+    /// A [`Breach`] of the interface. What came before it was taken. While the queue is stopped there is none: who waited has been
+    /// sent away, and the device is about to be reset.
     pub(crate) fn collect(&self) -> Result<(), Breach> {
         let mut state = self.state.lock();
         // At most one pass over the ring, whatever the device does meanwhile.
@@ -206,36 +186,19 @@ impl CommandQueue {
             dma::rmb();
             let completion = Completion::from_words(&self.completions.read(state.consumer));
             state.consumer = state.consumer.wrapping_add(1);
-            self.settle(&mut state, completion)?;
+            match state.slots.settle(completion) {
+                Ok(Answered::Waiter(slot)) => self.wake(slot),
+                Ok(Answered::Freed) => self.permits.release(),
+                Ok(Answered::Nobody) => {}
+                Err(breach) if state.stopped.is_none() => return Err(breach),
+                Err(_) => {}
+            }
         }
         Ok(())
     }
 
-    fn settle(&self, state: &mut State, completion: Completion) -> Result<(), Breach> {
-        let breach = Breach { id: completion.id };
-        let index = usize::from(completion.id);
-        let (Some(slot), Some(done)) = (state.slots.get_mut(index), self.done.get(index)) else {
-            return Err(breach);
-        };
-        match slot {
-            Slot::Waiting => {
-                *slot = Slot::Done(completion);
-                done.complete();
-                Ok(())
-            }
-            Slot::Abandoned => {
-                *slot = Slot::Free;
-                self.permits.release();
-                Ok(())
-            }
-            // Stopped meanwhile: the waiter was told.
-            Slot::Aborted => Ok(()),
-            Slot::Free | Slot::Done(_) => Err(breach),
-        }
-    }
-
-    /// Runs a command and sleeps until it is answered, at most `timeout_ms`. `present` asks whether the device is there.
-    /// Without an answer in time the queue is stopped.
+    /// Runs a command and sleeps until it is answered, at most `timeout_ms`. `present` takes answers that nobody has taken, and
+    /// asks whether the device is there. Without an answer in time the queue is stopped.
     pub(crate) fn execute(
         &self,
         request: &Request<'_>,
@@ -264,7 +227,7 @@ impl CommandQueue {
             // The slot keeps the permit until the device answers or was reset.
             Err(End::Abandoned(cause)) => Err(failed(cause)),
             result => {
-                self.state.lock().slots[slot] = Slot::Free;
+                self.state.lock().slots.free(slot);
                 self.permits.release();
                 result.map_err(|end| failed(end.cause()))
             }
@@ -277,14 +240,7 @@ impl CommandQueue {
         if let Some(cause) = state.stopped {
             return Err(cause);
         }
-        let free = state
-            .slots
-            .iter()
-            .position(|slot| matches!(slot, Slot::Free))
-            .ok_or(Cause::Memory)?;
-        // Nobody else takes it, and the device does not know of it yet.
-        state.slots[free] = Slot::Aborted;
-        Ok(free)
+        state.slots.claim().ok_or(Cause::Memory)
     }
 
     /// Runs a command in a claimed slot. The slot is the caller's to free, unless it timed out.
@@ -366,7 +322,7 @@ impl CommandQueue {
         if let Some(cause) = state.stopped {
             return Err(cause);
         }
-        state.slots[slot] = Slot::Waiting;
+        state.slots.submit(slot);
         self.submissions
             .write(state.producer.into(), &submission.to_words());
         state.producer = state.producer.wrapping_add(1);
@@ -392,10 +348,10 @@ impl CommandQueue {
             left -= slice;
             let there = answered || present();
             let mut state = self.state.lock();
-            match state.slots[slot] {
-                Slot::Done(completion) => return Ok(completion),
-                Slot::Waiting if there && left > 0 => {}
-                Slot::Waiting => {
+            match state.slots.standing(slot) {
+                Standing::Done(completion) => return Ok(completion),
+                Standing::Waiting if there && left > 0 => {}
+                Standing::Waiting => {
                     // A reset is due, and until then the others would wait in vain, each for as long: among them those that
                     // the reset itself needs to undo what it has begun.
                     let (cause, others) = if there {
@@ -403,11 +359,13 @@ impl CommandQueue {
                     } else {
                         (Cause::Gone, Cause::Gone)
                     };
-                    state.slots[slot] = Slot::Abandoned;
+                    state.slots.abandon(slot);
                     self.stop_locked(&mut state, others);
                     return Err(End::Abandoned(cause));
                 }
-                _ => return Err(End::Free(state.stopped.unwrap_or(Cause::Unavailable))),
+                Standing::Aborted => {
+                    return Err(End::Free(state.stopped.unwrap_or(Cause::Unavailable)))
+                }
             }
         }
     }

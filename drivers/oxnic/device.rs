@@ -10,9 +10,10 @@ use crate::{
     clock,
     cmdq::CommandQueue,
     command::{Cause, CommandError, Reply, Request},
+    control::ControlVector,
     devlink::Devlink,
     eswitch::Eswitch,
-    eventq::{EventQueue, Notice},
+    eventq::EventQueue,
     flow::{
         engine::Holder,
         follow::Follow,
@@ -22,7 +23,7 @@ use crate::{
     handshake::Rings,
     health::Pulse,
     netdev::NetPort,
-    port::{Port, QueueKind},
+    port::Port,
     regs::Registers,
     reset::Recovery,
     sriov::Vfs, //
@@ -35,12 +36,11 @@ use kernel::{
 };
 use oxnic_abi::{
     caps::NicCaps,
-    event::{Event, EventKind, QueueError},
     pci::{BAR_DOORBELLS, PORTS_MAX},
     regs::{device, ResetReason}, //
 };
 use oxnic_kapi::{
-    irq::{Handler, Irq, Vectors},
+    irq::{Irq, Vectors},
     mmio::{Doorbells, Presence},
     net::{flow::Sampler, netdev::Registration},
     pci::{Binding, Enabled},
@@ -71,7 +71,7 @@ pub(crate) struct Device {
     caps: SetOnce<NicCaps>,
     /// Interrupt of vector 0; `None` before probe has come so far, and after remove.
     #[pin]
-    irq: Mutex<Option<Irq<ControlVector>>>,
+    pub(crate) irq: Mutex<Option<Irq<ControlVector>>>,
     #[pin]
     ports: Mutex<KVec<Option<Arc<dyn Port>>>>,
     /// `None` before probe has come so far, and after remove.
@@ -100,7 +100,7 @@ pub(crate) struct Device {
     #[pin]
     pub(crate) recovery: Recovery,
     pub(crate) pulse: Pulse,
-    event_task: Task<Device>,
+    pub(crate) event_task: Task<Device>,
     pub(crate) reset_task: Task<Device>,
     pub(crate) health_task: Task<Device>,
     // Last, so that DMA and the BARs stay until everything above is gone.
@@ -231,7 +231,8 @@ impl Device {
         self.registers.read(device::STATUS).is_ok()
     }
 
-    /// Runs a command; sleeps until it is answered, at most as long as the device says that commands take.
+    /// Runs a command; sleeps until it is answered, at most as long as the device says that commands take. An answer whose
+    /// interrupt does not come is found all the same.
     pub(crate) fn command(self: &Arc<Self>, request: &Request<'_>) -> Result<Reply, CommandError> {
         if self.is_gone() {
             return Err(CommandError {
@@ -242,7 +243,10 @@ impl Device {
         let timeout = self.registers.limits().command_ms;
         let result = self
             .commands
-            .execute(request, &self.doorbells, timeout, || self.check_presence());
+            .execute(request, &self.doorbells, timeout, || {
+                self.serve_control();
+                self.check_presence()
+            });
         match &result {
             Err(
                 error @ CommandError {
@@ -291,25 +295,6 @@ impl Device {
         }
     }
 
-    /// Installs the handler of vector 0.
-    pub(crate) fn request_irq(self: &Arc<Self>) -> Result {
-        let name = self.binding.device().name();
-        let irq = Irq::request(
-            &self.vectors,
-            0,
-            fmt!("oxnic-control@{}", name),
-            ControlVector(self.clone()),
-        )?;
-        *self.irq.lock() = Some(irq);
-        Ok(())
-    }
-
-    /// Removes the handler of vector 0, and with it its reference to the device.
-    pub(crate) fn free_irq(&self) {
-        let irq = self.irq.lock().take();
-        drop(irq);
-    }
-
     /// The interface of a vport.
     pub(crate) fn port(&self, vport: u16) -> Option<Arc<dyn Port>> {
         self.ports.lock().get(usize::from(vport)).cloned().flatten()
@@ -349,7 +334,8 @@ impl Device {
         registrations
     }
 
-    fn for_each_port(&self, f: impl Fn(&dyn Port)) {
+    /// Calls `f` with each interface.
+    pub(crate) fn for_each_port(&self, f: impl Fn(&dyn Port)) {
         for port in self.ports() {
             f(&*port);
         }
@@ -362,59 +348,6 @@ impl Device {
         self.reset_task.stop();
         self.event_task.stop();
     }
-
-    /// Consumes events; scheduled by the interrupt handler.
-    fn run_events(this: &Arc<Self>) {
-        let mut lost = false;
-        let more = this.events.consume(&this.doorbells, |notice| match notice {
-            Notice::Lost => lost = true,
-            Notice::Event(event) => this.handle_event(&event),
-        });
-        if lost {
-            dev_warn!(this.binding, "events were lost, asking for everything\n");
-            this.for_each_port(|port| port.vport_changed());
-            this.vfs.lock().forget_all();
-        }
-        if more {
-            this.event_task.schedule(this);
-        }
-    }
-
-    fn handle_event(self: &Arc<Self>, event: &Event) {
-        let queue = |kind| {
-            self.for_each_port(|port| {
-                port.queue_error(kind, event.object, QueueError(event.detail))
-            })
-        };
-        match event.kind {
-            EventKind::LINK => {
-                if let Some(port) = self.port(event.object) {
-                    port.link_changed(event.detail == 1, event.payload[0] as u32);
-                }
-            }
-            EventKind::VPORT_CHANGED => {
-                if let Some(port) = self.port(event.object) {
-                    port.vport_changed();
-                }
-            }
-            EventKind::TX_ERROR => queue(QueueKind::Transmit),
-            EventKind::RX_ERROR => queue(QueueKind::Receive),
-            EventKind::CQ_ERROR => queue(QueueKind::Completion),
-            EventKind::VF_STATE => self.vfs.lock().set_active(event.object, event.detail == 1),
-            EventKind::VF_DENIED => {
-                let opcode = oxnic_abi::command::Opcode(event.detail);
-                dev_dbg!(
-                    self.binding,
-                    "VF {} may not '{}'\n",
-                    event.object,
-                    opcode.text()
-                );
-            }
-            EventKind::RESET_REQUESTED => self.request_reset(ResetReason::REQUESTED),
-            EventKind::HEALTH => self.log_health(),
-            _ => {}
-        }
-    }
 }
 
 /// Adds the registration of an interface to others, or ends it where there is no memory for that.
@@ -426,25 +359,5 @@ pub(crate) fn take_registration(port: &dyn Port, registrations: &mut KVec<Regist
     if let Some(registration) = port.take() {
         // There is room.
         let _ = registrations.push(registration, GFP_KERNEL);
-    }
-}
-
-/// The handler of vector 0: commands are answered at once, events by a task.
-pub(crate) struct ControlVector(Arc<Device>);
-
-impl Handler for ControlVector {
-    fn handle(&self) {
-        let device = &self.0;
-        if let Err(breach) = device.commands.collect() {
-            dev_err!(
-                device.binding,
-                "the device answers command {}, which nobody asked\n",
-                breach.id
-            );
-            device.request_reset(ResetReason::PROTOCOL);
-        }
-        if device.events.is_pending() {
-            device.event_task.schedule(device);
-        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Watching over a function: does it live, was it reset by others, does it ask for a reset, do its queues move.
+//! Watching over a function: does it live, was it reset by others, does it ask for a reset, do its queues move, has it told
+//! something whose interrupt was lost.
 //!
 //! A task looks at two registers every [`PERIOD_MS`]; one read costs the device a round trip, so not more often.
 
@@ -69,13 +70,16 @@ impl Device {
     }
 
     /// Looks at the function. Gives the reason to reset it, if there is one.
-    fn look(&self) -> Result<Option<ResetReason>> {
+    fn look(self: &Arc<Self>) -> Result<Option<ResetReason>> {
         if !self.commands.is_started() {
             return Ok(None);
         }
+        let generation = self.pulse.generation.load(Relaxed);
+        self.serve_control();
         let found = self.examine()?.or_else(|| self.find_stalled());
-        // What a reset that has begun meanwhile left behind does not count.
-        Ok(found.filter(|_| self.commands.is_started()))
+        // What was found of a function that is being reset meanwhile, or was since, does not count.
+        let same = self.pulse.generation.load(Relaxed) == generation;
+        Ok(found.filter(|_| same && self.commands.is_started()))
     }
 
     fn find_stalled(&self) -> Option<ResetReason> {

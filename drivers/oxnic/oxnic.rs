@@ -18,6 +18,7 @@ mod clock;
 mod cmd;
 mod cmdq;
 mod command;
+mod control;
 mod device;
 mod devlink;
 mod driver;

@@ -217,10 +217,8 @@ impl Device {
         self.fail()
     }
 
-    /// The end of an attempt: what was found wrong so far was the old state, unless it is wrong again.
+    /// The end of an attempt: a command that nobody has answered may have been one whose failure stopped nothing.
     fn settle(&self) -> Result {
-        // In this order: whoever stops the command queue asks for a reset afterwards.
-        self.recovery.requested.xchg(0, Full);
         self.commands.is_started().then_some(()).ok_or(ETIMEDOUT)
     }
 
@@ -284,6 +282,10 @@ impl Device {
             .inspect_err(|error| dev_err!(self.binding(), "reset does not end: {:?}\n", error))?;
         self.commands.rewind();
         self.events.rewind();
+        // What was found wrong so far was of the state that is gone: queues are stopped, and the task that takes events has ended
+        // with them. What is found from here on counts, also while the function is still being brought up: it may be a queue
+        // that has stopped again, and nobody says so twice.
+        self.recovery.requested.xchg(0, Full);
         let generation = handshake::offer(&self.registers, self.binding(), &self.rings())?;
         self.set_generation(generation);
         self.commands.start();

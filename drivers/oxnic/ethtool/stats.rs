@@ -64,6 +64,7 @@ fn tell_pair(index: usize, pair: &PairStats, sink: &mut Sink<'_>) {
         sink.add(fmt!("tx{}_{}", index, name), counter.get());
     }
     sink.add(fmt!("poll{}_ends", index), pair.polls.get());
+    sink.add(fmt!("poll{}_late", index), pair.late_polls.get());
 }
 
 #[vtable]

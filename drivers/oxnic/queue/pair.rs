@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::netdev::NetPort;
 use crate::queue::coalesce::{Coalesce, CqTarget, Moderation};
 use crate::queue::poll::{PairPoll, PairVector};
-use crate::queue::rx::{RxMemory, RxSetup};
+use crate::queue::rx::{RxMemory, RxSetup, RxWatch};
 use crate::queue::stats::PairStats;
 use crate::queue::tx::{Progress, TxLimits, TxMemory, TxRing, TxSetup, TxWatch};
 use crate::queue::xdp::RxXdp;
@@ -71,6 +71,7 @@ pub(crate) struct Pair {
     tx_adaptive: Arc<Adaptive<CqTarget>>,
     rx_adaptive: Arc<Adaptive<CqTarget>>,
     tx_watch: TxWatch,
+    rx_watch: RxWatch,
     tx_memory: TxMemory,
     rx_memory: RxMemory,
     config: PairConfig,
@@ -126,11 +127,11 @@ impl Pair {
         let target = |id| CqTarget::new(device, id);
         let (tx_adaptive, tx_sampler) = Adaptive::new(Direction::Transmit, target(id.tx_cq()))?;
         let (rx_adaptive, rx_sampler) = Adaptive::new(Direction::Receive, target(id.rx_cq()))?;
-        let mut rx_memory = None;
+        let mut rx_parts = None;
         let napi = Napi::new(netdev, id.index, device.clone(), |place| {
-            let (mut rx, memory) = setup.allocate(&place)?;
+            let (mut rx, watch, memory) = setup.allocate(&place)?;
             rx.fill()?;
-            rx_memory = Some(memory);
+            rx_parts = Some((watch, memory));
             Ok(PairPoll {
                 tx: done,
                 rx,
@@ -141,7 +142,7 @@ impl Pair {
                 rx_sampler,
             })
         })?;
-        let rx_memory = rx_memory.ok_or(EINVAL)?;
+        let (rx_watch, rx_memory) = rx_parts.ok_or(EINVAL)?;
         Ok(Self {
             id,
             device: device.clone(),
@@ -150,6 +151,7 @@ impl Pair {
             tx_adaptive,
             rx_adaptive,
             tx_watch,
+            rx_watch,
             tx_memory,
             rx_memory,
             config,
@@ -183,6 +185,7 @@ impl Pair {
             data.arm_value()
         })?;
         self.tx_watch.restart();
+        self.rx_watch.restart();
         self.napi.enable(netdev);
         self.napi.link_queues(netdev, id.index);
         slots.install(netdev, id.index, self.tx.take().ok_or(EINVAL)?)?;
@@ -299,13 +302,16 @@ impl Pair {
         })?
     }
 
-    /// Looks whether the completion of what a started pair has sent is missing, at a time in milliseconds. True: the device
-    /// has to be reset.
+    /// Looks at a started pair, at a time in milliseconds: polls where something waits whose interrupt has not come, and tells
+    /// whether the completion of what was sent is missing. True: the device has to be reset.
     pub(crate) fn has_stalled(&mut self, now: u64) -> bool {
+        if self.rx_watch.is_late(now) {
+            self.poll_late();
+        }
         match self.tx_watch.look(now) {
             Progress::Fine => false,
             Progress::Late => {
-                self.napi.schedule_bh();
+                self.poll_late();
                 false
             }
             Progress::Stalled => {
@@ -313,6 +319,11 @@ impl Pair {
                 true
             }
         }
+    }
+
+    fn poll_late(&self) {
+        self.stats.late_polls.add(1);
+        self.napi.schedule_bh();
     }
 
     /// Sets the moderation of a started pair.

@@ -5,6 +5,10 @@
 //! What the device writes is checked: that a buffer was posted and a length is within it, that the queue is ours. A completion
 //! that breaks the rules stops the queue until the function was reset.
 
+mod watch;
+
+pub(crate) use watch::RxWatch;
+
 use crate::device::Device;
 use crate::flow::upcall::{Upcall, SPOKEN_OF};
 use crate::queue::stats::PairStats;
@@ -16,6 +20,7 @@ use oxnic_abi::ring::{completion_flags, rx_kind, RxDescriptor};
 use oxnic_kapi::dma::{self, Ring};
 use oxnic_kapi::net::napi::{Context, Place};
 use oxnic_kapi::net::rx_buffers::{Buffers, Frame, HashKind, Layout, Metadata};
+use watch::Taken;
 
 /// Frames up to this many bytes are copied out of buffers that take a page each, so that a short frame does not hold a page.
 /// Out of half pages they are not: new memory for the copy costs more, above all where the kernel clears what it allocates.
@@ -49,6 +54,8 @@ pub(crate) struct RxRing {
     pub(super) cq: Arc<Ring<4>>,
     cq_log2: u32,
     cq_next: u32,
+    /// For who watches.
+    taken: Arc<Taken>,
     pub(super) buffers: Buffers,
     pub(super) device: Arc<Device>,
     pub(super) stats: Arc<PairStats>,
@@ -80,7 +87,7 @@ pub(super) struct Tally {
 
 impl RxSetup<'_> {
     /// Allocates. Posts no buffer yet. Sleeps.
-    pub(crate) fn allocate(self, place: &Place<'_>) -> Result<(RxRing, RxMemory)> {
+    pub(crate) fn allocate(self, place: &Place<'_>) -> Result<(RxRing, RxWatch, RxMemory)> {
         let binding = self.device.binding();
         let layout = match self.xdp {
             Some(_) => Layout::for_xdp(),
@@ -91,11 +98,19 @@ impl RxSetup<'_> {
         let copybreak = if layout.parts() == 1 { COPYBREAK } else { 0 };
         let buffers = Buffers::new(binding, place, self.log2, layout, copybreak)?;
         let buffer = u16::try_from(buffers.usable())?;
+        let taken = Arc::new(Taken::default(), GFP_KERNEL)?;
+        let watch = RxWatch {
+            cq: cq.clone(),
+            cq_log2: self.log2.into(),
+            taken: taken.clone(),
+            waiting: None,
+        };
         let rx = RxRing {
             ring: ring.clone(),
             cq: cq.clone(),
             cq_log2: self.log2.into(),
             cq_next: 0,
+            taken,
             buffers,
             device: self.device.clone(),
             stats: self.stats.clone(),
@@ -104,7 +119,7 @@ impl RxSetup<'_> {
             broken: false,
             xdp: self.xdp,
         };
-        Ok((rx, RxMemory { ring, cq, buffer }))
+        Ok((rx, watch, RxMemory { ring, cq, buffer }))
     }
 }
 
@@ -155,7 +170,7 @@ impl RxRing {
         while tally.packets < budget {
             let last = self.cq.word(self.cq_next, 3);
             let flags = (last >> 48) as u16;
-            if !self.is_new(last, self.cq_next) {
+            if !is_new(last, self.cq_next, self.cq_log2) {
                 break;
             }
             dma::rmb();
@@ -167,6 +182,7 @@ impl RxRing {
                 break;
             }
         }
+        self.taken.set(self.cq_next);
         if let Some(xdp) = &mut self.xdp {
             xdp.finish(context, &self.stats);
         }
@@ -184,23 +200,16 @@ impl RxRing {
         (tally.packets, starved)
     }
 
-    /// Whether the device has written an entry in this pass over the ring, by the last word of it.
-    #[inline(always)]
-    fn is_new(&self, last: u64, index: u32) -> bool {
-        let generation = (last >> 48) as u32 & u32::from(completion_flags::GENERATION);
-        generation != index >> self.cq_log2 & 1
-    }
-
     /// Whether the entry after the next one is there before that: entries come in order, so the next one has a wrong
     /// generation, or was lost, and would never be seen.
     fn is_passed_over(&self) -> bool {
         let after = self.cq_next.wrapping_add(1);
-        if !self.is_new(self.cq.word(after, 3), after) {
+        if !is_new(self.cq.word(after, 3), after, self.cq_log2) {
             return false;
         }
         // What was written before that entry is visible from here on.
         dma::rmb();
-        !self.is_new(self.cq.word(self.cq_next, 3), self.cq_next)
+        !is_new(self.cq.word(self.cq_next, 3), self.cq_next, self.cq_log2)
     }
 
     /// Whether the device broke the rules.
@@ -344,6 +353,7 @@ impl RxRing {
         }
         self.broken = false;
         self.cq_next = 0;
+        self.taken.set(0);
         self.buffers.rewind();
         self.fill()
     }
@@ -353,6 +363,13 @@ impl RxRing {
     pub(crate) fn next(&self) -> u32 {
         self.cq_next
     }
+}
+
+/// Whether the device has written an entry of a ring of `1 << log2` in this pass over it, by the last word of the entry.
+#[inline(always)]
+fn is_new(last: u64, index: u32, log2: u32) -> bool {
+    let generation = (last >> 48) as u32 & u32::from(completion_flags::GENERATION);
+    generation != index >> log2 & 1
 }
 
 /// What a completion says of its frame, by its second and its last word.

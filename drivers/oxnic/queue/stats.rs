@@ -132,4 +132,6 @@ pub(crate) struct PairStats {
     pub(crate) stamps: Stamps,
     /// Polls that ended with the interrupt armed.
     pub(crate) polls: Counter,
+    /// Polls since something had waited whose interrupt did not come (written by the watching task).
+    pub(crate) late_polls: Counter,
 }

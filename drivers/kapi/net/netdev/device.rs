@@ -253,16 +253,33 @@ impl Rtnl {
         unsafe { bindings::netif_device_detach(self.as_raw()) };
     }
 
-    /// The device, which is detached, can be used again, and packets that wait for any of its queues are sent.
+    /// The device, which is detached, can be used again: packets that wait for any of its queues are sent, and if it is open, the
+    /// core hands its addresses and modes on again, soon.
     ///
     /// Attaching wakes the queues that are stopped, and only these. One that a late poll has woken before may have had byte queue
     /// limits against it; [`TxSlots::install`](crate::net::queue::TxSlots::install) resets these, after which it may run, and
     /// nobody runs it: what waits there would wait for the next packet, and where the sender waits for its buffer to
     /// drain, for ever. So all of them are stopped first.
+    ///
+    /// A group that is joined while the device is detached gets into the core's lists, but the core keeps that from the driver, and
+    /// does not make up for it.
     pub fn attach(&self) {
         self.disable_tx();
         // SAFETY: The device is valid, RTNL is held.
         unsafe { bindings::netif_device_attach(self.as_raw()) };
+        self.hand_addresses_on();
+    }
+
+    /// Has the core call the operation that takes the lists. There is no function for that, but any change of a list does it: so
+    /// an address that is always received comes and goes.
+    fn hand_addresses_on(&self) {
+        // SAFETY: The device is valid; the address is an array in it, which does not change.
+        unsafe {
+            let address = (&raw const (*self.as_raw()).broadcast).cast::<u8>();
+            if bindings::dev_mc_add(self.as_raw(), address) == 0 {
+                bindings::dev_mc_del(self.as_raw(), address);
+            }
+        }
     }
 
     /// So many queues are used from now on.
