@@ -8,7 +8,8 @@
 //!   plan, desk             what oxnic_offload makes of it for the device, and room for that
 //!   chain                  rules of nftables: as parts, in an order of their own
 //!   install, restore       rules into the device and out of it, and what they have seen; back after a reset
-//!   engine, store, place   what is in the device: tables of a block, its rules, their order
+//!   engine, store, extras,
+//!   place                  what is in the device: tables of a block, its rules, their order
 //!   template, counters,
 //!   meters, samplers,
 //!   encaps                 objects that rules name; ids: their numbers
@@ -27,6 +28,7 @@ mod counters;
 mod desk;
 mod encaps;
 pub(crate) mod engine;
+mod extras;
 pub(crate) mod follow;
 mod ids;
 mod install;

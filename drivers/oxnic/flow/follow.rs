@@ -102,7 +102,8 @@ impl Engine {
         let stores = self.stores.lock();
         for store in stores.iter() {
             for rule in store.inner.lock().rules() {
-                if rule.objects.encaps.is_empty() {
+                let encaps = rule.objects.more.encaps();
+                if encaps.is_empty() {
                     continue;
                 }
                 let counter = rule.objects.counter.as_ref();
@@ -114,7 +115,7 @@ impl Engine {
                     }
                 };
                 if moved {
-                    used.extend_from_slice(&rule.objects.encaps, GFP_KERNEL)?;
+                    used.extend_from_slice(encaps, GFP_KERNEL)?;
                 }
             }
         }

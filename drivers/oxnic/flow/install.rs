@@ -11,6 +11,7 @@ use super::{
     counters::{Count, Counter, Told},
     desk::Desk,
     engine::Engine,
+    extras::Extras,
     place::{Place, Stance},
     plan::{self, Planned, Tables},
     queue::{Ticket, SLOT_WORDS},
@@ -109,7 +110,9 @@ impl Engine {
             looked: 0,
             request,
         };
-        let follows = !stored.objects.encaps.is_empty() || stored.objects.local.is_some();
+        let extras = stored.objects.more.get();
+        let follows =
+            extras.is_some_and(|extras| !extras.encaps.is_empty() || extras.local.is_some());
         store.inner.lock().insert(room, cookie, stored);
         if follows {
             device.follow.start(device);
@@ -206,7 +209,8 @@ impl Engine {
         };
         let (local, peer) = tunnel.ends_of(&rule.key);
         let local = local.ok_or(Refusal::Underlay)?;
-        objects.local = Some(self.add_local(device, tunnel, local, peer)?);
+        let extras = objects.more.make()?;
+        extras.local = Some(self.add_local(device, tunnel, local, peer)?);
         Ok(())
     }
 
@@ -320,20 +324,26 @@ impl Engine {
             self.rules.give(rule);
         }
         let counter = objects.counter.as_ref();
-        self.shared.leave(&objects.shared, counter, &self.counters);
+        if let Some(extras) = objects.more.get() {
+            self.shared.leave(&extras.shared, counter, &self.counters);
+            self.put_extras(device, extras, reached);
+        }
         if let Some(counter) = counter {
             self.counters.give(counter);
         }
-        for meter in &objects.meters {
+    }
+
+    fn put_extras(&self, device: &Arc<Device>, extras: &Extras, reached: bool) {
+        for meter in &extras.meters {
             self.meters.put(device, *meter, reached);
         }
-        for sampler in &objects.samplers {
+        for sampler in &extras.samplers {
             self.samplers.put(&device.samplers, *sampler);
         }
-        for encap in &objects.encaps {
+        for encap in &extras.encaps {
             self.encaps.lock().put(device, *encap, reached);
         }
-        if let Some(local) = objects.local {
+        if let Some(local) = extras.local {
             self.put_local(device, local, reached);
         }
     }
@@ -403,24 +413,26 @@ impl Engine {
                 |(action, _): &(&Action<'_>, &Origin<'_>)| **action == Action::Police(*police);
             let mut actions = asked.rule.actions.iter().zip(asked.origins);
             let (_, origin) = actions.find(same).ok_or(Refusal::Verdict("police"))?;
-            objects.meters.reserve(1, GFP_KERNEL)?;
+            let meters = &mut objects.more.make()?.meters;
+            meters.reserve(1, GFP_KERNEL)?;
             let meter = self.meters.get(device, origin.cookie, police)?;
-            objects.meters.push(meter, GFP_KERNEL)?;
+            meters.push(meter, GFP_KERNEL)?;
             fill(planned.arguments, *at, meter)?;
         }
-        objects.encaps.reserve(planned.encaps.len(), GFP_KERNEL)?;
         for (at, wanted) in planned.encaps.drain_all() {
+            let encaps = &mut objects.more.make()?.encaps;
+            encaps.reserve(1, GFP_KERNEL)?;
             let tunnel = asked.tunnels.get(wanted.tunnel as usize);
             let tunnel = tunnel.ok_or(Refusal::Lost)?;
             let (encap, port) = self.encaps.lock().get(device, wanted, tunnel)?;
-            objects.encaps.push(encap, GFP_KERNEL)?;
+            encaps.push(encap, GFP_KERNEL)?;
             fill(planned.arguments, at, port.into())?;
             fill(planned.arguments, at + 4, encap)?;
         }
         self.take_samplers(device, asked, planned, objects)?;
         let cookies = asked.origins.iter().map(|origin| origin.cookie);
         let counter = objects.counter.as_ref();
-        self.shared.enter(cookies, counter, &mut objects.shared)
+        self.shared.enter(cookies, counter, &mut objects.more)
     }
 
     /// Takes names for copies, and writes them into the arguments.
@@ -445,9 +457,10 @@ impl Engine {
                 truncate,
                 egress: planned.egress,
             };
-            objects.samplers.reserve(1, GFP_KERNEL)?;
+            let samplers = &mut objects.more.make()?.samplers;
+            samplers.reserve(1, GFP_KERNEL)?;
             let sampler = self.samplers.get(&device.samplers, &wanted)?;
-            objects.samplers.push(sampler, GFP_KERNEL)?;
+            samplers.push(sampler, GFP_KERNEL)?;
             fill(planned.arguments, *at, sampler)?;
             // Listeners are told how long the packet was, by the copy: it comes whole, and is cut for them.
             fill(planned.arguments, at - 4, 0)?;

@@ -16,6 +16,7 @@
 use super::{
     counters::{Count, Counter, Counters, Told},
     engine::Engine,
+    extras::More,
     ports::Own,
     read,
     refusal::Refusal,
@@ -76,12 +77,12 @@ impl SharedActions {
     ///
     /// # Errors
     ///
-    /// There is no memory. What was entered is in `entered` all the same.
+    /// There is no memory. What was entered is in `more` all the same.
     pub(crate) fn enter(
         &self,
         cookies: impl Iterator<Item = usize>,
         counter: Option<&Counter>,
-        entered: &mut KVec<usize>,
+        more: &mut More,
     ) -> Result<(), Refusal> {
         if self.count.load(Relaxed) == 0 {
             return Ok(());
@@ -91,6 +92,7 @@ impl SharedActions {
             let Some(known) = all.iter_mut().find(|known| known.cookie == cookie) else {
                 continue;
             };
+            let entered = &mut more.make()?.shared;
             if entered.contains(&cookie) {
                 continue;
             }
@@ -288,12 +290,13 @@ impl Engine {
     fn adopt(&self, known: &mut Known, meter: u32) -> Result<(), Refusal> {
         for store in self.stores.lock().iter() {
             for rule in store.inner.lock().rules() {
-                if rule.stand_in || !rule.objects.meters.contains(&meter) {
+                if rule.stand_in || !rule.objects.more.meters().contains(&meter) {
                     continue;
                 }
                 known.uses.reserve(1, GFP_KERNEL)?;
-                if !rule.objects.shared.contains(&known.cookie) {
-                    rule.objects.shared.push(known.cookie, GFP_KERNEL)?;
+                let shared = &mut rule.objects.more.make()?.shared;
+                if !shared.contains(&known.cookie) {
+                    shared.push(known.cookie, GFP_KERNEL)?;
                 }
                 known.rules += 1;
                 if let Some(counter) = &rule.objects.counter {

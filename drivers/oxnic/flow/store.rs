@@ -10,6 +10,7 @@ use super::{
     chain::Positions,
     counters::{Counter, Told},
     engine::Side,
+    extras::More,
     place::{Place, Priorities},
     template::Template,
     tunnel::Tunnel,
@@ -47,14 +48,7 @@ pub(crate) struct Objects {
     pub(crate) match_template: Option<Arc<Template>>,
     pub(crate) action_template: Option<Arc<Template>>,
     pub(crate) counter: Option<Counter>,
-    pub(crate) meters: KVec<u32>,
-    pub(crate) samplers: KVec<u32>,
-    /// Actions that the kernel has by themselves, by their names.
-    pub(crate) shared: KVec<usize>,
-    /// Outer headers.
-    pub(crate) encaps: KVec<u32>,
-    /// Of a rule of a tunnel device: the address of the host that it is about.
-    pub(crate) local: Option<u32>,
+    pub(crate) more: More,
 }
 
 /// A rule that is in the device, or on its way out of it.
@@ -72,6 +66,10 @@ pub(crate) struct Stored {
     /// The request that puts it into the device.
     pub(crate) request: KVec<u64>,
 }
+
+/// With a node of the tree around it, of 32 bytes, a rule has to fit the kernel's allocations of 192: a million of them should not need
+/// more beside their requests.
+const _: () = assert!(size_of::<Stored>() <= 192 - 32);
 
 /// Room for a rule.
 pub(crate) struct Room(RBTreeNodeReservation<usize, Stored>);

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What only some rules have of the engine's: allocated when the first of it comes, so that all others need no room for it.
+
+use kernel::{alloc::AllocError, prelude::*};
+
+/// What a rule has beside templates and a counter.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) meters: KVec<u32>,
+    pub(crate) samplers: KVec<u32>,
+    /// Actions that the kernel has by themselves, by their names.
+    pub(crate) shared: KVec<usize>,
+    /// Outer headers.
+    pub(crate) encaps: KVec<u32>,
+    /// Of a rule of a tunnel device: the address of the host that it is about.
+    pub(crate) local: Option<u32>,
+}
+
+/// A place for [`Extras`], which most rules have not.
+#[derive(Default)]
+pub(crate) struct More(Option<KBox<Extras>>);
+
+impl More {
+    /// Those that there are.
+    pub(crate) fn get(&self) -> Option<&Extras> {
+        self.0.as_deref()
+    }
+
+    /// Those that there are, to be added to.
+    ///
+    /// # Errors
+    ///
+    /// There are none, and no memory for them.
+    pub(crate) fn make(&mut self) -> Result<&mut Extras, AllocError> {
+        let extras = match self.0.take() {
+            Some(extras) => extras,
+            None => KBox::new(Extras::default(), GFP_KERNEL)?,
+        };
+        Ok(self.0.insert(extras))
+    }
+
+    /// Outer headers, of which there may be none.
+    pub(crate) fn encaps(&self) -> &[u32] {
+        self.get().map_or(&[], |extras| &extras.encaps)
+    }
+
+    /// Meters, of which there may be none.
+    pub(crate) fn meters(&self) -> &[u32] {
+        self.get().map_or(&[], |extras| &extras.meters)
+    }
+}
