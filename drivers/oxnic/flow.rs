@@ -7,7 +7,8 @@
 //!   read, refusal, ports   what the kernel says, as a rule of oxnic_offload, or why not
 //!   plan, desk             what oxnic_offload makes of it for the device, and room for that
 //!   chain                  rules of nftables: as parts, in an order of their own
-//!   install, restore       rules into the device and out of it, and what they have seen; back after a reset
+//!   install, restore       rules into the device and out of it; back after a reset
+//!   count                  what rules have seen
 //!   engine, store, extras,
 //!   place                  what is in the device: tables of a block, its rules, their order
 //!   template, counters,
@@ -24,6 +25,7 @@
 
 pub(crate) mod block;
 mod chain;
+mod count;
 mod counters;
 mod desk;
 mod encaps;

@@ -220,7 +220,7 @@ impl Rules for Block {
 
     fn stats(&self, cookie: Cookie) -> Result<Counted> {
         if self.store.of_tc {
-            self.engine.count(&self.store, cookie)
+            self.engine.count(&self.device, &self.store, cookie)
         } else {
             self.engine.count_now(&self.store, cookie)
         }

@@ -8,7 +8,8 @@
 //! and then waits at the gate until what was under way has been undone.
 
 use super::{
-    counters::{Count, Counter, Told},
+    count,
+    counters::{Counter, Told},
     desk::Desk,
     engine::Engine,
     extras::Extras,
@@ -18,7 +19,7 @@ use super::{
     read::Origin,
     refusal::Refusal,
     request,
-    store::{Inner, Objects, Room, Store, Stored},
+    store::{Objects, Room, Store, Stored},
     template::Template,
     tunnel::Tunnel, //
 };
@@ -28,7 +29,7 @@ use oxnic_abi::{
     command::Status,
     flow::{completion::FlowCompletion, request::FlowRequest},
 };
-use oxnic_kapi::net::flow::{classifier::Counted, Cookie, Means, Samples, Statistics};
+use oxnic_kapi::net::flow::{Cookie, Samples};
 use oxnic_offload::rule::{Action, Key, Rule};
 
 /// A rule as it is asked for.
@@ -104,6 +105,7 @@ impl Engine {
         let stored = Stored {
             users: 1,
             stand_in: refusal.is_some(),
+            means: count::of_rule(asked.origins),
             place,
             objects,
             told: Told::default(),
@@ -132,8 +134,10 @@ impl Engine {
         let tables = Tables(store, asked.tunnels);
         let whole = match asked.unread {
             Some(refusal) => Err(refusal),
-            None => plan::context(&self.caps, store, asked.skip_sw, asked.origins)
-                .and_then(|context| plan::whole(asked.rule, &context, &tables, desk)),
+            None => {
+                let context = plan::context(&self.caps, store, asked.skip_sw, asked.origins);
+                plan::whole(asked.rule, &context, &tables, desk)
+            }
         };
         let kept = whole.and_then(|planned| {
             let stance = match planned.upwards {
@@ -152,7 +156,7 @@ impl Engine {
             Some(_) if asked.rule.key.equals(&Key::default()) => Stance::Unread,
             _ => Stance::Upwards,
         };
-        let context = plan::context(&self.caps, store, false, &[])?;
+        let context = plan::context(&self.caps, store, false, &[]);
         let planned = plan::stand_in(asked.rule, &context, &tables, desk)?;
         let mut kept = self.keep(device, store, asked, planned, stance)?;
         kept.refusal = Some(refusal);
@@ -302,7 +306,11 @@ impl Engine {
             return;
         };
         if let Some(rule) = stored.objects.rule.filter(|_| self.queues.is_started()) {
-            if let Err(refusal) = self.ask(device, &request::delete(rule)) {
+            // What it has counted outlives it in actions that are there by themselves.
+            let extras = stored.objects.more.get();
+            let kept = extras.is_some_and(|extras| !extras.shared.is_empty());
+            let counter = stored.objects.counter.as_ref().filter(|_| kept);
+            if let Err(refusal) = self.delete_rule(device, rule, counter) {
                 dev_err!(device.binding(), "rule {}: {}\n", rule, refusal);
             }
         }
@@ -346,41 +354,6 @@ impl Engine {
         if let Some(local) = extras.local {
             self.put_local(device, local, reached);
         }
-    }
-
-    /// What a rule has seen since the last time.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT`: it is unknown.
-    pub(crate) fn count(&self, store: &Store, cookie: Cookie) -> Result<Counted> {
-        self.count_in(&mut store.inner.lock(), cookie)
-    }
-
-    /// As [`Self::count`]. Does not sleep.
-    pub(super) fn count_in(&self, inner: &mut Inner, cookie: Cookie) -> Result<Counted> {
-        // What stands in for a rule of software counts nothing.
-        let stored = inner.get(cookie).filter(|stored| !stored.stand_in);
-        let stored = stored.ok_or(ENOENT)?;
-        let counter = stored.objects.counter.as_ref();
-        let seen = match counter.and_then(|counter| self.counters.read(counter)) {
-            Some(now) => stored.told.advance(&now),
-            None => Count::default(),
-        };
-        Ok(Counted {
-            statistics: Statistics {
-                packets: seen.packets,
-                bytes: seen.bytes,
-                age_ms: seen.age,
-                means: stored
-                    .objects
-                    .counter
-                    .as_ref()
-                    .map_or(Means::Disabled, |_| Means::Delayed),
-                ..Statistics::default()
-            },
-            per_action: false,
-        })
     }
 
     /// Takes an id for a rule, its templates, its counter and its meters, and writes the latter two into the arguments. What was taken

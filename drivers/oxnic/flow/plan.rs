@@ -3,6 +3,7 @@
 //! What `oxnic_offload` makes of a rule, on a desk: what the device is told, and which objects that needs.
 
 use super::{
+    count,
     desk::Desk,
     encaps::Wanted,
     ports::TUNNELS,
@@ -19,6 +20,7 @@ use oxnic_abi::flow::{
     table::TableMiss,
     template::FlowCondition, //
 };
+use oxnic_kapi::net::flow::Means;
 use oxnic_offload::plan::{
     actions,
     chains,
@@ -91,15 +93,15 @@ pub(crate) fn context<'a>(
     store: &Store,
     skip_sw: bool,
     origins: &[Origin<'_>],
-) -> Result<Context<'a>, Refusal> {
-    Ok(Context {
+) -> Context<'a> {
+    Context {
         device: caps,
         software: upcall::SOFTWARE,
         tunnel: store.tunnel.as_ref().map(|tunnel| tunnel.device),
         egress: store.block.is_egress(),
         skip_sw,
-        statistics: statistics(origins)?,
-    })
+        statistics: statistics(origins),
+    }
 }
 
 /// What becomes of a frame that no rule of a chain takes, and the cookie that goes along.
@@ -117,23 +119,13 @@ pub(crate) fn miss(caps: &FlowCaps, store: &Store, chain: Chain) -> (TableMiss, 
 }
 
 /// What is counted: nothing where no action is to be.
-fn statistics(origins: &[Origin<'_>]) -> Result<Statistics, Refusal> {
-    let mut counts = false;
-    for origin in origins {
-        let asked = origin.hw_stats;
-        counts |= asked.allows_delayed();
-        if !asked.allows_delayed() && !asked.allows_none() {
-            return Err(Refusal::Feature {
-                action: "hw_stats",
-                feature: "immediate",
-            });
-        }
-    }
-    Ok(if counts {
+fn statistics(origins: &[Origin<'_>]) -> Statistics {
+    let counts = |origin: &Origin<'_>| count::means(origin.hw_stats) != Means::Disabled;
+    if origins.iter().any(counts) {
         Statistics::Rule
     } else {
         Statistics::Off
-    })
+    }
 }
 
 /// The chains that a rule names, its own first.

@@ -14,7 +14,7 @@ pub(crate) use action::Origin;
 use super::refusal::Refusal;
 use action::Reader;
 use oxnic_kapi::net::{
-    flow::{classifier::Classifier as Kind, Actions, NewRule},
+    flow::{classifier::Classifier as Kind, Actions, HwStats, NewRule},
     netdev::Device as NetDevice, //
 };
 use oxnic_offload::rule::{check, Action, Chain, Classifier, Cookie, Key, Police, Port, Rule};
@@ -54,21 +54,34 @@ pub(crate) fn with_rule<R>(
     then(&rule, reader.origins())
 }
 
-/// What an action by itself does, if it is a policer; of others only whether a rule could have it.
+/// An action by itself.
+pub(crate) struct Alone {
+    /// What it does, if it is a policer.
+    pub(crate) police: Option<Police>,
+    /// How it is to be counted.
+    pub(crate) hw_stats: HwStats,
+}
+
+/// Reads an action by itself. What it does is of use for a policer only; of others it is whether a rule could have it.
 ///
 /// # Errors
 ///
 /// The reason why it cannot be.
-pub(crate) fn police_of(
-    actions: Actions<'_>,
-    ports: &dyn Ports,
-) -> Result<Option<Police>, Refusal> {
+pub(crate) fn alone(actions: Actions<'_>, ports: &dyn Ports) -> Result<Alone, Refusal> {
     let edits = action::edits(actions)?;
     let mut reader = Reader::new(&edits, ports, true);
     reader.read(actions)?;
-    Ok(match reader.actions() {
+    let police = match reader.actions() {
         [Action::Police(police)] => Some(*police),
         _ => None,
+    };
+    let origin = reader.origins().first().ok_or(Refusal::Feature {
+        action: "pedit",
+        feature: "no edit at all",
+    })?;
+    Ok(Alone {
+        police,
+        hw_stats: origin.hw_stats,
     })
 }
 

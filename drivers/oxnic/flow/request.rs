@@ -82,6 +82,16 @@ pub(crate) fn reset_counter(counter: &Counter) -> [u64; SLOT_WORDS] {
     })
 }
 
+/// A counter's record is written now.
+pub(crate) fn write_counter(counter: &Counter) -> [u64; SLOT_WORDS] {
+    short(&FlowRequest {
+        op: FlowOp::COUNTER_WRITE,
+        slots: 1,
+        counter: counter.id,
+        ..FlowRequest::ZERO
+    })
+}
+
 fn short(header: &FlowRequest) -> [u64; SLOT_WORDS] {
     let mut words = [0; SLOT_WORDS];
     for (to, word) in words.iter_mut().zip(header.to_words()) {

@@ -11,14 +11,16 @@
 //! that the action goes; one that we have refused, or refuse a change of, is forgotten at once, as we do not hear of that.
 //!
 //! `known`, a mutex, guards the list; under it counters are read, and nothing else is taken. That there is no such action, as is usual,
-//! is seen without it. A new one is taken over with the gate of the engine closed, so that no rule comes meanwhile.
+//! is seen without it. A new one is taken over with the gate of the engine closed, so that no rule comes meanwhile. The counters of a rule that goes
+//! are read together with its deletion, so that nothing of what it has counted is lost.
 
 use super::{
+    count::{means, statistics},
     counters::{Count, Counter, Counters, Told},
     engine::Engine,
     extras::More,
     ports::Own,
-    read,
+    read::{self, Alone},
     refusal::Refusal,
 };
 use crate::device::Device;
@@ -31,7 +33,7 @@ use kernel::{
         Mutex, //
     },
 };
-use oxnic_kapi::net::flow::{Actions, SharedAction, Statistics};
+use oxnic_kapi::net::flow::{Actions, Means, SharedAction, Statistics};
 use oxnic_offload::rule::Police;
 
 /// A counter of a rule that names an action.
@@ -42,6 +44,7 @@ struct Use {
 
 struct Known {
     cookie: usize,
+    means: Means,
     /// What a policer does, and its meter.
     police: Option<(Police, u32)>,
     /// Rules that name it.
@@ -129,6 +132,20 @@ impl SharedActions {
         }
     }
 
+    /// The counters of an action that is read from the device when somebody asks; of others, none.
+    fn asked_for(&self, cookie: usize) -> Result<KVec<Counter>> {
+        let all = self.known.lock();
+        let known = all.iter().find(|known| known.cookie == cookie);
+        let known = known.ok_or(ENOENT)?;
+        let mut asked = KVec::new();
+        if known.means == Means::Immediate {
+            for used in known.uses.iter() {
+                asked.push(used.counter.clone(), GFP_KERNEL)?;
+            }
+        }
+        Ok(asked)
+    }
+
     /// Counters are about to start from zero again.
     pub(crate) fn carry(&self, counters: &Counters) {
         for known in self.known.lock().iter_mut() {
@@ -166,10 +183,10 @@ impl Device {
         action: &SharedAction,
         actions: Actions<'_>,
     ) -> Result<(), Refusal> {
-        let police = read::police_of(actions, &Own { device: self });
+        let read = read::alone(actions, &Own { device: self });
         let engine = self.flow.lock().engine();
         if let Some(engine) = engine.filter(|engine| engine.shared.has(action.cookie)) {
-            let changed = police.and_then(|police| engine.change_action(self, action, police));
+            let changed = read.and_then(|read| engine.change_action(self, action, &read));
             if let Err(refusal) = changed {
                 self.forget_action(&engine, action);
                 // Without skip_sw the kernel does not tell the user.
@@ -183,9 +200,9 @@ impl Device {
             }
             return changed;
         }
-        let police = police?;
+        let read = read?;
         let engine = self.join_flow()?;
-        let known = engine.know_action(self, action, police);
+        let known = engine.know_action(self, action, &read);
         if known.is_err() {
             self.leave_flow();
         }
@@ -229,8 +246,10 @@ impl Device {
     /// # Errors
     ///
     /// `ENOENT`: it is unknown.
-    pub(crate) fn action_stats(&self, action: &SharedAction) -> Result<Statistics> {
+    pub(crate) fn action_stats(self: &Arc<Self>, action: &SharedAction) -> Result<Statistics> {
         let engine = self.flow.lock().engine().ok_or(ENOENT)?;
+        let asked = engine.shared.asked_for(action.cookie)?;
+        engine.write_counters(self, &asked);
         let mut all = engine.shared.known.lock();
         let same = |known: &&mut Known| known.cookie == action.cookie;
         let known = all.iter_mut().find(same).ok_or(ENOENT)?;
@@ -238,12 +257,10 @@ impl Device {
         for used in known.uses.iter_mut() {
             used.gather(&engine.counters, &mut seen);
         }
-        Ok(Statistics {
-            packets: seen.packets,
-            bytes: seen.bytes,
-            age_ms: seen.age,
-            ..Statistics::default()
-        })
+        if known.means == Means::Disabled {
+            seen = Count::default();
+        }
+        Ok(statistics(&seen, known.means))
     }
 }
 
@@ -253,10 +270,12 @@ impl Engine {
         &self,
         device: &Arc<Device>,
         action: &SharedAction,
-        police: Option<Police>,
+        read: &Alone,
     ) -> Result<(), Refusal> {
+        let police = read.police;
         let mut known = Known {
             cookie: action.cookie,
+            means: means(read.hw_stats),
             police: None,
             rules: 0,
             uses: KVec::new(),
@@ -313,13 +332,14 @@ impl Engine {
         &self,
         device: &Arc<Device>,
         action: &SharedAction,
-        police: Option<Police>,
+        read: &Alone,
     ) -> Result<(), Refusal> {
         let _going = self.gate.read();
         let mut all = self.shared.known.lock();
         let same = |known: &&mut Known| known.cookie == action.cookie;
         let known = all.iter_mut().find(same).ok_or(Refusal::Lost)?;
-        match (&mut known.police, police) {
+        known.means = means(read.hw_stats);
+        match (&mut known.police, read.police) {
             (Some((before, meter)), Some(police)) => {
                 let verdicts = |police: &Police| (police.conform, police.exceed);
                 if known.rules > 0 && verdicts(before) != verdicts(&police) {

@@ -23,7 +23,7 @@ use kernel::{
     sync::{Arc, Mutex}, //
 };
 use oxnic_abi::flow::port::FlowDirection;
-use oxnic_kapi::net::flow::{BlockId, Cookie};
+use oxnic_kapi::net::flow::{BlockId, Cookie, Means};
 
 /// A side of a block. What the device makes of a rule depends on the side that it is at, so a block that is bound to both has its rules
 /// twice.
@@ -57,6 +57,8 @@ pub(crate) struct Stored {
     pub(crate) users: u32,
     /// Software does it; the rule in the device only stands in for it.
     pub(crate) stand_in: bool,
+    /// How it is counted, if it is.
+    pub(crate) means: Means,
     pub(crate) place: Place,
     pub(crate) objects: Objects,
     /// What the kernel was told of the counter already.

@@ -33,7 +33,7 @@ wire! {
         28: key_length: u16,
         /// ADD, UPDATE: bytes of arguments; what the action template needs.
         30: arguments_length: u16,
-        /// COUNTER: counter.
+        /// COUNTER, COUNTER_WRITE: counter.
         32: counter: u32,
     }
 }
@@ -49,5 +49,7 @@ open_enum! {
         DELETE = 3: "delete rule",
         /// A counter starts from zero.
         COUNTER = 4: "reset counter",
+        /// A counter's record is written into the host's memory now.
+        COUNTER_WRITE = 5: "write counter",
     }
 }

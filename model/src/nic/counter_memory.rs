@@ -2,7 +2,8 @@
 //! Counters of the flow engine by DMA: which pages of the host hold them, and writing those that have changed.
 //!
 //! Once a period all changed counters are taken from the engine; they are written over as many polls as it takes, so that a
-//! million of them does not hold up frames.
+//! million of them does not hold up frames. What is written is what a counter says at that moment, so that a record never goes
+//! back behind one that a request had written.
 
 use super::Nic;
 use super::flow::{CounterValue, Counters};
@@ -102,7 +103,7 @@ pub struct CounterMemory {
     /// Nanoseconds between two rounds.
     period: u64,
     /// Counters of the round that is under way, the last one first.
-    due: Vec<(u32, CounterValue)>,
+    due: Vec<u32>,
     /// When the next round begins.
     next: u64,
 }
@@ -140,7 +141,7 @@ impl Nic {
         let covered = start..end;
         memory
             .due
-            .retain(|(id, _)| !covered.contains(&((id / COUNTERS_IN_PAGE) as usize)));
+            .retain(|id| !covered.contains(&((id / COUNTERS_IN_PAGE) as usize)));
         memory.period = period;
         if memory.is_used() {
             memory.next = self.now.saturating_add(period);
@@ -184,21 +185,32 @@ impl Nic {
 
     fn write_counters(&mut self, host: &mut dyn Host) {
         for _ in 0..POLL_RECORDS {
-            let Some((id, value)) = self.counter_memory.due.pop() else {
+            let Some(id) = self.counter_memory.due.pop() else {
                 return;
             };
-            let Some(place) = self.counter_memory.page(id) else {
-                continue;
-            };
-            let Some(page) = place.as_mut() else {
-                continue;
-            };
-            let index = id % COUNTERS_IN_PAGE;
-            if page.write(host, FunctionId::PF, index, value).is_err() {
-                *place = None;
-                log::warn!("flow: page of counter {id} is not written any more: DMA fault");
-                self.note(host, FunctionId::PF, 1, Reason::DMA);
-            }
+            // One without memory has nothing to be written to; a fault is told of, and the others go on.
+            let _ = self.write_counter(host, id);
         }
+    }
+
+    /// Writes the record of a counter as it is now; says whether it has any memory. A page that cannot be written is given up.
+    ///
+    /// # Errors
+    /// The page could not be written.
+    pub(super) fn write_counter(&mut self, host: &mut dyn Host, id: u32) -> Result<bool, DmaFault> {
+        let value = self.flow.counters.value(id);
+        let Some(place) = self.counter_memory.page(id) else {
+            return Ok(false);
+        };
+        let Some(page) = place.as_mut() else {
+            return Ok(false);
+        };
+        let written = page.write(host, FunctionId::PF, id % COUNTERS_IN_PAGE, value);
+        if written.is_err() {
+            *place = None;
+            log::warn!("flow: page of counter {id} is not written any more: DMA fault");
+            self.note(host, FunctionId::PF, 1, Reason::DMA);
+        }
+        written.map(|()| true)
     }
 }

@@ -63,6 +63,7 @@ fn used(op: FlowOp) -> Option<&'static [u16]> {
         ],
         FlowOp::DELETE => &[at::RULE],
         FlowOp::COUNTER => &[at::COOKIE, at::COUNTER],
+        FlowOp::COUNTER_WRITE => &[at::COUNTER],
         _ => return None,
     })
 }
@@ -298,13 +299,18 @@ impl Nic {
                 return Ok(usize::from(pending) * SLOT_BYTES > rest.len());
             };
             rest = following;
-            let outcome = self.carry_out(request, bytes);
+            let outcome = self.carry_out(host, request, bytes);
             self.answer_request(host, id, &request, outcome)?;
         }
         Ok(true)
     }
 
-    fn carry_out(&mut self, request: FlowRequest, bytes: &[u8]) -> Result<(), Refusal> {
+    fn carry_out(
+        &mut self,
+        host: &mut dyn Host,
+        request: FlowRequest,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
         let shaped = shape(request, bytes)?;
         let Shaped { key, arguments, .. } = shaped;
         let request = &shaped.request;
@@ -319,6 +325,7 @@ impl Nic {
             FlowOp::ADD => self.flow.add_rule(request, key, arguments),
             FlowOp::UPDATE => self.flow.update_rule(request, arguments),
             FlowOp::DELETE => self.flow.delete_rule(request.rule),
+            FlowOp::COUNTER_WRITE => return self.show_counter(host, request.counter),
             _ => return self.reset_counter(request),
         };
         done.map_err(|refused| Refusal::from_engine(refused, shaped.start))
@@ -330,6 +337,20 @@ impl Nic {
             offset: at::COUNTER,
             ..Refusal::from_engine(refused, 0)
         })
+    }
+
+    fn show_counter(&mut self, host: &mut dyn Host, counter: u32) -> Result<(), Refusal> {
+        let refusal = |status, qualifier| Refusal::new(status, qualifier, at::COUNTER);
+        let named = self.flow.counters.named(counter, Place::Object);
+        named.map_err(|refused| Refusal {
+            offset: at::COUNTER,
+            ..Refusal::from_engine(refused, 0)
+        })?;
+        match self.write_counter(host, counter) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(refusal(Status::EINVAL, Qualifier::STATE)),
+            Err(_) => Err(refusal(Status::EFAULT, Qualifier::DMA)),
+        }
     }
 
     /// Moves the consumer on and writes the result.
@@ -352,7 +373,7 @@ impl Nic {
         let refusal = outcome.err().unwrap_or(ok);
         let entry = FlowCompletion {
             object: match request.op {
-                FlowOp::COUNTER => request.counter,
+                FlowOp::COUNTER | FlowOp::COUNTER_WRITE => request.counter,
                 _ => request.rule,
             },
             qualifier: refusal.qualifier,

@@ -115,12 +115,12 @@ impl Counters {
     }
 
     /// Moves at most `max` of those that changed into a list.
-    pub fn take_changed(&mut self, values: &mut Vec<(u32, CounterValue)>, max: usize) {
+    pub fn take_changed(&mut self, ids: &mut Vec<u32>, max: usize) {
         let from = self.changed.len().saturating_sub(max);
         for id in self.changed.drain(from..) {
             if let Some(counter) = self.counters.get_mut(id) {
                 counter.listed = false;
-                values.push((id, counter.value));
+                ids.push(id);
             }
         }
     }

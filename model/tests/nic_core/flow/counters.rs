@@ -21,6 +21,14 @@ fn reset(counter: u32, generation: u32) -> FlowRequest {
     }
 }
 
+fn write(counter: u32) -> FlowRequest {
+    FlowRequest {
+        op: FlowOp::COUNTER_WRITE,
+        counter,
+        ..FlowRequest::ZERO
+    }
+}
+
 /// The record of a counter whose page is at an address, which is whole.
 fn record(bench: &Bench, page: u64, counter: u32) -> CounterRecord {
     let at = page + u64::from(counter % 128) * 32;
@@ -81,6 +89,45 @@ fn records_are_whole_from_the_start_and_written_when_they_change() {
     let late = bench.dut.host.allocate(4096);
     assert_eq!(bench.counter_memory(0, 10, &[late]), OK);
     assert_eq!(record(&bench, late, 5).generation, 78);
+}
+
+#[test]
+fn a_record_is_written_when_that_is_asked_for_and_never_goes_back() {
+    let mut bench = Bench::new();
+    let mut queue = FlowQueue::new(&mut bench.dut, &mut bench.pf, 0, 20, 5);
+    let page = bench.dut.host.allocate(4096);
+    assert_eq!(bench.counter_memory(0, 10, &[page]), OK);
+    assert_eq!(queue.run(&mut bench.dut, reset(3, 8), &[], &[]), OK);
+    assert_eq!(record(&bench, page, 3).generation, 0);
+    assert_eq!(queue.run(&mut bench.dut, write(3), &[], &[]), OK);
+    let first = record(&bench, page, 3);
+    assert_eq!((first.generation, first.sequence), (8, 4));
+    // Nothing has changed since; it is written all the same.
+    assert_eq!(queue.run(&mut bench.dut, write(3), &[], &[]), OK);
+    let again = record(&bench, page, 3);
+    assert_eq!((again.generation, again.sequence), (8, 6));
+    assert_eq!(record(&bench, page, 4).sequence, 2);
+    assert_eq!(queue.run(&mut bench.dut, reset(3, 9), &[], &[]), OK);
+    assert_eq!(queue.run(&mut bench.dut, write(3), &[], &[]), OK);
+    bench.dut.advance(3 * PERIOD);
+    assert_eq!(record(&bench, page, 3).generation, 9);
+}
+
+#[test]
+fn a_record_that_cannot_be_written_on_demand_is_an_error() {
+    let mut bench = Bench::new();
+    let mut queue = FlowQueue::new(&mut bench.dut, &mut bench.pf, 0, 20, 5);
+    let page = bench.dut.host.allocate(4096);
+    assert_eq!(bench.counter_memory(0, 10, &[page]), OK);
+    let end = (page - crate::mock::BASE) as usize;
+    let memory = bench.dut.host.memory.split_off(end);
+    let fault: Why = (Status::EFAULT, Qualifier::DMA, 32);
+    assert_eq!(queue.run(&mut bench.dut, write(3), &[], &[]), fault);
+    bench.dut.host.memory.extend(memory);
+    // The page is not written any more.
+    let without: Why = (Status::EINVAL, Qualifier::STATE, 32);
+    assert_eq!(queue.run(&mut bench.dut, write(3), &[], &[]), without);
+    assert_eq!(record(&bench, page, 3).sequence, 2);
 }
 
 #[test]

@@ -106,9 +106,14 @@ impl Switch {
 
     pub(super) fn counter(&mut self, id: u32) -> (u64, u64) {
         self.bench.dut.advance(PERIOD);
-        let words = self.bench.dut.host.words(self.page + u64::from(id) * 32);
-        let record = CounterRecord::from_words(&words);
+        let record = self.record(id);
         (record.packets, record.bytes)
+    }
+
+    /// What the host's memory says of a counter at the moment.
+    fn record(&self, id: u32) -> CounterRecord {
+        let words = self.bench.dut.host.words(self.page + u64::from(id) * 32);
+        CounterRecord::from_words(&words)
     }
 
     pub(super) fn stats(&mut self) -> FlowStats {
@@ -255,6 +260,30 @@ fn a_rule_that_is_changed_does_one_thing_or_the_other() {
     switch.vf.tx.send(&mut switch.bench.dut, &bytes);
     assert_eq!(switch.represented().len(), 1);
     assert_eq!(switch.counter(6), (1, 50));
+}
+
+#[test]
+fn behind_the_deletion_of_a_rule_its_counter_has_all_that_it_has_counted() {
+    let mut switch = Switch::new();
+    switch.actions(1, &[redirect(WIRE)]);
+    switch.add(5, 1, PEER);
+    let bytes = frame(PEER, switch.vf.mac, 64);
+    for _ in 0..3 {
+        switch.vf.tx.send(&mut switch.bench.dut, &bytes);
+    }
+    // No period has passed.
+    assert_eq!(switch.record(5).packets, 0);
+    let write = FlowRequest {
+        op: FlowOp::COUNTER_WRITE,
+        counter: 5,
+        ..FlowRequest::ZERO
+    };
+    assert_eq!(switch.request(super::delete(5), &[], &[]), OK);
+    assert_eq!(switch.request(write, &[], &[]), OK);
+    let record = switch.record(5);
+    assert_eq!((record.packets, record.bytes), (3, 150));
+    switch.vf.tx.send(&mut switch.bench.dut, &bytes);
+    assert_eq!(switch.counter(5), (3, 150));
 }
 
 #[test]

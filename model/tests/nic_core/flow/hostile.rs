@@ -131,23 +131,23 @@ fn action() -> impl Strategy<Value = FlowAction> {
 
 fn request() -> impl Strategy<Value = FlowRequest> {
     let ids = (0..RULES, id(), id(), id());
-    let op =
-        prop_oneof![8 => Just(1u8), 3 => Just(2), 3 => Just(3), 2 => Just(4), 1 => any::<u8>()];
+    let op = prop_oneof![8 => Just(1u8), 3 => Just(2), 3 => Just(3), 2 => Just(4), 1 => Just(5), 1 => any::<u8>()];
     (op, ids, 0u32..3, any::<u32>()).prop_map(
         |(op, (rule, table, match_template, action_template), priority, cookie)| {
             let op = FlowOp(op);
             let of = |used: bool, value| if used { value } else { 0 };
             let add = op == FlowOp::ADD;
             let actions = add || op == FlowOp::UPDATE;
+            let counts = op == FlowOp::COUNTER || op == FlowOp::COUNTER_WRITE;
             FlowRequest {
                 op,
-                rule: of(op != FlowOp::COUNTER, rule),
+                rule: of(!counts, rule),
                 table: of(add, table),
                 priority: of(add, priority << 16),
                 match_template: of(add, match_template),
                 action_template: of(actions, action_template),
                 cookie: of(actions || op == FlowOp::COUNTER, cookie),
-                counter: of(op == FlowOp::COUNTER, match_template),
+                counter: of(counts, match_template),
                 ..FlowRequest::ZERO
             }
         },

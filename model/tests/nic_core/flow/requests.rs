@@ -67,7 +67,7 @@ fn every_fault_of_a_request_is_told_and_changes_nothing() {
     let limit = |at| (Status::EINVAL, Qualifier::LIMIT, at);
     let cases = [
         (set(0, 0, 1), opcode),
-        (set(0, 5, 1), opcode),
+        (set(0, 6, 1), opcode),
         (set(2, 1, 1), reserved(2)),
         (set(3, 1, 1), reserved(3)),
         (set(4, rules, 4), limit(4)),
@@ -114,6 +114,19 @@ fn every_fault_of_a_request_is_told_and_changes_nothing() {
         ..FlowRequest::ZERO
     };
     assert_eq!(queue.run(dut, reset, &[], &[]), missing(32));
+    let write = FlowRequest {
+        op: FlowOp::COUNTER_WRITE,
+        ..reset
+    };
+    assert_eq!(queue.run(dut, write, &[], &[]), missing(32));
+    let write = FlowRequest {
+        counter: counters - 1,
+        ..write
+    };
+    let without = (Status::EINVAL, Qualifier::STATE, 32);
+    assert_eq!(queue.run(dut, write, &[], &[]), without);
+    let write = FlowRequest { cookie: 1, ..write };
+    assert_eq!(queue.run(dut, write, &[], &[]), field(24));
     let injected = (Status::ENOSPC, Qualifier::INJECTED, 0);
     dut.control(serde_json::json!({"cmd": "chaos", "spec": "nic.fail-allocation=1"}));
     assert_eq!(queue.raw(dut, &good), injected);
