@@ -41,3 +41,4 @@ pub use context::{Context, Destinations, Software, Statistics, Target};
 pub use needs::Need;
 pub use order::{Order, Place, Slot};
 pub use tunnels::{Endpoint, TunnelDevice, TunnelId};
+pub use walk::reached;

@@ -269,6 +269,44 @@ def hw_stats_immediate():
     equal(packets(links[0], 1), 10, "packets that the rule does not take")
 
 
+@case
+def counted_singly():
+    """Where actions of a rule do not all get the same packets, each shows what it gets, as in software, by its own hw_stats."""
+    links, vfs = vfs_with_hooks()
+    redirect = f"mirred egress redirect dev {links[1].name}"
+    police = "police pkts_rate 1 pkts_burst 5 conform-exceed drop/pipe"
+    shared(f"{redirect} index 48 skip_sw")
+    for pref, actions in (
+        (1, f"action {police} action {redirect}"),
+        (2, f"action {police} action mirred index 48"),
+        (3, f"action {police} action mirred index 48"),
+        (4, f"action vlan push id 5 hw_stats disabled action {redirect}"),
+        (5, f"action drop action {redirect}"),
+    ):
+        filter_add(links[0], (f"pref {pref} protocol ip", f"ip_proto udp dst_port {pref}000 {actions}"))
+        equal(in_hw(links[0], pref), True, f"pref {pref}: in_hw")
+    capture = Capture(vfs[1].link)
+    for pref in range(1, 6):
+        Injector(vfs[0].link).send(*[frame_to(vfs, pref * 1000)] * 40)
+    arrived = [parsed.ports[1] // 1000 for parsed in capture.frames(lambda p: p.source == vfs[0].link.mac and p.ports, seconds=1)]
+    came = [arrived.count(pref) for pref in range(1, 6)]
+    equal(came[3:], [40, 0], "datagrams that come through without a policer")
+    for number in came[:3]:
+        at_least(number, 1, "datagrams that a policer lets through")
+        at_most(number, 25, "datagrams that a policer lets through")
+    wanted = {1: [40, came[0]], 2: [40, came[1] + came[2]], 3: [40, came[1] + came[2]], 4: [0, 40], 5: [40, 0]}
+
+    def seen(pref):
+        return [packets(links[0], pref, action=number) for number in (0, 1)]
+
+    for pref in wanted:
+        until(lambda p=pref: seen(p) == wanted[p], f"pref {pref}: packets of its actions are {wanted[pref]}", 5)
+    filter_del(links[0], "pref 2")
+    equal(seen(3), wanted[3], "packets of the actions of a rule when one that shares an action has gone")
+    used = [action.get("used_hw_stats") for action in the_filter(links[0], 4)["options"]["actions"]]
+    equal(used, [["disabled"], ["delayed"]], "used_hw_stats of single actions")
+
+
 def shared(words, check=True):
     """An action by itself, until the end of the case."""
     result = sh(f"tc actions add action {words}".split(), check=check)

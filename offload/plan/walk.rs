@@ -103,6 +103,12 @@ impl Walk {
     }
 }
 
+/// Which actions of a rule any packet gets to: bit n stands for action n. The others count nothing, whatever the rule takes. None for
+/// a list that is refused for a jump backwards.
+pub fn reached(actions: &[Action<'_>]) -> u64 {
+    Walk::new(actions).map_or(0, |walk| walk.reached)
+}
+
 const fn bit(at: usize) -> u64 {
     if at < 64 {
         1 << at

@@ -540,6 +540,18 @@ fn one_counter_counts_a_rule_and_more_where_packets_go_apart() {
 }
 
 #[test]
+fn what_no_packet_gets_to_is_known() {
+    let drop = Action::Control(Verdict::Drop);
+    let pop = Action::VlanPop;
+    assert_eq!(reached(&[pop, drop]), 0b11);
+    assert_eq!(reached(&[drop, pop, pop]), 0b1);
+    let jump = police(Verdict::Drop, Verdict::Jump(2));
+    assert_eq!(reached(&[jump, pop, pop, drop, pop]), 0b1101);
+    // It is refused.
+    assert_eq!(reached(&[pop, police(Verdict::Pipe, Verdict::Jump(1))]), 0);
+}
+
+#[test]
 fn thirty_one_copies_with_their_own_edits_fit() {
     let edits: Vec<[Edit; 1]> = (0..15u8)
         .map(|byte| {

@@ -9,11 +9,15 @@ use super::{
     read::Origin,
     refusal::Refusal,
     request,
-    store::{Inner, Store}, //
+    store::{Inner, Objects, Store}, //
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
 use oxnic_kapi::net::flow::{classifier::Counted, Cookie, HwStats, Means, Statistics};
+use oxnic_offload::{
+    plan::{reached, Statistics as Planned},
+    rule::Action,
+};
 
 /// Counters that are asked for at a time, as far as the queue has room for them.
 const BATCH: usize = 32;
@@ -29,12 +33,54 @@ pub(crate) fn means(asked: HwStats) -> Means {
     }
 }
 
-/// How a rule is counted: at once, where an action of it is.
-pub(crate) fn of_rule(origins: &[Origin<'_>]) -> Means {
-    let mut all = origins.iter().map(|origin| means(origin.hw_stats));
-    match all.any(|means| means == Means::Immediate) {
-        true => Means::Immediate,
-        false => Means::Delayed,
+/// What of a rule is counted, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ways {
+    /// What the plan is to count.
+    pub(crate) statistics: Planned,
+    /// How, where its actions are not counted singly.
+    pub(crate) means: Means,
+}
+
+impl Ways {
+    /// Nothing is counted.
+    pub(crate) const OFF: Self = Self {
+        statistics: Planned::Off,
+        means: Means::Disabled,
+    };
+
+    /// Those of a rule. Its actions are counted singly where that makes a difference: behind a policer, where no packet gets to one, and
+    /// where users want them counted in different ways. What edits leave out since a packet is cut short makes none here.
+    pub(crate) fn new(actions: &[Action<'_>], origins: &[Origin<'_>], of_tc: bool) -> Self {
+        let mut all = origins.iter().map(|origin| means(origin.hw_stats));
+        let Some(first) = all.next() else {
+            return Self::OFF;
+        };
+        let polices = |(at, action): (usize, &Action<'_>)| {
+            matches!(action, Action::Police(_)) && at + 1 < actions.len()
+        };
+        let reached = reached(actions).count_ones() as usize;
+        let mut alike = true;
+        let mut counts = first != Means::Disabled;
+        for other in all {
+            alike &= other == first;
+            counts |= other != Means::Disabled;
+        }
+        let singly =
+            of_tc && (!alike || reached < actions.len() || actions.iter().enumerate().any(polices));
+        Self {
+            statistics: match (counts, singly) {
+                (false, _) => Planned::Off,
+                (true, false) => Planned::Rule,
+                (true, true) => Planned::Actions,
+            },
+            means: first,
+        }
+    }
+
+    /// Whether the kernel is to ask about each action.
+    pub(crate) fn singly(self) -> bool {
+        self.statistics == Planned::Actions
     }
 }
 
@@ -54,7 +100,7 @@ impl Engine {
             let mut inner = store.inner.lock();
             let stored = inner.get(cookie).ok_or(ENOENT)?;
             let counter = stored.objects.counter.clone();
-            counter.filter(|_| stored.means == Means::Immediate)
+            counter.filter(|_| stored.ways.means == Means::Immediate && !stored.ways.singly())
         };
         if let Some(counter) = asked {
             self.write_counters(device, &[counter]);
@@ -68,14 +114,14 @@ impl Engine {
         let stored = inner.get(cookie).filter(|stored| !stored.stand_in);
         let stored = stored.ok_or(ENOENT)?;
         let counter = stored.objects.counter.as_ref();
-        let means = counter.map_or(Means::Disabled, |_| stored.means);
+        let means = counter.map_or(Means::Disabled, |_| stored.ways.means);
         let seen = match counter.and_then(|counter| self.counters.read(counter)) {
             Some(now) => stored.told.advance(&now),
             None => Count::default(),
         };
         Ok(Counted {
             statistics: statistics(&seen, means),
-            per_action: false,
+            per_action: stored.ways.singly(),
         })
     }
 
@@ -110,7 +156,8 @@ impl Engine {
         result
     }
 
-    /// Takes a rule out of the device. With a counter, that is written for the last time, with all that the rule has counted.
+    /// Takes a rule out of the device. Where somebody is told later what its actions have counted, its counters are written for the last
+    /// time, with all of it.
     ///
     /// # Errors
     ///
@@ -119,9 +166,11 @@ impl Engine {
         &self,
         device: &Arc<Device>,
         rule: u32,
-        counter: Option<&Counter>,
+        objects: &Objects,
     ) -> Result<(), Refusal> {
-        let Some(counter) = counter else {
+        let extras = objects.more.get();
+        let extras = extras.filter(|extras| self.shared.outlive(&extras.shared));
+        let (Some(counter), Some(extras)) = (&objects.counter, extras) else {
             return self.ask(device, &request::delete(rule));
         };
         let both = [
@@ -133,7 +182,9 @@ impl Engine {
             .submit(device, both)
             .map_err(Refusal::Unreached)?;
         let deleted = self.result(device, deleted);
-        deleted.and(self.result(device, written))
+        let written = self.result(device, written);
+        self.write_counters(device, &extras.counters);
+        deleted.and(written)
     }
 }
 

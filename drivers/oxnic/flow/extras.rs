@@ -2,14 +2,17 @@
 
 //! What only some rules have of the engine's: allocated when the first of it comes, so that all others need no room for it.
 
+use super::counters::Counter;
 use kernel::{alloc::AllocError, prelude::*};
 
 /// What a rule has beside templates and a counter.
 #[derive(Default)]
 pub(crate) struct Extras {
+    /// Counters of actions that do not get all that the rule takes.
+    pub(crate) counters: KVec<Counter>,
     pub(crate) meters: KVec<u32>,
     pub(crate) samplers: KVec<u32>,
-    /// Actions that the kernel has by themselves, by their names.
+    /// Actions that are counted for themselves, by the kernel's names: those that are there by themselves, or all of the rule.
     pub(crate) shared: KVec<usize>,
     /// Outer headers.
     pub(crate) encaps: KVec<u32>,
@@ -38,6 +41,11 @@ impl More {
             None => KBox::new(Extras::default(), GFP_KERNEL)?,
         };
         Ok(self.0.insert(extras))
+    }
+
+    /// Counters of single actions, of which there may be none.
+    pub(crate) fn counters(&self) -> &[Counter] {
+        self.get().map_or(&[], |extras| &extras.counters)
     }
 
     /// Outer headers, of which there may be none.

@@ -8,8 +8,8 @@
 //! and then waits at the gate until what was under way has been undone.
 
 use super::{
-    count,
-    counters::{Counter, Told},
+    count::{means, Ways},
+    counters::Told,
     desk::Desk,
     engine::Engine,
     extras::Extras,
@@ -19,6 +19,7 @@ use super::{
     read::Origin,
     refusal::Refusal,
     request,
+    shared::Named,
     store::{Objects, Room, Store, Stored},
     template::Template,
     tunnel::Tunnel, //
@@ -30,7 +31,10 @@ use oxnic_abi::{
     flow::{completion::FlowCompletion, request::FlowRequest},
 };
 use oxnic_kapi::net::flow::{Cookie, Samples};
-use oxnic_offload::rule::{Action, Key, Rule};
+use oxnic_offload::{
+    plan::reached,
+    rule::{Action, Key, Rule},
+};
 
 /// A rule as it is asked for.
 pub(crate) struct Asked<'a> {
@@ -52,6 +56,7 @@ pub(crate) struct Asked<'a> {
 struct Prepared {
     place: Place,
     objects: Objects,
+    ways: Ways,
     /// The request that puts it into the device.
     request: KVec<u64>,
     /// Why it only stands in for the rule that was asked for, if it does.
@@ -95,17 +100,18 @@ impl Engine {
         let Prepared {
             place,
             objects,
+            ways,
             request,
             refusal,
         } = prepared?;
-        if let Err(error) = self.tell(device, objects.counter.as_ref(), &request) {
+        if let Err(error) = self.tell(device, &objects, &request) {
             self.undo(device, store, &place, &objects);
             return Err(error);
         }
         let stored = Stored {
             users: 1,
             stand_in: refusal.is_some(),
-            means: count::of_rule(asked.origins),
+            ways,
             place,
             objects,
             told: Told::default(),
@@ -132,10 +138,12 @@ impl Engine {
     ) -> Result<Prepared, Refusal> {
         let egress = store.block.is_egress();
         let tables = Tables(store, asked.tunnels);
+        let ways = Ways::new(asked.rule.actions, asked.origins, store.of_tc);
         let whole = match asked.unread {
             Some(refusal) => Err(refusal),
             None => {
-                let context = plan::context(&self.caps, store, asked.skip_sw, asked.origins);
+                let counted = ways.statistics;
+                let context = plan::context(&self.caps, store, asked.skip_sw, counted);
                 plan::whole(asked.rule, &context, &tables, desk)
             }
         };
@@ -144,7 +152,7 @@ impl Engine {
                 true => Stance::Upwards,
                 false => Stance::Whole,
             };
-            self.keep(device, store, asked, planned, stance)
+            self.keep(device, store, asked, planned, stance, Some(ways))
         });
         let refusal = match kept {
             // At egress nothing can stand in for a rule.
@@ -156,9 +164,9 @@ impl Engine {
             Some(_) if asked.rule.key.equals(&Key::default()) => Stance::Unread,
             _ => Stance::Upwards,
         };
-        let context = plan::context(&self.caps, store, false, &[]);
+        let context = plan::context(&self.caps, store, false, Ways::OFF.statistics);
         let planned = plan::stand_in(asked.rule, &context, &tables, desk)?;
-        let mut kept = self.keep(device, store, asked, planned, stance)?;
+        let mut kept = self.keep(device, store, asked, planned, stance, None)?;
         kept.refusal = Some(refusal);
         Ok(kept)
     }
@@ -171,6 +179,7 @@ impl Engine {
         asked: &Asked<'_>,
         mut planned: Planned<'_>,
         stance: Stance,
+        ways: Option<Ways>,
     ) -> Result<Prepared, Refusal> {
         let (table, place) = {
             let mut inner = store.inner.lock();
@@ -185,11 +194,17 @@ impl Engine {
         let request = self
             .take_local(device, store, asked.rule, &mut objects)
             .and_then(|()| self.take(device, asked, &mut planned, &mut objects))
+            .and_then(|()| match ways {
+                Some(ways) => self.name_actions(asked, &planned, ways, &mut objects),
+                // What stands in for a rule does nothing of it.
+                None => Ok(()),
+            })
             .and_then(|()| self.request(table, &place, &objects, &planned));
         match request {
             Ok(request) => Ok(Prepared {
                 place,
                 objects,
+                ways: ways.unwrap_or(Ways::OFF),
                 request,
                 refusal: None,
             }),
@@ -243,14 +258,17 @@ impl Engine {
         Ok(request)
     }
 
-    /// Tells the device of a counter and of the rule that has it, with one doorbell.
+    /// Tells the device of the counter and of the rule that has it, with one doorbell; of further counters before.
     fn tell(
         &self,
         device: &Arc<Device>,
-        counter: Option<&Counter>,
+        objects: &Objects,
         request: &[u64],
     ) -> Result<(), Refusal> {
-        let Some(counter) = counter else {
+        for counter in objects.more.counters() {
+            self.ask(device, &request::reset_counter(counter))?;
+        }
+        let Some(counter) = &objects.counter else {
             return self.ask(device, request);
         };
         let both = [&request::reset_counter(counter)[..], request];
@@ -306,11 +324,7 @@ impl Engine {
             return;
         };
         if let Some(rule) = stored.objects.rule.filter(|_| self.queues.is_started()) {
-            // What it has counted outlives it in actions that are there by themselves.
-            let extras = stored.objects.more.get();
-            let kept = extras.is_some_and(|extras| !extras.shared.is_empty());
-            let counter = stored.objects.counter.as_ref().filter(|_| kept);
-            if let Err(refusal) = self.delete_rule(device, rule, counter) {
+            if let Err(refusal) = self.delete_rule(device, rule, &stored.objects) {
                 dev_err!(device.binding(), "rule {}: {}\n", rule, refusal);
             }
         }
@@ -328,16 +342,17 @@ impl Engine {
         if let Some(template) = &objects.action_template {
             self.actions.put(device, template, reached);
         }
-        if let Some(rule) = objects.rule {
-            self.rules.give(rule);
-        }
-        let counter = objects.counter.as_ref();
         if let Some(extras) = objects.more.get() {
-            self.shared.leave(&extras.shared, counter, &self.counters);
+            if let Some(rule) = objects.rule {
+                self.shared.leave(&extras.shared, rule, &self.counters);
+            }
             self.put_extras(device, extras, reached);
         }
-        if let Some(counter) = counter {
+        for counter in objects.counters() {
             self.counters.give(counter);
+        }
+        if let Some(rule) = objects.rule {
+            self.rules.give(rule);
         }
     }
 
@@ -381,6 +396,14 @@ impl Engine {
             let counter = counter.map_err(full("counters", self.caps.counters))?;
             fill(planned.arguments, at, objects.counter.insert(counter).id)?;
         }
+        for (at, _) in &planned.counters {
+            let counters = &mut objects.more.make()?.counters;
+            counters.reserve(1, GFP_KERNEL)?;
+            let counter = self.counters.take(device);
+            let counter = counter.map_err(full("counters", self.caps.counters))?;
+            fill(planned.arguments, *at, counter.id)?;
+            counters.push(counter, GFP_KERNEL)?;
+        }
         for (at, police) in &planned.meters {
             let same =
                 |(action, _): &(&Action<'_>, &Origin<'_>)| **action == Action::Police(*police);
@@ -402,10 +425,42 @@ impl Engine {
             fill(planned.arguments, at, port.into())?;
             fill(planned.arguments, at + 4, encap)?;
         }
-        self.take_samplers(device, asked, planned, objects)?;
+        self.take_samplers(device, asked, planned, objects)
+    }
+
+    /// Has actions of the rule counted for themselves that are to be. What was done is in `objects`, also where it fails.
+    fn name_actions(
+        &self,
+        asked: &Asked<'_>,
+        planned: &Planned<'_>,
+        ways: Ways,
+        objects: &mut Objects,
+    ) -> Result<(), Refusal> {
+        let (rule, singly) = (objects.rule.ok_or(Refusal::Lost)?, ways.singly());
         let cookies = asked.origins.iter().map(|origin| origin.cookie);
-        let counter = objects.counter.as_ref();
-        self.shared.enter(cookies, counter, &mut objects.more)
+        if !singly && !self.shared.has_any(cookies) {
+            return Ok(());
+        }
+        let reached = reached(asked.rule.actions);
+        let Extras {
+            counters, shared, ..
+        } = objects.more.make()?;
+        // A counter is of its action and those behind it, up to that of the next counter.
+        let counter_of = |action: usize| {
+            let mut firsts = planned.counters.iter();
+            let own = firsts.rposition(|(_, first)| usize::from(*first) <= action);
+            let counter = match own {
+                Some(own) => counters.get(own),
+                None => objects.counter.as_ref(),
+            };
+            counter.filter(|_| reached >> action & 1 != 0)
+        };
+        let uses = asked.origins.iter().enumerate().map(|(action, origin)| Named {
+            cookie: origin.cookie,
+            means: means(origin.hw_stats),
+            counter: counter_of(action),
+        });
+        self.shared.enter(rule, uses, singly, shared)
     }
 
     /// Takes names for copies, and writes them into the arguments.

@@ -3,11 +3,9 @@
 //! What `oxnic_offload` makes of a rule, on a desk: what the device is told, and which objects that needs.
 
 use super::{
-    count,
     desk::Desk,
     encaps::Wanted,
     ports::TUNNELS,
-    read::Origin,
     refusal::Refusal,
     store::Store,
     tunnel::Tunnel,
@@ -20,7 +18,6 @@ use oxnic_abi::flow::{
     table::TableMiss,
     template::FlowCondition, //
 };
-use oxnic_kapi::net::flow::Means;
 use oxnic_offload::plan::{
     actions,
     chains,
@@ -56,6 +53,8 @@ pub(crate) struct Planned<'d> {
     pub(crate) arguments: &'d mut [u8],
     /// Where in the arguments the counter goes, if the rule counts.
     pub(crate) counter: Option<usize>,
+    /// Where in the arguments counters of their own go, and the first action that each is of.
+    pub(crate) counters: KVec<(usize, u8)>,
     /// Where in the arguments meters go, and of which policers.
     pub(crate) meters: KVec<(usize, Police)>,
     /// Where in the arguments names of copies go, and which samples they are of.
@@ -92,7 +91,7 @@ pub(crate) fn context<'a>(
     caps: &'a FlowCaps,
     store: &Store,
     skip_sw: bool,
-    origins: &[Origin<'_>],
+    statistics: Statistics,
 ) -> Context<'a> {
     Context {
         device: caps,
@@ -100,7 +99,7 @@ pub(crate) fn context<'a>(
         tunnel: store.tunnel.as_ref().map(|tunnel| tunnel.device),
         egress: store.block.is_egress(),
         skip_sw,
-        statistics: statistics(origins),
+        statistics,
     }
 }
 
@@ -116,16 +115,6 @@ pub(crate) fn miss(caps: &FlowCaps, store: &Store, chain: Chain) -> (TableMiss, 
     };
     let miss = chains::miss(&context, chain);
     (miss.kind, upcall::cookie(miss.exit))
-}
-
-/// What is counted: nothing where no action is to be.
-fn statistics(origins: &[Origin<'_>]) -> Statistics {
-    let counts = |origin: &Origin<'_>| count::means(origin.hw_stats) != Means::Disabled;
-    if origins.iter().any(counts) {
-        Statistics::Rule
-    } else {
-        Statistics::Off
-    }
 }
 
 /// The chains that a rule names, its own first.
@@ -198,6 +187,7 @@ fn plan<'r, 'd>(
     })?;
     let Needs {
         counter,
+        counters,
         meters,
         samplers,
         encaps,
@@ -232,6 +222,7 @@ fn plan<'r, 'd>(
         },
         arguments: &mut desk.arguments[..arguments_length],
         counter,
+        counters,
         meters,
         samplers,
         egress: context.egress,
@@ -245,23 +236,20 @@ fn plan<'r, 'd>(
 #[derive(Default)]
 struct Needs {
     counter: Option<usize>,
+    counters: KVec<(usize, u8)>,
     meters: KVec<(usize, Police)>,
     samplers: KVec<(usize, Action<'static>)>,
     encaps: KVec<(usize, Wanted)>,
 }
 
-/// Where the objects go that the driver can provide.
+/// Where objects go.
 fn wanted(needs: &[Need<'_>]) -> Result<Needs, Refusal> {
-    let no = |action| Refusal::Feature {
-        action,
-        feature: "a part that this driver does not have yet",
-    };
     let mut wanted = Needs::default();
     for need in needs {
         let at = usize::from(need.at());
         match need {
             Need::Counter { .. } if wanted.counter.is_none() => wanted.counter = Some(at),
-            Need::Counter { .. } => return Err(no("statistics of single actions")),
+            Need::Counter { action, .. } => wanted.counters.push((at, *action), GFP_KERNEL)?,
             Need::Meter { police, .. } => wanted.meters.push((at, *police), GFP_KERNEL)?,
             Need::Encap { encap, device, .. } => {
                 let headers = Wanted::new(encap, device.number)?;

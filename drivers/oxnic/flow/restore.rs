@@ -112,7 +112,7 @@ impl Engine {
             slots: 0,
         };
         for rule in store.rules() {
-            if let Some(counter) = &rule.objects.counter {
+            for counter in rule.objects.counters() {
                 let words = request::reset_counter(counter);
                 self.send(device, &words, &mut under_way)?;
             }

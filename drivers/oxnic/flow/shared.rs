@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Actions that tc has by themselves (`tc actions`), and that rules name.
+//! Actions that are counted for themselves: those that tc has by themselves (`tc actions`), which rules name, and those of rules whose
+//! actions do not all get the same packets.
 //!
 //! A policer is one meter from the time that the action is there, whichever rules name it, so that its bucket is one and a change is
 //! felt at once. Of all other kinds, each rule has what the action says among its own; a change while rules name it is refused, as
-//! those rules would go on as before. The kernel asks an action that we have for what it has seen; that is what all rules have
-//! counted that name it, and what those had that have gone.
+//! those rules would go on as before. The kernel asks about an action for what it has seen; that is what all rules have
+//! counted for it, and what those had that have gone. The counters of a rule that goes are read together with its deletion, so that
+//! nothing of what it has counted is lost.
 //!
-//! Each action keeps the engine. The kernel names an action by its address, which it does not use again before it has told us
-//! that the action goes; one that we have refused, or refuse a change of, is forgotten at once, as we do not hear of that.
+//! Each action that the kernel has told us of keeps the engine. The kernel names an action by its address, which it does not use again
+//! before it has told us that the action goes, or before all rules with it have gone; one that we have refused, or refuse a change of, is
+//! forgotten at once, as we do not hear of that.
 //!
-//! `known`, a mutex, guards the list; under it counters are read, and nothing else is taken. That there is no such action, as is usual,
-//! is seen without it. A new one is taken over with the gate of the engine closed, so that no rule comes meanwhile. The counters of a rule that goes
-//! are read together with its deletion, so that nothing of what it has counted is lost.
+//! `known`, a mutex, guards them; under it counters are read, and nothing else is taken. That there is no action by itself, as is usual,
+//! is seen without it. A new one is taken over with the gate of the engine closed, so that no rule comes meanwhile.
 
 use super::{
     count::{means, statistics},
     counters::{Count, Counter, Counters, Told},
     engine::Engine,
-    extras::More,
     ports::Own,
     read::{self, Alone},
     refusal::Refusal,
@@ -27,6 +28,7 @@ use crate::device::Device;
 use kernel::{
     new_mutex,
     prelude::*,
+    rbtree::RBTree,
     sync::{
         atomic::{Atomic, Relaxed},
         Arc,
@@ -36,111 +38,156 @@ use kernel::{
 use oxnic_kapi::net::flow::{Actions, Means, SharedAction, Statistics};
 use oxnic_offload::rule::Police;
 
-/// A counter of a rule that names an action.
+/// An action of a rule.
+pub(crate) struct Named<'a> {
+    pub(crate) cookie: usize,
+    /// How the rule wants it counted.
+    pub(crate) means: Means,
+    /// The counter of what it gets; none where it gets nothing, or that is not counted.
+    pub(crate) counter: Option<&'a Counter>,
+}
+
+/// An action of a rule that is counted for itself.
 struct Use {
-    counter: Counter,
+    /// The rule, by its id in the device.
+    rule: u32,
+    counter: Option<Counter>,
     told: Told,
+    /// So are all actions of the rule.
+    singly: bool,
 }
 
 struct Known {
-    cookie: usize,
     means: Means,
+    /// The kernel has told us of the action by itself.
+    alone: bool,
     /// What a policer does, and its meter.
     police: Option<(Police, u32)>,
-    /// Rules that name it.
-    rules: u32,
     uses: KVec<Use>,
     /// What was counted, and the kernel has not been told.
     carried: Count,
 }
 
-/// The actions that the kernel counts as being in the device.
+impl Known {
+    fn new(means: Means) -> Self {
+        Self {
+            means,
+            alone: false,
+            police: None,
+            uses: KVec::new(),
+            carried: Count::default(),
+        }
+    }
+}
+
+/// The actions that are counted for themselves, by the kernel's names.
 #[pin_data]
 pub(crate) struct SharedActions {
-    /// How many.
-    count: Atomic<u32>,
+    /// How many are there by themselves.
+    alone: Atomic<u32>,
     #[pin]
-    known: Mutex<KVec<Known>>,
+    known: Mutex<RBTree<usize, Known>>,
 }
 
 impl SharedActions {
     /// None.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            count: Atomic::new(0),
-            known <- new_mutex!(KVec::new()),
+            alone: Atomic::new(0),
+            known <- new_mutex!(RBTree::new()),
         })
     }
 
-    fn has(&self, cookie: usize) -> bool {
-        self.known.lock().iter().any(|known| known.cookie == cookie)
+    fn is_alone(&self, cookie: usize) -> bool {
+        let known = self.known.lock();
+        known.get(&cookie).is_some_and(|known| known.alone)
     }
 
-    /// A rule names these actions, and counts by this counter. Gives those that are known.
+    /// Whether one of these is there by itself.
+    pub(crate) fn has_any(&self, mut cookies: impl Iterator<Item = usize>) -> bool {
+        self.alone.load(Relaxed) > 0 && cookies.any(|cookie| self.is_alone(cookie))
+    }
+
+    /// Counts the actions of a rule for themselves: all of them with `singly`, else those that are there by themselves. Gives their names.
     ///
     /// # Errors
     ///
-    /// There is no memory. What was entered is in `more` all the same.
-    pub(crate) fn enter(
+    /// There is no memory. What was entered is in `entered` all the same.
+    pub(crate) fn enter<'a>(
         &self,
-        cookies: impl Iterator<Item = usize>,
-        counter: Option<&Counter>,
-        more: &mut More,
+        rule: u32,
+        actions: impl Iterator<Item = Named<'a>>,
+        singly: bool,
+        entered: &mut KVec<usize>,
     ) -> Result<(), Refusal> {
-        if self.count.load(Relaxed) == 0 {
-            return Ok(());
-        }
         let mut all = self.known.lock();
-        for cookie in cookies {
-            let Some(known) = all.iter_mut().find(|known| known.cookie == cookie) else {
-                continue;
-            };
-            let entered = &mut more.make()?.shared;
+        for action in actions {
+            let cookie = action.cookie;
             if entered.contains(&cookie) {
                 continue;
             }
-            if let Some(counter) = counter {
-                let (counter, told) = (counter.clone(), Told::default());
-                known.uses.reserve(1, GFP_KERNEL)?;
-                entered.push(cookie, GFP_KERNEL)?;
-                known.uses.push(Use { counter, told }, GFP_KERNEL)?;
-            } else {
-                entered.push(cookie, GFP_KERNEL)?;
+            entered.reserve(1, GFP_KERNEL)?;
+            let used = Use {
+                rule,
+                counter: action.counter.cloned(),
+                told: Told::default(),
+                singly,
+            };
+            match all.get_mut(&cookie) {
+                Some(known) if singly || known.alone => known.uses.push(used, GFP_KERNEL)?,
+                None if singly => {
+                    let mut known = Known::new(action.means);
+                    known.uses.push(used, GFP_KERNEL)?;
+                    all.try_create_and_insert(cookie, known, GFP_KERNEL)
+                        .map_err(|_| Refusal::Memory)?;
+                }
+                _ => continue,
             }
-            known.rules += 1;
+            // There is room, see above.
+            let _ = entered.push(cookie, GFP_KERNEL);
         }
         Ok(())
     }
 
-    /// A rule does not name these actions any more. What it has counted stays theirs.
-    pub(crate) fn leave(&self, cookies: &[usize], counter: Option<&Counter>, counters: &Counters) {
+    /// A rule does not have these actions any more. What it has counted stays theirs.
+    pub(crate) fn leave(&self, cookies: &[usize], rule: u32, counters: &Counters) {
         if cookies.is_empty() {
             return;
         }
         let mut all = self.known.lock();
-        let named = |known: &&mut Known| cookies.contains(&known.cookie);
-        for known in all.iter_mut().filter(named) {
-            // An action that was forgotten in between does not count rules from before.
-            known.rules = known.rules.saturating_sub(1);
-            let same = |used: &Use| counter.is_some_and(|counter| used.counter.id == counter.id);
-            let Some(at) = known.uses.iter().position(same) else {
+        for cookie in cookies {
+            let Some(known) = all.get_mut(cookie) else {
                 continue;
             };
-            if let Ok(mut used) = known.uses.remove(at) {
+            let at = known.uses.iter().position(|used| used.rule == rule);
+            if let Some(Ok(mut used)) = at.map(|at| known.uses.remove(at)) {
                 used.gather(counters, &mut known.carried);
             }
+            if !known.alone && known.uses.is_empty() {
+                all.remove(cookie);
+            }
         }
+    }
+
+    /// Whether the kernel asks about one of these actions of a rule when the rule has gone.
+    pub(crate) fn outlive(&self, cookies: &[usize]) -> bool {
+        if cookies.is_empty() {
+            return false;
+        }
+        let all = self.known.lock();
+        let stays = |known: &Known| known.alone || known.uses.len() > 1;
+        let mut known = cookies.iter().filter_map(|cookie| all.get(cookie));
+        known.any(stays)
     }
 
     /// The counters of an action that is read from the device when somebody asks; of others, none.
     fn asked_for(&self, cookie: usize) -> Result<KVec<Counter>> {
         let all = self.known.lock();
-        let known = all.iter().find(|known| known.cookie == cookie);
-        let known = known.ok_or(ENOENT)?;
+        let known = all.get(&cookie).ok_or(ENOENT)?;
         let mut asked = KVec::new();
         if known.means == Means::Immediate {
-            for used in known.uses.iter() {
-                asked.push(used.counter.clone(), GFP_KERNEL)?;
+            for counter in known.uses.iter().filter_map(|used| used.counter.as_ref()) {
+                asked.push(counter.clone(), GFP_KERNEL)?;
             }
         }
         Ok(asked)
@@ -148,10 +195,11 @@ impl SharedActions {
 
     /// Counters are about to start from zero again.
     pub(crate) fn carry(&self, counters: &Counters) {
-        for known in self.known.lock().iter_mut() {
+        for known in self.known.lock().values_mut() {
             for used in known.uses.iter_mut() {
-                let now = counters.read(&used.counter);
-                used.told.rebase(now.as_ref());
+                if let Some(counter) = &used.counter {
+                    used.told.rebase(counters.read(counter).as_ref());
+                }
             }
         }
     }
@@ -160,7 +208,8 @@ impl SharedActions {
 impl Use {
     /// Takes what its counter has seen.
     fn gather(&mut self, counters: &Counters, to: &mut Count) {
-        let Some(now) = counters.read(&self.counter) else {
+        let counter = self.counter.as_ref();
+        let Some(now) = counter.and_then(|counter| counters.read(counter)) else {
             return;
         };
         let seen = self.told.advance(&now);
@@ -185,7 +234,7 @@ impl Device {
     ) -> Result<(), Refusal> {
         let read = read::alone(actions, &Own { device: self });
         let engine = self.flow.lock().engine();
-        if let Some(engine) = engine.filter(|engine| engine.shared.has(action.cookie)) {
+        if let Some(engine) = engine.filter(|engine| engine.shared.is_alone(action.cookie)) {
             let changed = read.and_then(|read| engine.change_action(self, action, &read));
             if let Err(refusal) = changed {
                 self.forget_action(&engine, action);
@@ -216,7 +265,7 @@ impl Device {
     /// `ENOENT`: it is unknown.
     pub(crate) fn destroy_action(self: &Arc<Self>, action: &SharedAction) -> Result {
         let engine = self.flow.lock().engine().ok_or(ENOENT)?;
-        if !engine.shared.has(action.cookie) {
+        if !engine.shared.is_alone(action.cookie) {
             return Err(ENOENT);
         }
         self.forget_action(&engine, action);
@@ -227,13 +276,20 @@ impl Device {
         {
             let _going = engine.gate.read();
             let mut all = engine.shared.known.lock();
-            let same = |known: &Known| known.cookie == action.cookie;
-            let Some(known) = all.iter().position(same).and_then(|at| all.remove(at).ok()) else {
+            let Some(known) = all.get_mut(&action.cookie).filter(|known| known.alone) else {
                 return;
             };
-            engine.shared.count.store(all.len() as u32, Relaxed);
+            let police = known.police.take();
+            known.alone = false;
+            // The kernel goes on to ask for rules whose actions are all counted singly.
+            known.uses.retain(|used| used.singly);
+            if known.uses.is_empty() {
+                all.remove(&action.cookie);
+            }
+            let left = engine.shared.alone.load(Relaxed);
+            engine.shared.alone.store(left.saturating_sub(1), Relaxed);
             drop(all);
-            if let Some((_, meter)) = known.police {
+            if let Some((_, meter)) = police {
                 engine.meters.follow(meter, false);
                 engine.meters.put(self, meter, engine.queues.is_started());
             }
@@ -251,8 +307,7 @@ impl Device {
         let asked = engine.shared.asked_for(action.cookie)?;
         engine.write_counters(self, &asked);
         let mut all = engine.shared.known.lock();
-        let same = |known: &&mut Known| known.cookie == action.cookie;
-        let known = all.iter_mut().find(same).ok_or(ENOENT)?;
+        let known = all.get_mut(&action.cookie).ok_or(ENOENT)?;
         let mut seen = core::mem::take(&mut known.carried);
         for used in known.uses.iter_mut() {
             used.gather(&engine.counters, &mut seen);
@@ -272,59 +327,87 @@ impl Engine {
         action: &SharedAction,
         read: &Alone,
     ) -> Result<(), Refusal> {
-        let police = read.police;
-        let mut known = Known {
-            cookie: action.cookie,
-            means: means(read.hw_stats),
-            police: None,
-            rules: 0,
-            uses: KVec::new(),
-            carried: Count::default(),
-        };
-        if action.is_bound() && police.is_none() {
+        if action.is_bound() && read.police.is_none() {
             return Err(Refusal::Bound);
         }
         let _alone = self.gate.write();
         if !self.queues.is_started() {
             return Err(Refusal::Lost);
         }
-        self.shared.known.lock().reserve(1, GFP_KERNEL)?;
-        if let Some(police) = police {
-            let meter = self.meters.get(device, action.cookie, &police)?;
-            if let Err(refusal) = self.adopt(&mut known, meter) {
-                self.meters.put(device, meter, true);
-                return Err(refusal);
+        let police = match read.police {
+            Some(police) => Some((police, self.meters.get(device, action.cookie, &police)?)),
+            None => None,
+        };
+        let means = means(read.hw_stats);
+        let entered = self.enter_alone(action.cookie, means, police);
+        if let Some((_, meter)) = police {
+            match &entered {
+                Ok(()) => self.meters.follow(meter, true),
+                Err(_) => self.meters.put(device, meter, true),
             }
-            self.meters.follow(meter, true);
-            known.police = Some((police, meter));
+        }
+        entered
+    }
+
+    fn enter_alone(
+        &self,
+        cookie: usize,
+        means: Means,
+        police: Option<(Police, u32)>,
+    ) -> Result<(), Refusal> {
+        let mut new = Known::new(means);
+        new.alone = true;
+        new.police = police;
+        if let Some((_, meter)) = police {
+            new.uses = self.adopt(cookie, meter)?;
         }
         let mut all = self.shared.known.lock();
-        // There is room, see above: actions come one at a time.
-        let _ = all.push(known, GFP_KERNEL);
-        self.shared.count.store(all.len() as u32, Relaxed);
+        match all.get_mut(&cookie) {
+            Some(known) => {
+                new.uses.reserve(known.uses.len(), GFP_KERNEL)?;
+                for used in known.uses.drain_all() {
+                    // There is room, see above.
+                    let _ = new.uses.push(used, GFP_KERNEL);
+                }
+                new.carried = known.carried;
+                *known = new;
+            }
+            None => {
+                all.try_create_and_insert(cookie, new, GFP_KERNEL)
+                    .map_err(|_| Refusal::Memory)?;
+            }
+        }
+        let others = self.shared.alone.load(Relaxed);
+        self.shared.alone.store(others.saturating_add(1), Relaxed);
         Ok(())
     }
 
-    /// Finds the rules that have the meter of an action already.
-    fn adopt(&self, known: &mut Known, meter: u32) -> Result<(), Refusal> {
+    /// Finds the rules that have the meter of an action already. Those whose actions are all counted singly have told of it.
+    fn adopt(&self, cookie: usize, meter: u32) -> Result<KVec<Use>, Refusal> {
+        let mut uses = KVec::new();
         for store in self.stores.lock().iter() {
             for rule in store.inner.lock().rules() {
-                if rule.stand_in || !rule.objects.more.meters().contains(&meter) {
+                let has = rule.objects.more.meters().contains(&meter);
+                let (Some(id), true) = (rule.objects.rule, has) else {
+                    continue;
+                };
+                if rule.stand_in || rule.ways.singly() {
                     continue;
                 }
-                known.uses.reserve(1, GFP_KERNEL)?;
                 let shared = &mut rule.objects.more.make()?.shared;
-                if !shared.contains(&known.cookie) {
-                    shared.push(known.cookie, GFP_KERNEL)?;
+                if !shared.contains(&cookie) {
+                    shared.push(cookie, GFP_KERNEL)?;
                 }
-                known.rules += 1;
-                if let Some(counter) = &rule.objects.counter {
-                    let (counter, told) = (counter.clone(), rule.told);
-                    known.uses.push(Use { counter, told }, GFP_KERNEL)?;
-                }
+                let used = Use {
+                    rule: id,
+                    counter: rule.objects.counter.clone(),
+                    told: rule.told,
+                    singly: false,
+                };
+                uses.push(used, GFP_KERNEL)?;
             }
         }
-        Ok(())
+        Ok(uses)
     }
 
     /// An action was changed.
@@ -336,20 +419,20 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let _going = self.gate.read();
         let mut all = self.shared.known.lock();
-        let same = |known: &&mut Known| known.cookie == action.cookie;
-        let known = all.iter_mut().find(same).ok_or(Refusal::Lost)?;
+        let known = all.get_mut(&action.cookie);
+        let known = known.filter(|known| known.alone).ok_or(Refusal::Lost)?;
         known.means = means(read.hw_stats);
         match (&mut known.police, read.police) {
             (Some((before, meter)), Some(police)) => {
                 let verdicts = |police: &Police| (police.conform, police.exceed);
-                if known.rules > 0 && verdicts(before) != verdicts(&police) {
+                if !known.uses.is_empty() && verdicts(before) != verdicts(&police) {
                     return Err(Refusal::Bound);
                 }
                 self.meters.change(device, *meter, &police)?;
                 *before = police;
                 Ok(())
             }
-            (None, None) if known.rules == 0 => Ok(()),
+            (None, None) if known.uses.is_empty() => Ok(()),
             _ => Err(Refusal::Bound),
         }
     }

@@ -8,6 +8,7 @@
 
 use super::{
     chain::Positions,
+    count::Ways,
     counters::{Counter, Told},
     engine::Side,
     extras::More,
@@ -23,7 +24,7 @@ use kernel::{
     sync::{Arc, Mutex}, //
 };
 use oxnic_abi::flow::port::FlowDirection;
-use oxnic_kapi::net::flow::{BlockId, Cookie, Means};
+use oxnic_kapi::net::flow::{BlockId, Cookie};
 
 /// A side of a block. What the device makes of a rule depends on the side that it is at, so a block that is bound to both has its rules
 /// twice.
@@ -51,14 +52,21 @@ pub(crate) struct Objects {
     pub(crate) more: More,
 }
 
+impl Objects {
+    /// All counters.
+    pub(crate) fn counters(&self) -> impl Iterator<Item = &Counter> {
+        Iterator::chain(self.counter.iter(), self.more.counters())
+    }
+}
+
 /// A rule that is in the device, or on its way out of it.
 pub(crate) struct Stored {
     /// Bindings of the block that have asked for it; it goes with the last.
     pub(crate) users: u32,
     /// Software does it; the rule in the device only stands in for it.
     pub(crate) stand_in: bool,
-    /// How it is counted, if it is.
-    pub(crate) means: Means,
+    /// How it is counted.
+    pub(crate) ways: Ways,
     pub(crate) place: Place,
     pub(crate) objects: Objects,
     /// What the kernel was told of the counter already.
