@@ -8,6 +8,7 @@
 //! - [`netfilter`]: a rule of nftables as rules of the device; [`position`]: its place among those of its chain.
 //! - [`chains`]: where a frame goes on that the device does not bring to an end, and what must be refused for that.
 //! - [`tunnels`]: what a rule of a tunnel device matches beside what it says.
+//! - [`upper`]: what is sent to a VLAN device.
 //! - [`headers`]: the bytes that are put around frames for a tunnel device.
 //!
 //! Results are canonical: rules that look at the same bits have the same conditions, byte for byte, and rules whose actions differ
@@ -29,6 +30,7 @@ pub mod netfilter;
 pub mod order;
 pub mod position;
 pub mod tunnels;
+pub mod upper;
 
 mod edits;
 
@@ -41,4 +43,5 @@ pub use context::{Context, Destinations, Software, Statistics, Target};
 pub use needs::Need;
 pub use order::{Order, Place, Slot};
 pub use tunnels::{Endpoint, TunnelDevice, TunnelId};
+pub use upper::UpperDevice;
 pub use walk::reached;

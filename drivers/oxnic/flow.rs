@@ -17,6 +17,7 @@
 //!   shared                 actions that tc has by themselves
 //!   upcall                 frames that come up, and where they go on
 //!   tunnel, tunnels        tunnel devices, and how packets get to their tables
+//!   upper, uppers          VLAN devices, likewise
 //!   occupancy              how full the device is, for users
 //!   outside, follow        what the kernel says of devices of others, of routes and neighbours
 //!   queues, queue, request the rings by which the device is told of rules
@@ -54,3 +55,5 @@ mod template;
 mod tunnel;
 mod tunnels;
 pub(crate) mod upcall;
+mod upper;
+mod uppers;

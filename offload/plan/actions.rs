@@ -89,7 +89,8 @@ pub fn send_up<'s, 'r>(
     if context.egress {
         return Err(Reject::Lost(Loss::Egress { what: "software" }));
     }
-    let back = chain != Chain(0) && !context.goes_on_in_chain() && chains::rewinds(context);
+    let changed = chain != Chain(0) || context.upper;
+    let back = changed && !context.goes_on_in_chain() && chains::rewinds(context);
     let kind = if back {
         FlowActionKind::REWIND
     } else {
@@ -415,6 +416,10 @@ impl<'p, 's, 'r, D: Destinations> Lowering<'p, 's, 'r, D> {
         };
         match target {
             Target::Port(port) => self.add(entry, &[u32::from(port), NO_ENCAP]).map(|_| ()),
+            Target::Upper(_) if direction == Direction::Ingress => {
+                Err(Reject::Lost(Loss::UpperIngress { action }))
+            }
+            Target::Upper(upper) => self.send_to_upper(entry, &upper),
             Target::Tunnel(_) if direction == Direction::Ingress => {
                 Err(Reject::Tunnel(Obstacle::EncapIngress { action }))
             }

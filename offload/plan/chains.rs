@@ -56,7 +56,7 @@ pub struct Miss {
 
 /// What the miss of a chain is.
 pub fn miss(context: &Context<'_>, chain: Chain) -> Miss {
-    if chain == Chain(0) || context.egress {
+    if context.egress || (chain == Chain(0) && !context.upper) {
         // At egress the frame leaves by the port. In chain 0, no goto leads here but where software goes on in chains; so otherwise nothing has been done that software does again.
         Miss {
             kind: TableMiss::DEFAULT,
@@ -81,7 +81,7 @@ pub fn miss(context: &Context<'_>, chain: Chain) -> Miss {
 }
 
 /// Whether the device can take back what it has done.
-pub(super) fn rewinds(context: &Context<'_>) -> bool {
+pub fn rewinds(context: &Context<'_>) -> bool {
     context.device.misses & (1 << TableMiss::REWIND.0) != 0
         && context.device.actions & FlowActionKind::REWIND.bit() != 0
 }
@@ -180,6 +180,9 @@ fn check_accepted(rule: &Rule<'_>, walk: &Walk, context: &Context<'_>) -> Result
     let action = if walk.traps { "trap" } else { "ok" };
     if context.tunnel.is_some() {
         return Err(Reject::Tunnel(Obstacle::Upwards { action }));
+    }
+    if context.upper {
+        return Err(Reject::Lost(Loss::Upper { what: action }));
     }
     if walk.accepts && walk.traps {
         return Err(Reject::Lost(Loss::Mixed));

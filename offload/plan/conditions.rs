@@ -175,6 +175,11 @@ impl Packing<'_, '_> {
             let field = number(field);
             return self.refuse(Lack::Mask { field });
         }
+        if self.context.upper {
+            // Software has the VLAN device there.
+            let what = field.name();
+            return self.widen(Reject::Lost(Loss::Upper { what }));
+        }
         if self.context.egress {
             // Software has the port where the packet came in first, the device that which it leaves by.
             return Err(Reject::Lost(Loss::Egress { what: field.name() }));
@@ -191,8 +196,13 @@ impl Packing<'_, '_> {
 
     /// What the device lacks: a reason to refuse, or to match more.
     fn refuse(&mut self, lack: Lack) -> Result<(), Reject> {
+        self.widen(Reject::Lacks(lack))
+    }
+
+    /// What cannot be matched: a reason to refuse, or to match more.
+    fn widen(&mut self, reason: Reject) -> Result<(), Reject> {
         match self.reach {
-            Reach::Exact => Err(Reject::Lacks(lack)),
+            Reach::Exact => Err(reason),
             Reach::AtLeast => {
                 self.wider = true;
                 Ok(())

@@ -5,6 +5,7 @@
 use oxnic_abi::flow::capability::FlowCaps;
 
 use super::tunnels::TunnelDevice;
+use super::upper::UpperDevice;
 use crate::rule::{Chain, Port};
 
 /// What a rule asks to be counted. tc's `hw_stats` says whether; who asks for single actions is who reads them singly.
@@ -37,6 +38,8 @@ pub enum Target {
     Port(u16),
     /// Into a tunnel device above it.
     Tunnel(TunnelDevice),
+    /// To a VLAN device above a port.
+    Upper(UpperDevice),
 }
 
 /// What the driver looks up for the plan.
@@ -56,6 +59,8 @@ pub struct Context<'c> {
     pub software: Software,
     /// The tunnel device that the rule is on; `None` for rules of representors and uplinks.
     pub tunnel: Option<TunnelDevice>,
+    /// Whether the rule is on a VLAN device: its frames have lost the device's tags on the way to the rule's table, and come up with them.
+    pub upper: bool,
     /// Whether the rule is at a port's egress. The device looks there at frames that its own rules send out of the port, and software at
     /// those that the host sends: nothing goes up, and no frame is looked at by both.
     pub egress: bool,
@@ -68,6 +73,6 @@ pub struct Context<'c> {
 impl Context<'_> {
     /// Whether a frame that misses in a chain other than the first goes on there, with what was done to it.
     pub fn goes_on_in_chain(&self) -> bool {
-        self.software.restores_chain && self.tunnel.is_none()
+        self.software.restores_chain && self.tunnel.is_none() && !self.upper
     }
 }

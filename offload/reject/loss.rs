@@ -42,6 +42,16 @@ pub enum Loss {
         /// What.
         what: &'static str,
     },
+    /// Something that a rule of a VLAN device cannot have.
+    Upper {
+        /// What.
+        what: &'static str,
+    },
+    /// A VLAN device as destination, into the host.
+    UpperIngress {
+        /// The action's name.
+        action: &'static str,
+    },
     /// A rule in hardware only that accepts some packets and traps others: the driver is told the same of both.
     Mixed,
     /// Accepted by a rule in hardware only: software would go on with the rules behind.
@@ -90,6 +100,8 @@ impl fmt::Display for Loss {
                 f,
                 "{what}: not at egress, software does not see what the device sends"
             ),
+            Self::Upper { what } => write!(f, "{what}: not in a rule of a VLAN device"),
+            Self::UpperIngress { action } => write!(f, "action {action}: not into a VLAN device"),
             Self::Mixed => write!(
                 f,
                 "action trap with skip_sw: not in one rule with ok, which comes up alike"

@@ -17,7 +17,8 @@ use oxnic_offload::packet::tunnel::TunnelOptions;
 use oxnic_offload::packet::{ethernet, tunnel, Address};
 use oxnic_offload::plan::chains::miss;
 use oxnic_offload::plan::conditions::number;
-use oxnic_offload::plan::{Course, Exit, Need, Statistics};
+use oxnic_offload::plan::{reached, Course, Exit, Need, Statistics};
+use oxnic_offload::reject::{Loss, Reject};
 use oxnic_offload::rule::action::checksum;
 use oxnic_offload::rule::field::TABLE;
 use oxnic_offload::rule::police::Rate;
@@ -875,4 +876,66 @@ fn stand_in_matches_more_rather_than_not_at_all() {
             ..FlowAction::ZERO
         }
     );
+}
+
+#[test]
+fn what_is_sent_to_a_vlan_device_gets_its_tags_and_a_copy_alone_keeps_them() {
+    let actions = [
+        Action::Mirror(Port(101), Direction::Egress),
+        Action::Redirect(Port(100), Direction::Egress),
+    ];
+    let planned = lowered(&actions);
+    assert_eq!(
+        kinds(&planned),
+        [
+            Kind::VLAN_PUSH,
+            Kind::VLAN_PUSH,
+            Kind::MIRROR,
+            Kind::VLAN_POP,
+            Kind::VLAN_POP,
+            Kind::VLAN_PUSH,
+            Kind::REDIRECT,
+        ]
+    );
+    let pushes = planned.list.iter();
+    let pushes = pushes.filter(|entry| entry.kind == Kind::VLAN_PUSH);
+    let types: Vec<_> = pushes.map(|entry| entry.choice).collect();
+    // The outermost tag is pushed last.
+    assert_eq!(types, [[0x81, 0], [0x88, 0xa8], [0x81, 0]]);
+    let expected = [5, 6, 8, NO_ENCAP, 0x3005, 7, NO_ENCAP];
+    assert_eq!(words(&planned), expected);
+    let into = [Action::Redirect(Port(100), Direction::Ingress)];
+    let caps = everything();
+    let refused = plan(&rule(Key::default(), &into), &context(&caps)).map(|_| ());
+    let action = into[0].name();
+    assert_eq!(refused, Err(Reject::Lost(Loss::UpperIngress { action })));
+}
+
+#[test]
+fn rules_of_a_vlan_device_send_packets_up_as_they_came() {
+    let caps = everything();
+    let mut context = context(&caps);
+    context.software.restores_chain = true;
+    context.software.skips_tc = true;
+    context.upper = true;
+    for chain in [0, 3] {
+        let miss = miss(&context, Chain(chain));
+        assert_eq!((miss.kind, miss.exit), (TableMiss::REWIND, Exit::Start));
+    }
+    let accept = [Action::VlanPop, Action::Control(Verdict::Accept)];
+    let planned = plan(&rule(Key::default(), &accept), &context).unwrap();
+    assert_eq!(kinds(&planned), [Kind::REWIND]);
+    assert_eq!(planned.course, Course::Upwards);
+    let stand_in = plan_as(&rule(Key::default(), DROP), &context, true).unwrap();
+    assert_eq!(kinds(&stand_in), [Kind::REWIND]);
+    let drop = plan(&rule(Key::default(), DROP), &context).unwrap();
+    assert_eq!(kinds(&drop), [Kind::COUNT, Kind::DROP]);
+    context.skip_sw = true;
+    let refused = plan(&rule(Key::default(), &accept), &context).map(|_| ());
+    let upper = |what| Err(Reject::Lost(Loss::Upper { what }));
+    assert_eq!(refused, upper("ok"));
+    context.skip_sw = false;
+    let indev = rule(key(&[(Field::IngressPort, &[0, 0, 0, 1])]), DROP);
+    assert_eq!(plan(&indev, &context).map(|_| ()), upper("indev"));
+    assert!(plan_as(&indev, &context, true).unwrap().wider);
 }

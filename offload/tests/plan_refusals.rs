@@ -1191,6 +1191,8 @@ fn all() -> Vec<Reject> {
             at: action,
         },
         Loss::Mixed,
+        Loss::Upper { what: note },
+        Loss::UpperIngress { action },
         Loss::Egress {
             what: "tunnel_key set",
         },

@@ -180,6 +180,8 @@ bool oxnic_vlan(struct net_device *dev, struct oxnic_vlan *vlan)
 	vlan->below = vlan_dev_priv(dev)->real_dev;
 	vlan->tpid = ntohs(vlan_dev_priv(dev)->vlan_proto);
 	vlan->tci = vlan_dev_priv(dev)->vlan_id | vlan_dev_get_egress_qos_mask(dev, 0);
+	vlan->maps = READ_ONCE(vlan_dev_priv(dev)->nr_egress_mappings);
+	vlan->reorders = READ_ONCE(vlan_dev_priv(dev)->flags) & VLAN_FLAG_REORDER_HDR;
 	return true;
 }
 

@@ -63,6 +63,8 @@ struct oxnic_vlan {
 	struct net_device *below;
 	u16 tpid;
 	u16 tci;		/* as what it sends with priority 0 has it */
+	bool maps;		/* with other priorities it can be another one */
+	bool reorders;		/* what it receives is without its tag */
 };
 
 #endif

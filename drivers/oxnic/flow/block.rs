@@ -10,7 +10,8 @@ use super::{
     read::{anything, with_rule, without_actions},
     refusal::Refusal,
     store::{BlockSide, Store},
-    tunnel::Tunnel, //
+    tunnel::Tunnel,
+    upper::Upper, //
 };
 use crate::{device::Device, netdev::NetPort};
 use kernel::{prelude::*, sync::Arc};
@@ -37,7 +38,7 @@ struct Block {
     device: Arc<Device>,
     engine: Arc<Engine>,
     store: Arc<Store>,
-    /// Which packets of a port the rules are of; none: those in a tunnel.
+    /// Which packets of a port the rules are of; none: those of a tunnel or VLAN device.
     side: Option<Side>,
     /// Keeps no interface from going: the kernel unbinds it first.
     netdev: DeviceRef,
@@ -127,12 +128,40 @@ pub(crate) fn bind_tunnel(
     binding: &Binding<'_>,
 ) -> Result<KBox<dyn Rules>, Refusal> {
     let tunnel = Tunnel::read(binding.device, 0)?;
+    bind_above(device, binding, |engine, block| {
+        engine.bind_tunnel(device, block, tunnel)
+    })
+}
+
+/// Binds a VLAN device to a block; none where it is none of this eswitch's.
+///
+/// # Errors
+///
+/// It has none to take over from this block.
+pub(crate) fn bind_upper(
+    device: &Arc<Device>,
+    binding: &Binding<'_>,
+) -> Result<Option<KBox<dyn Rules>>, Refusal> {
+    let Some(upper) = Upper::read(device, binding.device)? else {
+        return Ok(None);
+    };
+    let bound = bind_above(device, binding, |engine, block| {
+        engine.bind_upper(device, block, upper)
+    });
+    bound.map(Some)
+}
+
+fn bind_above(
+    device: &Arc<Device>,
+    binding: &Binding<'_>,
+    bind: impl FnOnce(&Engine, BlockSide) -> Result<Arc<Store>, Refusal>,
+) -> Result<KBox<dyn Rules>, Refusal> {
     let block = BlockSide {
         block: binding.block,
         direction: FlowDirection::INGRESS,
     };
     let engine = device.join_flow()?;
-    let bound = engine.bind_tunnel(device, block, tunnel);
+    let bound = bind(&engine, block);
     let store = bound.inspect_err(|_| device.leave_flow())?;
     let bound = Block {
         device: device.clone(),
@@ -165,7 +194,12 @@ impl Block {
     #[inline(never)]
     fn replace_of_tc(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
         let ports = Finder::new(&self.device, &self.netdev);
-        if self.side.is_some() && self.netdev.features() & features::HW_TC == 0 {
+        // A tunnel device is above no certain port.
+        let port = match &self.store.upper {
+            Some(upper) => Some(&upper.below),
+            None => self.side.map(|_| &self.netdev),
+        };
+        if port.is_some_and(|port| port.features() & features::HW_TC == 0) {
             return Err(Refusal::Off.tell(extack));
         }
         let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, &self.store, asked);
@@ -173,11 +207,14 @@ impl Block {
             // It was read.
             let tunnels = ports.tunnels.try_borrow();
             let tunnels = tunnels.map_err(|_| Refusal::Lost)?;
+            let uppers = ports.uppers.try_borrow();
+            let uppers = uppers.map_err(|_| Refusal::Lost)?;
             Ok(insert(&Asked {
                 rule,
                 skip_sw: new.skip_sw,
                 origins,
                 tunnels: &tunnels,
+                uppers: &uppers,
                 unread: None,
                 number: None,
             }))
@@ -191,6 +228,7 @@ impl Block {
                     skip_sw: false,
                     origins: &[],
                     tunnels: &[],
+                    uppers: &[],
                     unread: Some(refusal),
                     number: None,
                 })
@@ -241,6 +279,9 @@ impl Drop for Block {
     fn drop(&mut self) {
         match self.side {
             Some(side) => self.engine.unbind(&self.device, &self.store, side),
+            None if self.store.upper.is_some() => {
+                self.engine.unbind_upper(&self.device, &self.store)
+            }
             None => self.engine.unbind_tunnel(&self.device, &self.store),
         }
         self.device.leave_flow();

@@ -129,6 +129,7 @@ impl Engine {
                 skip_sw: false,
                 origins,
                 tunnels: &[],
+                uppers: &[],
                 unread: None,
                 number: Some(number),
             };

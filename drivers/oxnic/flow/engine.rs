@@ -26,6 +26,7 @@ use super::{
     template::{Kind, Templates},
     tunnel::Tunnel,
     tunnels::Tunnels,
+    upper::Upper,
 };
 use crate::{cmd, command::CommandError, device::Device};
 use kernel::{
@@ -85,7 +86,7 @@ pub(crate) struct Engine {
     pub(super) encaps: Mutex<Encaps>,
     #[pin]
     pub(super) tunnels: Mutex<Tunnels>,
-    /// The table that packets go on in that no rule of a port takes, or `NO_TABLE`. Changes with `stores` held.
+    /// The table that packets go on in that no rule of a port takes, or `NO_TABLE`: the guard of tunnel and VLAN devices. Changes with `stores` held.
     pub(super) guard: Atomic<u32>,
     #[pin]
     pub(super) rules: Ids,
@@ -171,10 +172,13 @@ impl Engine {
             Some(store) if store.tunnel.is_some() => {
                 return Err(Refusal::Tunnel("a block that it shares"))
             }
+            Some(store) if store.upper.is_some() => {
+                return Err(Refusal::Vlan("a block that it shares"))
+            }
             Some(store) => store,
             // Where one of two bindings fails the kernel leaves a rule with the other, so both have to be ours.
             None if !binding.of_tc && !binding.first => return Err(Refusal::Foreign),
-            None => new_store(&mut stores, block, binding.of_tc, None)?,
+            None => new_store(&mut stores, block, binding.of_tc, None, None)?,
         };
         let bound = self.bind_side(device, &store, side);
         if bound.is_err() {
@@ -243,8 +247,8 @@ impl Engine {
         })
     }
 
-    /// The table of a chain. Packets that the first chain of ports does not take are looked at by the guard of tunnel devices, while
-    /// there is one.
+    /// The table of a chain. Packets that the first chain of ports does not take are looked at by the guard of tunnel and VLAN devices,
+    /// while there is one.
     pub(super) fn new_table(&self, id: u32, store: &Store, chain: Chain) -> TableSet {
         let (tunnel, egress) = (store.tunnel.is_some(), store.block.is_egress());
         let (miss, cookie) = plan::miss(&self.caps, store, chain);
@@ -260,8 +264,9 @@ impl Engine {
             cookie,
             ..TableSet::ZERO
         };
+        let of_port = !tunnel && store.upper.is_none() && !egress;
         match self.guard.load(Relaxed) {
-            guard if guard != NO_TABLE && chain == Chain(0) && !tunnel && !egress => TableSet {
+            guard if guard != NO_TABLE && chain == Chain(0) && of_port => TableSet {
                 miss: TableMiss::TABLE,
                 miss_table: guard,
                 ..table
@@ -270,7 +275,7 @@ impl Engine {
         }
     }
 
-    /// Lets all packets that no rule of a port takes be looked at by the guard of tunnel devices, or by none.
+    /// Lets all packets that no rule of a port takes be looked at by the guard of tunnel and VLAN devices, or by none.
     pub(super) fn link(
         &self,
         device: &Arc<Device>,
@@ -279,7 +284,8 @@ impl Engine {
         guard: u32,
     ) -> Result<(), Refusal> {
         self.guard.store(guard, Relaxed);
-        for store in stores.iter().filter(|store| store.tunnel.is_none()) {
+        let of_port = |store: &&Arc<Store>| store.tunnel.is_none() && store.upper.is_none();
+        for store in stores.iter().filter(of_port) {
             if let Some(table) = store.inner.lock().table(0) {
                 let table = self.new_table(table, store, Chain(0));
                 cmd::flow::table_set(device, &TableSet { flags: 0, ..table })?;
@@ -327,7 +333,12 @@ impl Engine {
 
     /// Whether there are rules that a port has to do with, or can be: a chain of nftables is asked about the port once.
     fn has_rules(&self, port: u16) -> bool {
+        let above = |store: &Arc<Store>| {
+            let upper = store.upper.as_ref();
+            upper.is_some_and(|upper| upper.device.port == port) && !store.inner.lock().is_empty()
+        };
         self.any_side(port, |store, inner| !store.of_tc || !inner.is_empty())
+            || self.stores.lock().iter().any(above)
     }
 
     /// Whether a port is bound to a block of which this is true.
@@ -365,8 +376,9 @@ pub(super) fn new_store(
     block: BlockSide,
     of_tc: bool,
     tunnel: Option<Tunnel>,
+    upper: Option<Upper>,
 ) -> Result<Arc<Store>, Refusal> {
-    let store = Store::new(block, of_tc, tunnel);
+    let store = Store::new(block, of_tc, tunnel, upper);
     let store = Arc::pin_init(store, GFP_KERNEL).map_err(|_| Refusal::Memory)?;
     stores.push(store.clone(), GFP_KERNEL)?;
     Ok(store)

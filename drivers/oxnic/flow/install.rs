@@ -32,7 +32,7 @@ use oxnic_abi::{
 };
 use oxnic_kapi::net::flow::{Cookie, Samples};
 use oxnic_offload::{
-    plan::reached,
+    plan::{reached, UpperDevice},
     rule::{Action, Key, Rule},
 };
 
@@ -45,6 +45,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) origins: &'a [Origin<'a>],
     /// Tunnel devices that its actions name.
     pub(crate) tunnels: &'a [Tunnel],
+    /// VLAN devices that they name.
+    pub(crate) uppers: &'a [UpperDevice],
     /// Why it could not be read. The rule is then without actions; where its key could not be read either, it is any packet of its
     /// protocol, and what stands in for it sends all of them up.
     pub(crate) unread: Option<Refusal>,
@@ -137,7 +139,11 @@ impl Engine {
         desk: &mut Desk,
     ) -> Result<Prepared, Refusal> {
         let egress = store.block.is_egress();
-        let tables = Tables(store, asked.tunnels);
+        let tables = Tables {
+            store,
+            tunnels: asked.tunnels,
+            uppers: asked.uppers,
+        };
         let ways = Ways::new(asked.rule.actions, asked.origins, store.of_tc);
         let whole = match asked.unread {
             Some(refusal) => Err(refusal),
@@ -455,11 +461,15 @@ impl Engine {
             };
             counter.filter(|_| reached >> action & 1 != 0)
         };
-        let uses = asked.origins.iter().enumerate().map(|(action, origin)| Named {
-            cookie: origin.cookie,
-            means: means(origin.hw_stats),
-            counter: counter_of(action),
-        });
+        let uses = asked
+            .origins
+            .iter()
+            .enumerate()
+            .map(|(action, origin)| Named {
+                cookie: origin.cookie,
+                means: means(origin.hw_stats),
+                counter: counter_of(action),
+            });
         self.shared.enter(rule, uses, singly, shared)
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What an eswitch hears of devices that are not its own: rules on tunnel devices, actions that tc has by themselves, and changes of
+//! What an eswitch hears of devices that are not its own: rules on tunnel and VLAN devices, actions that tc has by themselves, and changes of
 //! routes and neighbours.
 
 use super::block;
@@ -26,7 +26,7 @@ use oxnic_kapi::{
             Statistics, //
         },
         netdev::{data_of, Device as NetDevice},
-        underlay::{RouteWatch, TunnelDevice, Watch, Watcher}, //
+        underlay::{RouteWatch, TunnelDevice, Vlan, Watch, Watcher}, //
     },
 };
 
@@ -89,11 +89,16 @@ struct Blocks(Arc<Device>);
 impl Others for Blocks {
     fn bind(&self, binding: &Binding<'_>, extack: Option<&mut Extack>) -> Result<KBox<dyn Rules>> {
         let ingress = binding.binder == Binder::Ingress;
-        if !binding.of_tc || !ingress || !TunnelDevice::is(binding.device) {
+        if !binding.of_tc || !ingress {
             return Err(EOPNOTSUPP);
         }
-        block::bind_tunnel(&self.0, binding)
-            .map_err(|refusal| refuse(extack, EOPNOTSUPP, format_args!("{refusal}")))
+        let bound = match TunnelDevice::is(binding.device) {
+            true => block::bind_tunnel(&self.0, binding).map(Some),
+            false => block::bind_upper(&self.0, binding),
+        };
+        bound
+            .map_err(|refusal| refuse(extack, EOPNOTSUPP, format_args!("{refusal}")))?
+            .ok_or(EOPNOTSUPP)
     }
 
     fn replace_action(
@@ -170,6 +175,12 @@ impl Watcher for Notices {
             let engine = self.0.flow.lock().engine();
             if let Some(engine) = engine {
                 engine.check_tunnel(&self.0, netdev);
+            }
+        }
+        if Vlan::of(netdev).is_some() {
+            let engine = self.0.flow.lock().engine();
+            if let Some(engine) = engine {
+                engine.check_upper(&self.0, netdev);
             }
         }
         self.path_changed();

@@ -5,7 +5,7 @@
 use super::{
     desk::Desk,
     encaps::Wanted,
-    ports::TUNNELS,
+    ports::{TUNNELS, UPPERS},
     refusal::Refusal,
     store::Store,
     tunnel::Tunnel,
@@ -29,7 +29,8 @@ use oxnic_offload::plan::{
     Need,
     Reach,
     Statistics,
-    Target, //
+    Target,
+    UpperDevice, //
 };
 use oxnic_offload::rule::{Action, Chain, Police, Port, Rule, Verdict};
 
@@ -69,20 +70,27 @@ pub(crate) struct Planned<'d> {
     pub(crate) upwards: bool,
 }
 
-/// The tables of chains of a block, and tunnel devices that the rule names.
-pub(crate) struct Tables<'a>(pub(crate) &'a Store, pub(crate) &'a [Tunnel]);
+/// The tables of chains of a block, and devices that the rule names.
+pub(crate) struct Tables<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) tunnels: &'a [Tunnel],
+    pub(crate) uppers: &'a [UpperDevice],
+}
 
 impl Destinations for Tables<'_> {
     fn target(&self, port: Port) -> Option<Target> {
         if let Some(number) = port.0.checked_sub(TUNNELS) {
-            let tunnel = self.1.get(number as usize)?;
+            let tunnel = self.tunnels.get(number as usize)?;
             return Some(Target::Tunnel(tunnel.device));
+        }
+        if let Some(number) = port.0.checked_sub(UPPERS) {
+            return self.uppers.get(number as usize).copied().map(Target::Upper);
         }
         port.0.try_into().ok().map(Target::Port)
     }
 
     fn table(&self, chain: Chain) -> Option<u32> {
-        self.0.inner.lock().table(chain.0)
+        self.store.inner.lock().table(chain.0)
     }
 }
 
@@ -97,6 +105,7 @@ pub(crate) fn context<'a>(
         device: caps,
         software: upcall::SOFTWARE,
         tunnel: store.tunnel.as_ref().map(|tunnel| tunnel.device),
+        upper: store.upper.is_some(),
         egress: store.block.is_egress(),
         skip_sw,
         statistics,
@@ -109,6 +118,7 @@ pub(crate) fn miss(caps: &FlowCaps, store: &Store, chain: Chain) -> (TableMiss, 
         device: caps,
         software: upcall::SOFTWARE,
         tunnel: store.tunnel.as_ref().map(|tunnel| tunnel.device),
+        upper: store.upper.is_some(),
         egress: store.block.is_egress(),
         skip_sw: false,
         statistics: Statistics::Off,
@@ -192,11 +202,16 @@ fn plan<'r, 'd>(
         samplers,
         encaps,
     } = wanted(done.needs)?;
-    if context.tunnel.is_some() && !samplers.is_empty() {
-        // Listeners would be told the port's interface, where software says the tunnel device.
+    // Listeners would be told the port's interface, where software says the tunnel or VLAN device.
+    let above = match (context.tunnel, context.upper) {
+        (Some(_), _) => Some("a rule of a tunnel device"),
+        (None, true) => Some("a rule of a VLAN device"),
+        (None, false) => None,
+    };
+    if let Some(feature) = above.filter(|_| !samplers.is_empty()) {
         return Err(Refusal::Feature {
             action: "sample",
-            feature: "a rule of a tunnel device",
+            feature,
         });
     }
     let cookie = upcall::cookie(done.exit);

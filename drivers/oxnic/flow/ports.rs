@@ -5,7 +5,8 @@
 use super::{
     read::Ports,
     refusal::Refusal,
-    tunnel::Tunnel, //
+    tunnel::Tunnel,
+    upper::Upper, //
 };
 use crate::{
     cmd,
@@ -24,7 +25,7 @@ use oxnic_kapi::net::{
     netdev::{data_of, Device as NetDevice, DeviceRef},
     underlay::TunnelDevice, //
 };
-use oxnic_offload::rule::Port;
+use oxnic_offload::{plan::UpperDevice, rule::Port};
 
 /// What the device has said of its ports. They keep their numbers; those of VFs come with the VFs.
 #[pin_data]
@@ -74,12 +75,16 @@ pub(crate) struct Finder<'a> {
     pub(crate) netdev: &'a DeviceRef,
     /// Tunnel devices that the rule names, by the numbers of their ports less [`TUNNELS`].
     pub(crate) tunnels: RefCell<KVec<Tunnel>>,
+    /// VLAN devices that the rule names, by the numbers of their ports less [`UPPERS`].
+    pub(crate) uppers: RefCell<KVec<UpperDevice>>,
     /// Why one of them is none that can be named.
     pub(crate) why: Cell<Option<Refusal>>,
 }
 
 /// Ports from here on are tunnel devices that a rule names.
 pub(crate) const TUNNELS: u32 = 1 << 31;
+/// Ports from here up to those are VLAN devices that a rule names.
+pub(crate) const UPPERS: u32 = 1 << 30;
 
 impl<'a> Finder<'a> {
     /// For rules on an interface.
@@ -88,6 +93,7 @@ impl<'a> Finder<'a> {
             device,
             netdev,
             tunnels: RefCell::new(KVec::new()),
+            uppers: RefCell::new(KVec::new()),
             why: Cell::new(None),
         }
     }
@@ -99,6 +105,21 @@ impl<'a> Finder<'a> {
         let number = tunnels.len() as u32;
         tunnels.push(Tunnel::read(netdev, number)?, GFP_KERNEL)?;
         Ok(Port(TUNNELS + number))
+    }
+
+    fn upper(&self, netdev: &NetDevice) -> Result<Option<Port>, Refusal> {
+        let Some(upper) = Upper::read(self.device, netdev)? else {
+            return Ok(None);
+        };
+        if upper.maps {
+            return Err(Refusal::Vlan("egress-qos-map"));
+        }
+        // Nobody looks at them while the rule is read.
+        let uppers = self.uppers.try_borrow_mut();
+        let mut uppers = uppers.map_err(|_| Refusal::Lost)?;
+        let number = uppers.len() as u32;
+        uppers.push(upper.device, GFP_KERNEL)?;
+        Ok(Some(Port(UPPERS + number)))
     }
 }
 
@@ -124,11 +145,12 @@ impl Ports for Finder<'_> {
         if let Some(port) = data_of::<NetPort>(netdev) {
             return number(self.device, port);
         }
-        if !TunnelDevice::is(netdev) {
-            return None;
-        }
-        let found = self.tunnel(netdev);
-        found.map_err(|refusal| self.why.set(Some(refusal))).ok()
+        let found = match TunnelDevice::is(netdev) {
+            true => self.tunnel(netdev).map(Some),
+            false => self.upper(netdev),
+        };
+        let found = found.map_err(|refusal| self.why.set(Some(refusal)));
+        found.ok().flatten()
     }
 
     fn port_by_index(&self, index: u32) -> Option<Port> {
@@ -144,7 +166,11 @@ pub(crate) struct Own<'a> {
 
 impl Ports for Own<'_> {
     fn port(&self, netdev: &NetDevice) -> Option<Port> {
-        number(self.device, data_of::<NetPort>(netdev)?)
+        if let Some(port) = data_of::<NetPort>(netdev) {
+            return number(self.device, port);
+        }
+        let upper = Upper::read(self.device, netdev).ok().flatten();
+        upper.filter(|upper| !upper.maps).map(|_| Port(UPPERS))
     }
 
     fn port_by_index(&self, _index: u32) -> Option<Port> {

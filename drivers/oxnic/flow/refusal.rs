@@ -46,6 +46,8 @@ pub(crate) enum Refusal {
     },
     /// Something of a tunnel device that the engine does not know.
     Tunnel(&'static str),
+    /// Something of a VLAN device that the engine does not know.
+    Vlan(&'static str),
     /// The packets of a tunnel do not pass a wire port.
     Underlay,
     /// What an action does afterwards.
@@ -187,6 +189,7 @@ impl fmt::Display for Refusal {
                 write!(f, "action {action}: {feature} is not possible")
             }
             Self::Tunnel(what) => write!(f, "tunnel device: {what} is not possible"),
+            Self::Vlan(what) => write!(f, "VLAN device: {what} is not possible"),
             Self::Underlay => {
                 f.write_str("tunnel device: its packets do not pass a wire port of this eswitch")
             }

@@ -81,6 +81,8 @@ impl Engine {
         }
         let tunnels = self.tunnels.lock();
         tunnels.restore_ports(device, |port| has_ingress(&stores, port))?;
+        drop(tunnels);
+        self.settle_uppers(device);
         device.follow.soon(device);
         Ok(())
     }

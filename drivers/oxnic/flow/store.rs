@@ -15,6 +15,7 @@ use super::{
     place::{Place, Priorities},
     template::Template,
     tunnel::Tunnel,
+    upper::Upper,
 };
 use kernel::{
     alloc::AllocError,
@@ -104,6 +105,8 @@ pub(crate) struct Store {
     pub(crate) of_tc: bool,
     /// The tunnel device that is bound; its rules look into tunnels, and nothing else is bound.
     pub(crate) tunnel: Option<Tunnel>,
+    /// The VLAN device that is bound; nothing else is.
+    pub(crate) upper: Option<Upper>,
     #[pin]
     pub(crate) inner: Mutex<Inner>,
 }
@@ -122,7 +125,12 @@ pub(crate) struct Inner {
 
 impl Store {
     /// Of a block that nothing is bound to yet.
-    pub(crate) fn new(block: BlockSide, of_tc: bool, tunnel: Option<Tunnel>) -> impl PinInit<Self> {
+    pub(crate) fn new(
+        block: BlockSide,
+        of_tc: bool,
+        tunnel: Option<Tunnel>,
+        upper: Option<Upper>,
+    ) -> impl PinInit<Self> {
         let inner = Inner {
             sides: KVec::new(),
             tables: KVec::new(),
@@ -130,7 +138,7 @@ impl Store {
             positions: Positions::new(),
             rules: RBTree::new(),
         };
-        pin_init!(Self { block, of_tc, tunnel, inner <- new_mutex!(inner) })
+        pin_init!(Self { block, of_tc, tunnel, upper, inner <- new_mutex!(inner) })
     }
 }
 

@@ -9,7 +9,7 @@
 //! The guard has a rule for each address of the host that rules of tunnel devices are about: packets to it that came in at the right
 //! wire port, with the right hardware address and tags, are looked at further. So nothing is taken out of a tunnel that the host
 //! itself would not have: when the address goes away, or moves, so does the rule. Dispatch has a rule for each tunnel device. What
-//! misses anywhere goes up as it came.
+//! misses anywhere goes up as it came. VLAN devices share the guard ([`super::uppers`]).
 //!
 //! [`Tunnels`] is behind a mutex, under that of the list of blocks; it is held while the device carries out requests about rules of the
 //! driver's own, which are few.
@@ -20,7 +20,8 @@ use super::{
     request,
     store::{BlockSide, Store},
     template::Template,
-    tunnel::{Tunnel, Underlay}, //
+    tunnel::{Tunnel, Underlay},
+    uppers::BoundUpper, //
 };
 use crate::{cmd, command::CommandError, device::Device};
 use core::net::IpAddr;
@@ -80,6 +81,8 @@ pub(crate) struct Tunnels {
     /// Ports that are on, and how many tunnel devices have them.
     ports: KVec<(TunnelPort, u32)>,
     bound: KVec<Bound>,
+    /// VLAN devices that are bound.
+    pub(super) uppers: KVec<BoundUpper>,
     locals: KVec<Local>,
     next: u32,
 }
@@ -99,6 +102,7 @@ impl Tunnels {
             tables: None,
             ports: KVec::new(),
             bound: KVec::new(),
+            uppers: KVec::new(),
             locals: KVec::new(),
             next: 0,
         }
@@ -113,9 +117,19 @@ impl Tunnels {
     pub(crate) fn resting(&self, side: Side) -> u32 {
         let ingress = side.direction == FlowDirection::INGRESS;
         match &self.tables {
-            Some(tables) if ingress && tables.wires.contains(&side.port) => tables.guard,
+            Some(tables) if ingress && self.watches(tables, side.port) => tables.guard,
             _ => NO_TABLE,
         }
+    }
+
+    /// Whether packets of a port may be those of a tunnel or VLAN device.
+    fn watches(&self, tables: &Tables, port: u16) -> bool {
+        tables.wires.contains(&port) || self.uppers.iter().any(|upper| upper.port() == port)
+    }
+
+    /// The table that packets go on in that no rule of a port takes.
+    pub(super) fn guard(&self) -> Option<u32> {
+        self.tables.as_ref().map(|tables| tables.guard)
     }
 
     /// Makes what all tunnel devices share anew, in a device that was reset: before tables of blocks.
@@ -137,10 +151,14 @@ impl Tunnels {
             .iter()
             .filter_map(|bound| bound.dispatch.as_ref());
         let guard = self.locals.iter().filter_map(|local| local.guard.as_ref());
-        Iterator::chain(dispatch, guard)
+        let uppers = self
+            .uppers
+            .iter()
+            .filter_map(|upper| upper.dispatch.as_ref());
+        Iterator::chain(Iterator::chain(dispatch, guard), uppers)
     }
 
-    /// Binds wire ports that have no block, in a device that was reset: behind all others.
+    /// Binds ports that have no block, in a device that was reset: behind all others.
     pub(crate) fn restore_ports(
         &self,
         device: &Arc<Device>,
@@ -149,8 +167,10 @@ impl Tunnels {
         let Some(tables) = &self.tables else {
             return Ok(());
         };
-        let mut unbound = tables.wires.iter().filter(|port| !bound(**port));
-        unbound.try_for_each(|port| cmd::flow::port_table(device, &ingress(*port, tables.guard)))
+        let wires = tables.wires.iter().copied();
+        let ports = Iterator::chain(wires, self.uppers.iter().map(BoundUpper::port));
+        let mut unbound = ports.filter(|port| !bound(*port));
+        unbound.try_for_each(|port| cmd::flow::port_table(device, &ingress(port, tables.guard)))
     }
 
     /// One more tunnel device has this port.
@@ -218,7 +238,7 @@ fn log(device: &Arc<Device>, result: Result<(), CommandError>) {
 
 /// Conditions on whole fields, and their key.
 #[derive(Default)]
-struct Exactly {
+pub(super) struct Exactly {
     words: KVec<u64>,
     key: KVec<u8>,
     count: usize,
@@ -226,7 +246,7 @@ struct Exactly {
 
 impl Exactly {
     /// A field, which comes behind those that were added before.
-    fn add(&mut self, field: FlowField, value: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn add(&mut self, field: FlowField, value: &[u8]) -> Result<(), Refusal> {
         let mut condition = FlowCondition {
             field,
             kind: ConditionKind::MASK,
@@ -327,10 +347,10 @@ impl Engine {
         let priority = u32::from(tunnel.device.id == TunnelId::External);
         let dispatch = tunnels.tables.as_ref().ok_or(Refusal::Lost)?.dispatch;
         tunnels.bound.reserve(1, GFP_KERNEL)?;
-        let store = new_store(stores, block, true, Some(tunnel.clone()))?;
+        let store = new_store(stores, block, true, Some(tunnel.clone()), None)?;
         let table = self.table(device, &store, &mut store.inner.lock(), Chain(0));
         let rule =
-            table.and_then(|table| self.add_own(device, dispatch, priority, &exactly, table));
+            table.and_then(|table| self.add_own(device, (dispatch, priority), &exactly, 0, table));
         match rule {
             Ok(rule) => {
                 let bound = Bound {
@@ -401,8 +421,8 @@ impl Engine {
         self.encaps.lock().forget(device, netdev);
     }
 
-    /// Makes what all tunnel devices share, for the first.
-    fn open_tables(
+    /// Makes what all tunnel and VLAN devices share, for the first.
+    pub(super) fn open_tables(
         &self,
         device: &Arc<Device>,
         stores: &[Arc<Store>],
@@ -436,15 +456,15 @@ impl Engine {
         made.inspect_err(|_| self.close_tables(device, stores, tunnels, true))
     }
 
-    /// Drops what all tunnel devices share, if there is no tunnel device.
-    fn close_tables(
+    /// Drops what all tunnel and VLAN devices share, if there is none of them.
+    pub(super) fn close_tables(
         &self,
         device: &Arc<Device>,
         stores: &[Arc<Store>],
         tunnels: &mut Tunnels,
         reached: bool,
     ) {
-        if !tunnels.bound.is_empty() {
+        if !tunnels.bound.is_empty() || !tunnels.uppers.is_empty() {
             return;
         }
         let Some(tables) = tunnels.tables.take() else {
@@ -465,22 +485,30 @@ impl Engine {
         }
     }
 
-    /// Puts a rule of the driver's own into the device: what it takes goes on in another table.
-    fn add_own(
+    /// Puts a rule of the driver's own into the device: what it takes goes on in another table, without so many of its tags.
+    pub(super) fn add_own(
         &self,
         device: &Arc<Device>,
-        table: u32,
-        priority: u32,
+        (table, priority): (u32, u32),
         exactly: &Exactly,
+        pops: usize,
         to: u32,
     ) -> Result<OwnRule, Refusal> {
+        let pop = FlowAction {
+            kind: FlowActionKind::VLAN_POP,
+            ..FlowAction::ZERO
+        };
         let action = FlowAction {
             kind: FlowActionKind::GOTO,
             flags: action_flags::ARGUMENT,
             ..FlowAction::ZERO
         };
+        let mut list = KVec::new();
+        for action in Iterator::chain(core::iter::repeat_n(pop, pops), [action]) {
+            list.extend_from_slice(&action.to_words(), GFP_KERNEL)?;
+        }
         let matches = self.matches.get(device, &exactly.words, exactly.count, 0)?;
-        let actions = self.actions.get(device, &action.to_words(), 1, 0);
+        let actions = self.actions.get(device, &list, pops + 1, 0);
         let actions = actions.inspect_err(|_| self.matches.put(device, &matches, true))?;
         let limit = self.rules.limit();
         let rule = self.rules.take().map_err(|error| Refusal::Full {
@@ -527,7 +555,7 @@ impl Engine {
         self.matches.put(device, &own.matches, reached);
     }
 
-    fn remove_own(&self, device: &Arc<Device>, own: OwnRule, reached: bool) {
+    pub(super) fn remove_own(&self, device: &Arc<Device>, own: OwnRule, reached: bool) {
         if reached {
             if let Err(refusal) = self.ask(device, &request::delete(own.rule)) {
                 dev_err!(device.binding(), "rule {}: {}\n", own.rule, refusal);
@@ -590,7 +618,8 @@ impl Engine {
     ) -> Result<OwnRule, Refusal> {
         let tables = tunnels.tables.as_ref().ok_or(Refusal::Lost)?;
         let exactly = Exactly::to_host(at, address)?;
-        self.add_own(device, tables.guard, 0, &exactly, tables.dispatch)
+        // Behind those of VLAN devices.
+        self.add_own(device, (tables.guard, 1), &exactly, 0, tables.dispatch)
     }
 
     /// A rule about an address of the host is gone.

@@ -77,6 +77,8 @@ pub struct Around {
     pub skips_tc: bool,
     pub rewinds: bool,
     pub tunnel: bool,
+    /// On a VLAN device, whose tag the frames here have lost already.
+    pub upper: bool,
     pub statistics: Statistics,
 }
 
@@ -86,12 +88,19 @@ pub fn around() -> impl Strategy<Value = Around> {
         Just(Statistics::Rule),
         Just(Statistics::Actions)
     ];
-    (any::<[bool; 3]>(), prop::bool::weighted(0.25), statistics).prop_map(
-        |([restores_chain, skips_tc, rewinds], tunnel, statistics)| Around {
+    let above = prop_oneof![
+        4 => Just((false, false)),
+        2 => Just((true, false)),
+        2 => Just((false, true))
+    ];
+    (any::<[bool; 3]>(), above, statistics).prop_map(
+        |([restores_chain, skips_tc, rewinds], (tunnel, upper), statistics)| Around {
             restores_chain,
             skips_tc,
-            rewinds,
+            // A driver does not bind VLAN devices where the device cannot.
+            rewinds: rewinds || upper,
             tunnel,
+            upper,
             statistics,
         },
     )
@@ -114,6 +123,7 @@ impl Around {
                 skips_tc: self.skips_tc,
             },
             tunnel: self.tunnel.then_some(VXLAN),
+            upper: self.upper,
             egress: false,
             skip_sw,
             statistics: self.statistics,
@@ -605,7 +615,7 @@ fn reference<H>(setup: &Setup<'static, H>, around: &Around, frame: &[u8]) -> See
     match (taken_over, end.fate) {
         (Some(rule), _) => {
             // Where software goes on with the packet as it was changed, it accounts it as that.
-            let again = !around.restores_chain || around.tunnel;
+            let again = !around.restores_chain || around.tunnel || around.upper;
             let accounted = again.then(|| accounted(frame));
             let from = (&end.bytes[..], around.note(), rule.chain);
             setup.software(from, accounted, &mut seen);

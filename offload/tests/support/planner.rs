@@ -16,7 +16,7 @@ use oxnic_offload::packet::TunnelKind;
 use oxnic_offload::plan::actions::send_up;
 use oxnic_offload::plan::{
     lower, pack, ActionSpace, ConditionSpace, Context, Course, Destinations, Endpoint, Exit, Need,
-    Reach, Software, Statistics, Target, TunnelDevice, TunnelId,
+    Reach, Software, Statistics, Target, TunnelDevice, TunnelId, UpperDevice,
 };
 use oxnic_offload::reject::Reject;
 use oxnic_offload::rule::{check, Chain, Port, Rule};
@@ -90,6 +90,7 @@ pub fn context(device: &FlowCaps) -> Context<'_> {
         device,
         software: Software::default(),
         tunnel: None,
+        upper: false,
         egress: false,
         skip_sw: false,
         statistics: Statistics::Rule,
@@ -123,12 +124,14 @@ pub const GRETAP: TunnelDevice = TunnelDevice {
     ..VXLAN
 };
 
-/// Ports up to 99 are the device's, 200 to 202 tunnel devices; there are tables for chains up to 99.
+/// Ports up to 99 are the device's, 100 and 101 VLAN devices above ports 7 and 8, 200 to 202 tunnel devices; there are tables for chains up to 99.
 pub struct World;
 
 impl Destinations for World {
     fn target(&self, port: Port) -> Option<Target> {
         match port.0 {
+            100 => UpperDevice::new(7, &[(0x8100, 0x3005)]).map(Target::Upper),
+            101 => UpperDevice::new(8, &[(0x88a8, 6), (0x8100, 5)]).map(Target::Upper),
             200 => Some(Target::Tunnel(VXLAN)),
             201 => Some(Target::Tunnel(GENEVE)),
             202 => Some(Target::Tunnel(GRETAP)),

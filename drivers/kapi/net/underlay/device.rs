@@ -101,6 +101,10 @@ pub struct Vlan {
     pub tpid: u16,
     /// Id and priority.
     pub tci: u16,
+    /// Packets that have another priority than 0 can get another tag (`egress-qos-map`).
+    pub maps: bool,
+    /// What it receives is without its tag (`reorder_hdr`), as is usual.
+    pub reorders: bool,
 }
 
 impl Vlan {
@@ -118,6 +122,8 @@ impl Vlan {
             below: below.into(),
             tpid: raw.tpid,
             tci: raw.tci,
+            maps: raw.maps,
+            reorders: raw.reorders,
         })
     }
 }
