@@ -103,7 +103,25 @@ copies() {
 	[ "$((count - $2))" -ge 5 ] && echo "$((count - $2)) copies, untagged"
 }
 
-# VF 0 talks to a VLAN of the wire; what it sends is limited, copied to VF 1, edited and tagged on the way.
+# listen GROUP COUNT: for samples, until heard.
+listen() {
+	"$here/samples" "$@" >/tmp/seen.samples 2>&1 &
+	for _ in $(seq 200); do
+		[ -s /tmp/seen.samples ] && return
+		sleep 0.05
+	done
+}
+
+heard() {
+	for _ in $(seq 200); do
+		tail -n 1 /tmp/seen.samples | grep "samples of" && return
+		sleep 0.05
+	done
+	tail -n 1 /tmp/seen.samples
+	return 1
+}
+
+# VF 0 talks to a VLAN of the wire; what it sends is limited, sampled, copied to VF 1, edited and tagged on the way.
 show_edits() {
 	local before dev1
 	ip -n wire link add link "$PEER" name vlan7 type vlan id 7
@@ -112,16 +130,18 @@ show_edits() {
 	ip -n vf0 address add 203.0.113.1/24 dev "$dev0"
 	dev1=$(netdev_of vf1)
 	rule pf0vf0 1 protocol ip flower skip_sw dst_ip 203.0.113.2 action police rate 900mbit burst 1m conform-exceed drop/pipe \
-		action mirred egress mirror dev pf0vf1 action pedit ex munge ip ttl set 7 pipe action csum ip4h pipe \
+		action sample rate 1 group 7 action mirred egress mirror dev pf0vf1 action pedit ex munge ip ttl set 7 pipe action csum ip4h pipe \
 		action vlan push id 7 action mirred egress redirect dev "$PF"
 	rule pf0vf0 2 protocol arp flower skip_sw arp_tip 203.0.113.2 action vlan push id 7 action mirred egress redirect dev "$PF"
 	rule "$PF" 1 protocol 802.1Q flower skip_sw vlan_id 7 action vlan pop action mirred egress redirect dev pf0vf0
+	listen 7 5
 	# What the VF has to say to others, and by IPv6, is none of these rules' business.
 	watch_cpu pf0vf0 "ether host $mac0 and (ip or arp) and net 203.0.113.0/24"
 	before=$(in_namespace vf1 cat "/sys/class/net/$dev1/statistics/rx_packets")
 	check "ping VF 0 -> VLAN 7 of the wire" ping_from vf0 203.0.113.2
 	check "a frame on the wire" seen_at wire "$PEER" "vlan 7 and icmp" ping_from vf0 203.0.113.2
 	check "copies at VF 1" copies "$dev1" "$before"
+	check "samples for listeners of group 7" heard
 	check "rule 1 of pf0vf0" counted pf0vf0 1
 	silent pf0vf0
 	tc filter del dev pf0vf0 ingress
@@ -166,7 +186,7 @@ show_switchdev() {
 	dev0=$(netdev_of vf0)
 	mac0=$(mac_of vf0 "$dev0") mac1=$(mac_of vf1 "$(netdev_of vf1)")
 	show_cable
-	title "A VLAN of the wire, with a limit, a copy, and an edit"
+	title "A VLAN of the wire, with a limit, samples, a copy, and an edit"
 	show_edits
 	title "VXLAN and Geneve, to stock tunnel devices of Linux on the wire"
 	show_tunnel vxlan 4789 1
