@@ -80,8 +80,8 @@ class Stage:
             sh(["tc", "qdisc", "add", "dev", link.name, "clsact"])
             defer(sh, ["tc", "qdisc", "del", "dev", link.name, "clsact"], check=False)
         self.names = {"R0": self.reps[0].name, "WIRE": self.wire.near.name}
-        # Where rules can be, and are looked for when a trial is over.
-        self.hooked = [link.name for link in (*self.reps, self.wire.near)]
+        # Where rules can be, as tc says it, and are looked for when a trial is over.
+        self.hooked = [f"dev {link.name} ingress" for link in (*self.reps, self.wire.near)]
         self.names.update({f"R{number}": link.name for number, link in enumerate(self.reps)})
         self.places = {"cpu": Capture(self.reps[0]), "wire": Capture(self.wire.far), "port": Capture(self.wire.near)}
         self.senders = {"wire": Injector(self.wire.far)}
@@ -109,10 +109,10 @@ class Stage:
         return f"filter add dev {dev} ingress {selector} {kind} {flags} {rest}"
 
     def clear(self, lines=()):
-        """No rule on any representor or the wire's interface, in chain 0 and in those that lines name."""
+        """No rule anywhere, in chain 0 and in those that lines name."""
         chains = sorted({f" chain {number}" for line in lines for number in re.findall(r" chain (\d+)", line)})
-        self.batch([f"filter del dev {name} ingress{chain}" for chain in (*chains, "") for name in self.hooked], check=False)
-        left = self.batch([f"filter show dev {name} ingress" for name in self.hooked]).out.strip()
+        self.batch([f"filter del {place}{chain}" for chain in (*chains, "") for place in self.hooked], check=False)
+        left = self.batch([f"filter show {place}" for place in self.hooked]).out.strip()
         if left:
             raise Failure(f"rules are left: {left}")
 
@@ -143,8 +143,9 @@ class Stage:
             time.sleep(0.01)
 
     def shown(self, dev="R0"):
-        """Filters that tc shows of an interface, with their statistics."""
-        shown = json.loads(sh(f"tc -s -j filter show dev {self.names[dev]} ingress").out or "[]")
+        """Filters that tc shows of an interface at ingress, or of a place as tc says it, with their statistics."""
+        place = dev if " " in dev else f"dev {dev} ingress"
+        shown = json.loads(self.tc(f"-s -j filter show {place}").out or "[]")
         return [entry for entry in shown if "actions" in entry.get("options", {})]
 
     def note_counts(self, dev="R0"):
@@ -173,9 +174,10 @@ class Stage:
             self.clear(lines)
 
     def watch(self, frames, devs=("R0",), origin="vf0", wanted=None):
-        """Sends frames through the rules that are there."""
+        """Sends frames through the rules that are there, from each origin if there are several."""
         self.seen = self.nothing()
-        self.send(frames, origin)
+        for one in [origin] if isinstance(origin, str) else origin:
+            self.send(frames, one)
         self.collect()
         self._count(devs, wanted)
         return self.seen
