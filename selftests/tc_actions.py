@@ -285,6 +285,8 @@ def counted_singly():
     ):
         filter_add(links[0], (f"pref {pref} protocol ip", f"ip_proto udp dst_port {pref}000 {actions}"))
         equal(in_hw(links[0], pref), True, f"pref {pref}: in_hw")
+    sh(f"ip link set dev {wire.near.name} vf 1 trust on")
+    vfs[1].link.ip("promisc on")
     capture = Capture(vfs[1].link)
     for pref in range(1, 6):
         Injector(vfs[0].link).send(*[frame_to(vfs, pref * 1000)] * 40)
@@ -351,7 +353,7 @@ def shared_policer():
 
 @case
 def shared_by_rules():
-    """Other actions by themselves serve rules too; a change that rules would not follow is refused, and they go on as before."""
+    """Other actions by themselves serve rules too; a change that they cannot follow is refused, and they go on as before."""
     links, vfs = vfs_with_hooks()
     shared("gact drop index 41 skip_sw")
     shared(f"mirred egress redirect dev {links[1].name} index 42 skip_sw")
@@ -369,10 +371,61 @@ def shared_by_rules():
     for kind, index in (("gact", 41), ("mirred", 42)):
         equal(shared_action(kind, index).get("in_hw_count"), 1, f"in_hw_count of {kind}")
         until(lambda k=kind, i=index: shared_action(k, i)["stats"].get("hw_packets", 0) == 1, f"{kind} shows the packet of its rule", 5)
-    fails(sh("tc actions change action gact ok index 41 skip_sw", check=False), "a change of an action that rules have")
+    fails(sh("tc actions change action mirred egress redirect dev lo index 42 skip_sw", check=False), "a change to a redirect to lo")
     drops()
     for pref in (1, 2):
         filter_del(links[0], f"pref {pref}")
+
+
+@case
+def shared_and_changed():
+    """Rules do what an action by itself does when that is changed, and what it has counted stays."""
+    links, vfs = vfs_with_hooks()
+    sh(f"ip link set dev {wire.near.name} vf 1 trust on")
+    vfs[1].link.ip("promisc on")
+    redirect = f"mirred egress redirect dev {links[1].name}"
+    filter_add(links[0], ("pref 99 protocol ip", "action sample rate 1 group 5 action drop"))
+    places = {"vf": Capture(vfs[1].link), "wire": Capture(wire.far), "cpu": Capture(links[0]), "sevens": Samples(7), "eights": Samples(8)}
+
+    def tagged(tag):
+        return lambda frame: frame[:12] + bytes([0x81, 0, 0, tag]) + frame[12:]
+
+    def live(ttl):
+        return lambda frame: frame[:22] + bytes([ttl]) + frame[23:]
+
+    def as_it_is(frame):
+        return frame
+
+    # Kind, what stands behind it in the rule, and versions: words, where a frame then comes, and as what.
+    cases = [
+        ("gact", "", [("drop", None, None), ("trap", "cpu", as_it_is), ("drop", None, None)]),
+        ("mirred", "", [(redirect.removeprefix("mirred "), "vf", as_it_is), (f"egress redirect dev {wire.near.name}", "wire", as_it_is)]),
+        ("vlan", f"action {redirect}", [("push id 5", "vf", tagged(5)), ("push id 6", "vf", tagged(6)), ("pop", "vf", as_it_is)]),
+        ("pedit", f"action {redirect}", [("ex munge ip ttl set 9 pipe", "vf", live(9)), ("ex munge ip ttl set 7 munge ip tos set 0 pipe", "vf", live(7))]),
+        ("police", f"action {redirect}", [("mtu 2000 conform-exceed drop/pipe", "vf", as_it_is), ("mtu 50 conform-exceed drop/pipe", None, None), ("mtu 50 conform-exceed pipe/drop", "vf", as_it_is)]),
+        ("sample", "action drop", [("rate 1 group 7", "sevens", as_it_is), ("rate 1 group 8", "eights", as_it_is)]),
+    ]
+    for number, (kind, behind, versions) in enumerate(cases):
+        index, port = 50 + number, 1000 + number
+        frame = frame_to(vfs, port)
+        for count, (words, place, form) in enumerate(versions, 1):
+            if count == 1:
+                shared(f"{kind} {words} index {index} skip_sw")
+                filter_add(links[0], (f"pref {number + 1} protocol ip", f"ip_proto udp dst_port {port} action {kind} index {index} {behind}"))
+            else:
+                sh(f"tc actions change action {kind} {words} index {index} skip_sw")
+            equal(shared_action(kind, index).get("in_hw_count"), 1, f"{kind} {words}: in_hw_count")
+            Injector(vfs[0].link).send(frame)
+            if place in ("sevens", "eights"):
+                equal(places[place].take(1)[0]["data"], frame, f"{kind} {words}: sample")
+            elif place:
+                wanted = form(frame)
+                places[place].expect(f"{kind} {words}", lambda p, w=wanted: p.frame == w)
+            else:
+                for place in ("vf", "cpu"):
+                    places[place].expect_none(f"{kind} {words}", to_port(port), 0.3)
+            until(lambda k=kind, i=index, n=count: shared_action(k, i)["stats"].get("hw_packets", 0) == n, f"{kind} shows {count} packets", 5)
+        filter_del(links[0], f"pref {number + 1}")
 
 
 main()

@@ -14,7 +14,7 @@
 //!   template, counters,
 //!   meters, samplers,
 //!   encaps                 objects that rules name; ids: their numbers
-//!   shared                 actions that tc has by themselves
+//!   shared, kept, change   actions that tc has by themselves; what they and rules with them do; and when that is changed
 //!   upcall                 frames that come up, and where they go on
 //!   tunnel, tunnels        tunnel devices, and how packets get to their tables
 //!   upper, uppers          VLAN devices, likewise
@@ -26,6 +26,7 @@
 
 pub(crate) mod block;
 mod chain;
+mod change;
 mod count;
 mod counters;
 mod desk;
@@ -35,6 +36,7 @@ mod extras;
 pub(crate) mod follow;
 mod ids;
 mod install;
+mod kept;
 mod limits;
 mod meters;
 pub(crate) mod occupancy;

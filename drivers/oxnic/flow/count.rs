@@ -78,10 +78,39 @@ impl Ways {
         }
     }
 
+    /// The same, and counted singly where it was so before: what counts singly is right in any case.
+    pub(crate) fn as_singly_as(self, before: Self) -> Self {
+        match self.statistics {
+            Planned::Rule if before.singly() => Self {
+                statistics: Planned::Actions,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// Whether the kernel is to ask about each action.
     pub(crate) fn singly(self) -> bool {
         self.statistics == Planned::Actions
     }
+}
+
+/// The counter of what an action of a rule gets; none where no packet gets to it. `own` is that of the rule, the others are each of an
+/// action and those behind it, up to that of the next one.
+pub(super) fn of_action<'a>(
+    action: usize,
+    reached: u64,
+    firsts: &[(usize, u8)],
+    own: Option<&'a Counter>,
+    others: &'a [Counter],
+) -> Option<&'a Counter> {
+    let mut firsts = firsts.iter();
+    let at = firsts.rposition(|(_, first)| usize::from(*first) <= action);
+    let counter = match at {
+        Some(at) => others.get(at),
+        None => own,
+    };
+    counter.filter(|_| reached >> action & 1 != 0)
 }
 
 impl Engine {

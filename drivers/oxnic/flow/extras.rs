@@ -2,7 +2,10 @@
 
 //! What only some rules have of the engine's: allocated when the first of it comes, so that all others need no room for it.
 
-use super::counters::Counter;
+use super::{
+    counters::Counter,
+    kept::KeptRule, //
+};
 use kernel::{alloc::AllocError, prelude::*};
 
 /// What a rule has beside templates and a counter.
@@ -18,6 +21,8 @@ pub(crate) struct Extras {
     pub(crate) encaps: KVec<u32>,
     /// Of a rule of a tunnel device: the address of the host that it is about.
     pub(crate) local: Option<u32>,
+    /// Of a rule that names actions by themselves: what it does.
+    pub(crate) kept: Option<KBox<KeptRule>>,
 }
 
 /// A place for [`Extras`], which most rules have not.
@@ -28,6 +33,11 @@ impl More {
     /// Those that there are.
     pub(crate) fn get(&self) -> Option<&Extras> {
         self.0.as_deref()
+    }
+
+    /// Those that there are, to be changed.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut Extras> {
+        self.0.as_deref_mut()
     }
 
     /// Those that there are, to be added to.

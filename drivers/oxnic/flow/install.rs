@@ -8,11 +8,12 @@
 //! and then waits at the gate until what was under way has been undone.
 
 use super::{
-    count::{means, Ways},
+    count::{means, of_action, Ways},
     counters::Told,
     desk::Desk,
     engine::Engine,
     extras::Extras,
+    kept::KeptRule,
     place::{Place, Stance},
     plan::{self, Planned, Tables},
     queue::{Ticket, SLOT_WORDS},
@@ -201,7 +202,7 @@ impl Engine {
             .take_local(device, store, asked.rule, &mut objects)
             .and_then(|()| self.take(device, asked, &mut planned, &mut objects))
             .and_then(|()| match ways {
-                Some(ways) => self.name_actions(asked, &planned, ways, &mut objects),
+                Some(ways) => self.name_actions(store, asked, &planned, ways, &mut objects),
                 // What stands in for a rule does nothing of it.
                 None => Ok(()),
             })
@@ -258,10 +259,15 @@ impl Engine {
             ..FlowRequest::ZERO
         };
         let request = request::add(&header, planned.key, planned.arguments)?;
-        if request.len() / SLOT_WORDS > self.caps.request_slots_max.into() {
+        if self.is_long(&request) {
             return Err(Refusal::Long);
         }
         Ok(request)
+    }
+
+    /// Whether a request is longer than the device takes.
+    pub(super) fn is_long(&self, request: &[u64]) -> bool {
+        request.len() / SLOT_WORDS > self.caps.request_slots_max.into()
     }
 
     /// Tells the device of the counter and of the rule that has it, with one doorbell; of further counters before.
@@ -437,6 +443,7 @@ impl Engine {
     /// Has actions of the rule counted for themselves that are to be. What was done is in `objects`, also where it fails.
     fn name_actions(
         &self,
+        store: &Store,
         asked: &Asked<'_>,
         planned: &Planned<'_>,
         ways: Ways,
@@ -444,23 +451,35 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let (rule, singly) = (objects.rule.ok_or(Refusal::Lost)?, ways.singly());
         let cookies = asked.origins.iter().map(|origin| origin.cookie);
-        if !singly && !self.shared.has_any(cookies) {
+        let any = self.shared.has_any(cookies);
+        if !singly && !any {
             return Ok(());
+        }
+        if any && store.of_tc {
+            let kept = KeptRule::new(
+                asked.rule,
+                asked.origins,
+                asked.uppers,
+                asked.skip_sw,
+                planned.upwards,
+            )?;
+            if let Some(kept) = kept {
+                // It is not known which is newer, what the rule says or what the action was when we heard of it.
+                if !self.shared.agree(&kept.kept) {
+                    return Err(Refusal::Feature {
+                        action: "index",
+                        feature: "a change of the action meanwhile",
+                    });
+                }
+                objects.more.make()?.kept = Some(KBox::new(kept, GFP_KERNEL)?);
+            }
         }
         let reached = reached(asked.rule.actions);
         let Extras {
             counters, shared, ..
         } = objects.more.make()?;
-        // A counter is of its action and those behind it, up to that of the next counter.
-        let counter_of = |action: usize| {
-            let mut firsts = planned.counters.iter();
-            let own = firsts.rposition(|(_, first)| usize::from(*first) <= action);
-            let counter = match own {
-                Some(own) => counters.get(own),
-                None => objects.counter.as_ref(),
-            };
-            counter.filter(|_| reached >> action & 1 != 0)
-        };
+        let own = objects.counter.as_ref();
+        let counter_of = |action| of_action(action, reached, &planned.counters, own, counters);
         let uses = asked
             .origins
             .iter()
@@ -508,7 +527,7 @@ impl Engine {
 }
 
 /// Writes an id into the arguments of a rule.
-fn fill(arguments: &mut [u8], at: usize, id: u32) -> Result<(), Refusal> {
+pub(super) fn fill(arguments: &mut [u8], at: usize, id: u32) -> Result<(), Refusal> {
     let place = arguments.get_mut(at..at + 4).ok_or(Refusal::Long)?;
     place.copy_from_slice(&id.to_le_bytes());
     Ok(())

@@ -67,13 +67,14 @@ impl Device {
     }
 
     /// Does not hear of rules on devices of others any more; those that there were are gone. RTNL is not held.
-    pub(crate) fn close_outside(&self) {
+    pub(crate) fn close_outside(self: &Arc<Self>) {
         let blocks = self.outside.lock().blocks.take();
         drop(blocks);
+        self.forget_actions();
     }
 
     /// Hears of nothing any more.
-    pub(crate) fn leave_outside(&self) {
+    pub(crate) fn leave_outside(self: &Arc<Self>) {
         self.close_outside();
         let watch = self.outside.lock().watch.take();
         drop(watch);

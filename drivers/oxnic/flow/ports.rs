@@ -14,7 +14,7 @@ use crate::{
     device::Device,
     netdev::{Kind, NetPort}, //
 };
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, Ref, RefCell};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -160,8 +160,22 @@ impl Ports for Finder<'_> {
 
 /// Finds ports for actions that are by themselves.
 pub(crate) struct Own<'a> {
-    /// The function of the eswitch.
-    pub(crate) device: &'a Arc<Device>,
+    device: &'a Arc<Device>,
+    /// VLAN devices that an action names, as of [`Finder`].
+    uppers: RefCell<KVec<UpperDevice>>,
+}
+
+impl<'a> Own<'a> {
+    /// For actions of the function of an eswitch.
+    pub(crate) fn new(device: &'a Arc<Device>) -> Self {
+        let uppers = RefCell::new(KVec::new());
+        Self { device, uppers }
+    }
+
+    /// The VLAN devices that were named. Nobody is named while this is in use.
+    pub(crate) fn uppers(&self) -> Ref<'_, KVec<UpperDevice>> {
+        self.uppers.borrow()
+    }
 }
 
 impl Ports for Own<'_> {
@@ -170,7 +184,11 @@ impl Ports for Own<'_> {
             return number(self.device, port);
         }
         let upper = Upper::read(self.device, netdev).ok().flatten();
-        upper.filter(|upper| !upper.maps).map(|_| Port(UPPERS))
+        let upper = upper.filter(|upper| !upper.maps)?;
+        let mut uppers = self.uppers.try_borrow_mut().ok()?;
+        let number = uppers.len() as u32;
+        uppers.push(upper.device, GFP_KERNEL).ok()?;
+        Some(Port(UPPERS + number))
     }
 
     fn port_by_index(&self, _index: u32) -> Option<Port> {

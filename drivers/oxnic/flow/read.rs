@@ -11,10 +11,12 @@ mod key;
 
 pub(crate) use action::Origin;
 
-use super::refusal::Refusal;
+use super::{kept::Kept, ports::Own, refusal::Refusal};
+use crate::device::Device;
 use action::Reader;
+use kernel::{prelude::*, sync::Arc};
 use oxnic_kapi::net::{
-    flow::{classifier::Classifier as Kind, Actions, HwStats, NewRule},
+    flow::{classifier::Classifier as Kind, Actions, HwStats, Listeners, NewRule},
     netdev::Device as NetDevice, //
 };
 use oxnic_offload::rule::{check, Action, Chain, Classifier, Cookie, Key, Police, Port, Rule};
@@ -55,21 +57,30 @@ pub(crate) fn with_rule<R>(
 }
 
 /// An action by itself.
-pub(crate) struct Alone {
+pub(crate) struct Alone<'a> {
     /// What it does, if it is a policer.
     pub(crate) police: Option<Police>,
     /// How it is to be counted.
     pub(crate) hw_stats: HwStats,
+    /// Who gets copies that it makes.
+    pub(crate) listeners: Option<Listeners<'a>>,
+    /// What it does; none where that cannot be kept.
+    pub(crate) kept: Option<Kept>,
 }
 
-/// Reads an action by itself. What it does is of use for a policer only; of others it is whether a rule could have it.
+/// Reads an action by itself, and hands it to `then`.
 ///
 /// # Errors
 ///
-/// The reason why it cannot be.
-pub(crate) fn alone(actions: Actions<'_>, ports: &dyn Ports) -> Result<Alone, Refusal> {
+/// The reason why it cannot be, or the one that `then` gives.
+pub(crate) fn with_alone<R>(
+    actions: Actions<'_>,
+    device: &Arc<Device>,
+    then: impl FnOnce(&mut Alone<'_>) -> Result<R, Refusal>,
+) -> Result<R, Refusal> {
     let edits = action::edits(actions)?;
-    let mut reader = Reader::new(&edits, ports, true);
+    let own = Own::new(device);
+    let mut reader = Reader::new(&edits, &own, true);
     reader.read(actions)?;
     let police = match reader.actions() {
         [Action::Police(police)] => Some(*police),
@@ -79,9 +90,12 @@ pub(crate) fn alone(actions: Actions<'_>, ports: &dyn Ports) -> Result<Alone, Re
         action: "pedit",
         feature: "no edit at all",
     })?;
-    Ok(Alone {
+    let kept = Kept::new(reader.actions(), reader.origins(), &own.uppers())?;
+    then(&mut Alone {
         police,
         hw_stats: origin.hw_stats,
+        listeners: origin.listeners,
+        kept,
     })
 }
 

@@ -19,10 +19,19 @@ pub(crate) fn add(
     key: &[u8],
     arguments: &[u8],
 ) -> Result<KVec<u64>, AllocError> {
+    build(FlowOp::ADD, header, key, arguments)
+}
+
+fn build(
+    op: FlowOp,
+    header: &FlowRequest,
+    key: &[u8],
+    arguments: &[u8],
+) -> Result<KVec<u64>, AllocError> {
     let start = key.len().next_multiple_of(4);
     let slots = (REQUEST_BODY + start + arguments.len()).div_ceil(SLOT);
     let header = FlowRequest {
-        op: FlowOp::ADD,
+        op,
         // Too many are refused by who knows what the device takes.
         slots: slots.try_into().unwrap_or(u8::MAX),
         key_length: key.len() as u16,
@@ -53,6 +62,61 @@ pub(crate) fn renumber(request: &mut [u64], rule: u32, priority: u32) {
         };
         *words = header.to_words();
     }
+}
+
+/// The bytes of a request from one on.
+fn bytes(words: &[u64], at: usize, length: usize) -> Result<KVec<u8>, AllocError> {
+    let mut bytes = KVec::with_capacity(length, GFP_KERNEL)?;
+    for at in at..at + length {
+        let word = words.get(at / 8).copied().unwrap_or(0);
+        bytes.push((word >> (at % 8 * 8)) as u8, GFP_KERNEL)?;
+    }
+    Ok(bytes)
+}
+
+/// The request that puts a rule into a table, with other actions.
+///
+/// # Errors
+///
+/// There is no memory.
+pub(crate) fn with_actions(
+    request: &[u64],
+    template: u32,
+    cookie: u32,
+    arguments: &[u8],
+) -> Result<KVec<u64>, AllocError> {
+    let header = header(request);
+    let key = bytes(request, REQUEST_BODY, header.key_length.into())?;
+    let header = FlowRequest {
+        action_template: template,
+        cookie,
+        ..header
+    };
+    add(&header, &key, arguments)
+}
+
+/// A rule gets the actions that a request puts it into a table with.
+///
+/// # Errors
+///
+/// There is no memory.
+pub(crate) fn update(request: &[u64]) -> Result<KVec<u64>, AllocError> {
+    let header = header(request);
+    let start = usize::from(header.key_length).next_multiple_of(4);
+    let length = header.arguments_length.into();
+    let arguments = bytes(request, REQUEST_BODY + start, length)?;
+    let header = FlowRequest {
+        rule: header.rule,
+        action_template: header.action_template,
+        cookie: header.cookie,
+        ..FlowRequest::ZERO
+    };
+    build(FlowOp::UPDATE, &header, &[], &arguments)
+}
+
+fn header(request: &[u64]) -> FlowRequest {
+    let words = request.first_chunk();
+    words.map_or(FlowRequest::ZERO, FlowRequest::from_words)
 }
 
 /// A rule is taken out.
@@ -135,6 +199,44 @@ mod tests {
         let wanted = add(&wanted, &[1, 2, 3], &[4, 5, 6, 7])?;
         renumber(&mut request, 70, 80);
         assert_eq!(*request, *wanted);
+        Ok(())
+    }
+
+    #[test]
+    fn a_rule_that_is_changed_keeps_its_key_and_is_updated_without() -> Result {
+        let header = FlowRequest {
+            rule: 7,
+            priority: 8,
+            table: 9,
+            match_template: 3,
+            action_template: 4,
+            cookie: 5,
+            ..FlowRequest::ZERO
+        };
+        let key = [1; 30];
+        let request = add(&header, &key, &[4, 5, 6, 7])?;
+        let changed = FlowRequest {
+            action_template: 40,
+            cookie: 50,
+            ..header
+        };
+        let arguments = [9; 12];
+        let wanted = add(&changed, &key, &arguments)?;
+        let request = with_actions(&request, 40, 50, &arguments)?;
+        assert_eq!(*request, *wanted);
+        let update = update(&request)?;
+        let header = FlowRequest::from_words(update.first_chunk().ok_or(EINVAL)?);
+        let wanted = FlowRequest {
+            op: FlowOp::UPDATE,
+            slots: 1,
+            rule: 7,
+            action_template: 40,
+            cookie: 50,
+            arguments_length: 12,
+            ..FlowRequest::ZERO
+        };
+        assert_eq!(header, wanted);
+        assert_eq!((update[5], update[6]), (0x0909_0909_0909_0909, 0x0909_0909));
         Ok(())
     }
 

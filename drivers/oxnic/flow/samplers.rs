@@ -84,6 +84,18 @@ impl Samplers {
         Ok(id)
     }
 
+    /// One more rule has the name of these copies, which a rule has already.
+    ///
+    /// # Errors
+    ///
+    /// None has it.
+    pub(crate) fn hold(&self, id: u32) -> Result<u32, Refusal> {
+        let mut used = self.used.lock();
+        let used = used.iter_mut().find(|used| used.id == id);
+        used.ok_or(Refusal::Lost)?.rules += 1;
+        Ok(id)
+    }
+
     /// A rule does not have it any more. Without rules it goes. Sleeps.
     pub(crate) fn put(&self, table: &RcuTable<Sampler>, id: u32) {
         let mut used = self.used.lock();

@@ -4,8 +4,8 @@
 //! actions do not all get the same packets.
 //!
 //! A policer is one meter from the time that the action is there, whichever rules name it, so that its bucket is one and a change is
-//! felt at once. Of all other kinds, each rule has what the action says among its own; a change while rules name it is refused, as
-//! those rules would go on as before. The kernel asks about an action for what it has seen; that is what all rules have
+//! felt at once. Of all other kinds, and of a policer's verdicts, each rule has what the action says among its own; when the action is
+//! changed, so are all of them ([`super::change`]). Where that cannot be the change is refused, and they go on as before. The kernel asks about an action for what it has seen; that is what all rules have
 //! counted for it, and what those had that have gone. The counters of a rule that goes are read together with its deletion, so that
 //! nothing of what it has counted is lost.
 //!
@@ -17,10 +17,11 @@
 //! is seen without it. A new one is taken over with the gate of the engine closed, so that no rule comes meanwhile.
 
 use super::{
+    change::Change,
     count::{means, statistics},
     counters::{Count, Counter, Counters, Told},
     engine::Engine,
-    ports::Own,
+    kept::Kept,
     read::{self, Alone},
     refusal::Refusal,
 };
@@ -63,6 +64,8 @@ struct Known {
     alone: bool,
     /// What a policer does, and its meter.
     police: Option<(Police, u32)>,
+    /// What it does, if that is known and can be kept.
+    kept: Option<Kept>,
     uses: KVec<Use>,
     /// What was counted, and the kernel has not been told.
     carried: Count,
@@ -74,6 +77,7 @@ impl Known {
             means,
             alone: false,
             police: None,
+            kept: None,
             uses: KVec::new(),
             carried: Count::default(),
         }
@@ -169,6 +173,50 @@ impl SharedActions {
         }
     }
 
+    /// The actions of a rule, which are counted for themselves, have other counters from now on. Those of `fresh` start from zero; what the
+    /// others have counted so far was of other actions.
+    pub(super) fn renew<'a>(
+        &self,
+        rule: u32,
+        actions: impl Iterator<Item = Named<'a>>,
+        fresh: &[Counter],
+        counters: &Counters,
+    ) {
+        let mut all = self.known.lock();
+        for action in actions {
+            let Some(known) = all.get_mut(&action.cookie) else {
+                continue;
+            };
+            let Some(used) = known.uses.iter_mut().find(|used| used.rule == rule) else {
+                continue;
+            };
+            let id = |counter: Option<&Counter>| counter.map(|counter| counter.id);
+            if id(used.counter.as_ref()) == id(action.counter) {
+                continue;
+            }
+            used.gather(counters, &mut known.carried);
+            used.counter = action.counter.cloned();
+            used.told = Told::default();
+            let old = action.counter.filter(|counter| {
+                let mut fresh = fresh.iter();
+                fresh.all(|fresh| fresh.id != counter.id)
+            });
+            if let Some(now) = old.and_then(|counter| counters.read(counter)) {
+                used.told.advance(&now);
+            }
+        }
+    }
+
+    /// Whether a rule has of all actions that are there by themselves what they do.
+    pub(super) fn agree(&self, rule: &Kept) -> bool {
+        let all = self.known.lock();
+        rule.cookies().all(|cookie| {
+            let known = all.get(&cookie).filter(|known| known.alone);
+            let kept = known.and_then(|known| known.kept.as_ref());
+            kept.is_none_or(|kept| rule.agrees(cookie, kept))
+        })
+    }
+
     /// Whether the kernel asks about one of these actions of a rule when the rule has gone.
     pub(crate) fn outlive(&self, cookies: &[usize]) -> bool {
         if cookies.is_empty() {
@@ -232,12 +280,13 @@ impl Device {
         action: &SharedAction,
         actions: Actions<'_>,
     ) -> Result<(), Refusal> {
-        let read = read::alone(actions, &Own { device: self });
         let engine = self.flow.lock().engine();
         if let Some(engine) = engine.filter(|engine| engine.shared.is_alone(action.cookie)) {
-            let changed = read.and_then(|read| engine.change_action(self, action, &read));
+            let changed = read::with_alone(actions, self, |read| {
+                engine.change_action(self, action, read)
+            });
             if let Err(refusal) = changed {
-                self.forget_action(&engine, action);
+                self.forget_action(&engine, action.cookie);
                 // Without skip_sw the kernel does not tell the user.
                 dev_warn!(
                     self.binding(),
@@ -249,13 +298,11 @@ impl Device {
             }
             return changed;
         }
-        let read = read?;
-        let engine = self.join_flow()?;
-        let known = engine.know_action(self, action, &read);
-        if known.is_err() {
-            self.leave_flow();
-        }
-        known
+        read::with_alone(actions, self, |read| {
+            let engine = self.join_flow()?;
+            let known = engine.know_action(self, action, read);
+            known.inspect_err(|_| self.leave_flow())
+        })
     }
 
     /// Forgets an action.
@@ -268,15 +315,34 @@ impl Device {
         if !engine.shared.is_alone(action.cookie) {
             return Err(ENOENT);
         }
-        self.forget_action(&engine, action);
+        self.forget_action(&engine, action.cookie);
         Ok(())
     }
 
-    fn forget_action(self: &Arc<Self>, engine: &Arc<Engine>, action: &SharedAction) {
+    /// Forgets all actions, of which we do not hear any more. The kernel has told us that they go, but not of those that were changed to
+    /// something that no driver is told of by itself, as `pipe`.
+    pub(crate) fn forget_actions(self: &Arc<Self>) {
+        let Some(engine) = self.flow.lock().engine() else {
+            return;
+        };
+        loop {
+            let alone = {
+                let all = engine.shared.known.lock();
+                let mut alone = all.iter().filter(|(_, known)| known.alone);
+                alone.next().map(|(cookie, _)| *cookie)
+            };
+            match alone {
+                Some(cookie) => self.forget_action(&engine, cookie),
+                None => return,
+            }
+        }
+    }
+
+    fn forget_action(self: &Arc<Self>, engine: &Arc<Engine>, cookie: usize) {
         {
             let _going = engine.gate.read();
             let mut all = engine.shared.known.lock();
-            let Some(known) = all.get_mut(&action.cookie).filter(|known| known.alone) else {
+            let Some(known) = all.get_mut(&cookie).filter(|known| known.alone) else {
                 return;
             };
             let police = known.police.take();
@@ -284,7 +350,7 @@ impl Device {
             // The kernel goes on to ask for rules whose actions are all counted singly.
             known.uses.retain(|used| used.singly);
             if known.uses.is_empty() {
-                all.remove(&action.cookie);
+                all.remove(&cookie);
             }
             let left = engine.shared.alone.load(Relaxed);
             engine.shared.alone.store(left.saturating_sub(1), Relaxed);
@@ -325,7 +391,7 @@ impl Engine {
         &self,
         device: &Arc<Device>,
         action: &SharedAction,
-        read: &Alone,
+        read: &mut Alone<'_>,
     ) -> Result<(), Refusal> {
         if action.is_bound() && read.police.is_none() {
             return Err(Refusal::Bound);
@@ -338,8 +404,11 @@ impl Engine {
             Some(police) => Some((police, self.meters.get(device, action.cookie, &police)?)),
             None => None,
         };
-        let means = means(read.hw_stats);
-        let entered = self.enter_alone(action.cookie, means, police);
+        let mut new = Known::new(means(read.hw_stats));
+        new.alone = true;
+        new.police = police;
+        new.kept = read.kept.take();
+        let entered = self.enter_alone(action.cookie, new);
         if let Some((_, meter)) = police {
             match &entered {
                 Ok(()) => self.meters.follow(meter, true),
@@ -349,16 +418,8 @@ impl Engine {
         entered
     }
 
-    fn enter_alone(
-        &self,
-        cookie: usize,
-        means: Means,
-        police: Option<(Police, u32)>,
-    ) -> Result<(), Refusal> {
-        let mut new = Known::new(means);
-        new.alone = true;
-        new.police = police;
-        if let Some((_, meter)) = police {
+    fn enter_alone(&self, cookie: usize, mut new: Known) -> Result<(), Refusal> {
+        if let Some((_, meter)) = new.police {
             new.uses = self.adopt(cookie, meter)?;
         }
         let mut all = self.shared.known.lock();
@@ -410,30 +471,47 @@ impl Engine {
         Ok(uses)
     }
 
-    /// An action was changed.
+    /// An action was changed: rules that name it do what it does now.
     fn change_action(
         &self,
         device: &Arc<Device>,
         action: &SharedAction,
-        read: &Alone,
+        read: &mut Alone<'_>,
     ) -> Result<(), Refusal> {
-        let _going = self.gate.read();
-        let mut all = self.shared.known.lock();
-        let known = all.get_mut(&action.cookie);
-        let known = known.filter(|known| known.alone).ok_or(Refusal::Lost)?;
-        known.means = means(read.hw_stats);
-        match (&mut known.police, read.police) {
-            (Some((before, meter)), Some(police)) => {
-                let verdicts = |police: &Police| (police.conform, police.exceed);
-                if !known.uses.is_empty() && verdicts(before) != verdicts(&police) {
-                    return Err(Refusal::Bound);
-                }
-                self.meters.change(device, *meter, &police)?;
-                *before = police;
-                Ok(())
-            }
-            (None, None) if known.uses.is_empty() => Ok(()),
-            _ => Err(Refusal::Bound),
+        let _alone = self.gate.write();
+        let (police, before, named) = {
+            let mut all = self.shared.known.lock();
+            let known = all.get_mut(&action.cookie);
+            let known = known.filter(|known| known.alone).ok_or(Refusal::Lost)?;
+            (known.police, known.kept.take(), !known.uses.is_empty())
+        };
+        let verdicts = |police: &Police| (police.conform, police.exceed);
+        let follows = match (&police, &read.police) {
+            // What is otherwise of a policer is its meter's.
+            (Some((before, _)), Some(now)) => verdicts(before) != verdicts(now),
+            (None, None) => true,
+            _ => return Err(Refusal::Bound),
+        };
+        if named && follows {
+            let change = Change {
+                cookie: action.cookie,
+                before: before.as_ref().ok_or(Refusal::Bound)?,
+                now: read.kept.as_ref().ok_or(Refusal::Bound)?,
+                listeners: read.listeners,
+            };
+            self.follow_change(device, &change)?;
         }
+        if let (Some((_, meter)), Some(now)) = (police, &read.police) {
+            self.meters.change(device, meter, now)?;
+        }
+        let mut all = self.shared.known.lock();
+        if let Some(known) = all.get_mut(&action.cookie) {
+            known.means = means(read.hw_stats);
+            known.kept = read.kept.take();
+            if let (Some((before, _)), Some(now)) = (&mut known.police, read.police) {
+                *before = now;
+            }
+        }
+        Ok(())
     }
 }

@@ -171,6 +171,15 @@ impl Inner {
         self.rules.values_mut()
     }
 
+    /// Shows all rules, until an error.
+    pub(crate) fn each<E>(
+        &self,
+        mut show: impl FnMut(Cookie, &Stored) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut all = self.rules.iter();
+        all.try_for_each(|(cookie, rule)| show(Cookie(*cookie), rule))
+    }
+
     /// Takes a rule out.
     pub(crate) fn remove(&mut self, cookie: Cookie) -> Option<Stored> {
         self.rules.remove(&cookie.0)

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Rules follow an action by itself that is changed.
+//!
+//! All of them, or none: each rule that names the action is planned anew, as far as what it does goes, and gets what that needs beside what
+//! it has. Only when that is so for all is the device told, of one rule after the other, each of which does the one or the other with any
+//! packet. Where the device refuses one, those before go back to what they did. Rules whose plan would ask for more than that, as
+//! to stand elsewhere, to be counted in another way, or to go into a tunnel, do not follow, and the change is refused.
+//!
+//! The gate of the engine is closed meanwhile, so that no rule comes or goes.
+
+use super::{
+    count::{of_action, Ways},
+    counters::{Counter, Told},
+    engine::Engine,
+    install::fill,
+    kept::{Kept, KeptRule},
+    plan::{self, Planned, Tables},
+    read::Origin,
+    refusal::Refusal,
+    request,
+    store::Store,
+    template::Template, //
+};
+use crate::device::Device;
+use kernel::{prelude::*, sync::Arc};
+use oxnic_kapi::net::flow::{Cookie, Listeners, Samples};
+use oxnic_offload::{
+    plan::reached,
+    rule::{check, Action, Rule},
+};
+
+/// A change of an action.
+pub(super) struct Change<'a> {
+    pub(super) cookie: usize,
+    pub(super) before: &'a Kept,
+    pub(super) now: &'a Kept,
+    /// Who gets copies that it makes.
+    pub(super) listeners: Option<Listeners<'a>>,
+}
+
+/// What a rule has for what it does.
+#[derive(Default)]
+struct Parts {
+    template: Option<Arc<Template>>,
+    counter: Option<Counter>,
+    counters: KVec<Counter>,
+    /// The first action that each of these is of, and where in the arguments it stands.
+    firsts: KVec<(usize, u8)>,
+    /// Actions that any packet gets to.
+    reached: u64,
+    /// Of the counters, those that the rule did not have before.
+    fresh: KVec<Counter>,
+    /// Counters that it had, and does not need any more.
+    spare: KVec<Counter>,
+    meters: KVec<u32>,
+    samplers: KVec<u32>,
+}
+
+/// A rule as it was.
+struct Before {
+    rule: u32,
+    /// The request that has put it into the device.
+    add: KVec<u64>,
+    counter: Option<Counter>,
+    counters: KVec<Counter>,
+    /// Of each sample, whose it is, and the name of its copies.
+    samplers: KVec<(usize, u32)>,
+}
+
+/// A rule as it is to be.
+struct Next {
+    store: Arc<Store>,
+    cookie: Cookie,
+    rule: u32,
+    kept: KBox<KeptRule>,
+    parts: Parts,
+    ways: Ways,
+    add: KVec<u64>,
+    update: KVec<u64>,
+    /// Makes it what it was.
+    back: KVec<u64>,
+}
+
+impl Engine {
+    /// Has all rules that name an action do what it does now. The gate is held for writing.
+    ///
+    /// # Errors
+    ///
+    /// All do what they did.
+    pub(super) fn follow_change(
+        &self,
+        device: &Arc<Device>,
+        change: &Change<'_>,
+    ) -> Result<(), Refusal> {
+        let mut all = KVec::new();
+        let told = self
+            .plan_change(device, change, &mut all)
+            .and_then(|()| self.tell_change(device, &all));
+        for next in all.drain_all() {
+            match &told {
+                Ok(()) => self.replace(device, next),
+                Err(_) => self.put_parts(device, &next.parts, &next.parts.fresh),
+            }
+        }
+        told
+    }
+
+    fn plan_change(
+        &self,
+        device: &Arc<Device>,
+        change: &Change<'_>,
+        all: &mut KVec<Next>,
+    ) -> Result<(), Refusal> {
+        for store in self.stores.lock().iter() {
+            let mut named = KVec::new();
+            store.inner.lock().each(|cookie, rule| {
+                let extras = rule.objects.more.get();
+                let names = extras.is_some_and(|extras| extras.shared.contains(&change.cookie));
+                match names && !rule.stand_in {
+                    true => named.push(cookie, GFP_KERNEL),
+                    false => Ok(()),
+                }
+            })?;
+            for cookie in &named {
+                all.reserve(1, GFP_KERNEL)?;
+                let next = self.next(device, store, *cookie, change)?;
+                // There is room.
+                let _ = all.push(next, GFP_KERNEL);
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans what a rule is to be.
+    fn next(
+        &self,
+        device: &Arc<Device>,
+        store: &Arc<Store>,
+        cookie: Cookie,
+        change: &Change<'_>,
+    ) -> Result<Next, Refusal> {
+        let (before, kept, ways) = {
+            let mut inner = store.inner.lock();
+            let stored = inner.get(cookie).ok_or(Refusal::Lost)?;
+            let extras = stored.objects.more.get().ok_or(Refusal::Bound)?;
+            // One that was there before the action was known.
+            let kept = extras.kept.as_ref().ok_or(Refusal::Bound)?;
+            let with = kept.kept.with(change.cookie, change.before, change.now)?;
+            let mut before = Before {
+                rule: stored.objects.rule.ok_or(Refusal::Lost)?,
+                add: KVec::new(),
+                counter: stored.objects.counter.clone(),
+                counters: KVec::new(),
+                samplers: KVec::new(),
+            };
+            before.add.extend_from_slice(&stored.request, GFP_KERNEL)?;
+            for counter in &extras.counters {
+                before.counters.push(counter.clone(), GFP_KERNEL)?;
+            }
+            let (actions, origins) = (kept.kept.actions()?, kept.kept.origins()?);
+            let samples = samples(&actions, &origins);
+            for (cookie, id) in samples.zip(&extras.samplers) {
+                before.samplers.push((cookie, *id), GFP_KERNEL)?;
+            }
+            let kept = kept.doing(with.ok_or(Refusal::Bound)?);
+            (before, KBox::new(kept, GFP_KERNEL)?, stored.ways)
+        };
+        let actions = kept.kept.actions()?;
+        let origins = kept.kept.origins()?;
+        let rule = kept.rule(&actions);
+        check(&rule)?;
+        for chain in plan::named_chains(&rule) {
+            self.table(device, store, &mut store.inner.lock(), chain)?;
+        }
+        let wanted = Ways::new(&actions, &origins, true).as_singly_as(ways);
+        // Others of its actions would be asked for singly from then on.
+        if wanted.singly() != ways.singly() {
+            return Err(Refusal::Bound);
+        }
+        let tables = Tables {
+            store,
+            tunnels: &[],
+            uppers: kept.kept.uppers(),
+        };
+        let context = plan::context(&self.caps, store, kept.skip_sw, wanted.statistics);
+        let mut desk = self.desks.lend(&self.caps)?;
+        let mut parts = Parts::default();
+        let made = plan::whole(&rule, &context, &tables, &mut desk).and_then(|mut planned| {
+            if kept.ranges && planned.upwards != kept.upwards {
+                return Err(Refusal::Bound);
+            }
+            let upwards = planned.upwards;
+            self.take_parts(
+                device,
+                change,
+                (&rule, &origins),
+                &before,
+                &mut planned,
+                &mut parts,
+            )?;
+            let template = parts.template.as_ref().ok_or(Refusal::Lost)?;
+            let add = request::with_actions(
+                &before.add,
+                template.id(),
+                planned.cookie,
+                planned.arguments,
+            )?;
+            if self.is_long(&add) {
+                return Err(Refusal::Long);
+            }
+            let update = request::update(&add)?;
+            Ok((add, update, request::update(&before.add)?, upwards))
+        });
+        self.desks.take_back(desk);
+        drop(actions);
+        match made {
+            Ok((add, update, back, upwards)) => {
+                let mut kept = kept;
+                kept.upwards = upwards;
+                Ok(Next {
+                    store: store.clone(),
+                    cookie,
+                    rule: before.rule,
+                    kept,
+                    parts,
+                    ways: wanted,
+                    add,
+                    update,
+                    back,
+                })
+            }
+            Err(refusal) => {
+                self.put_parts(device, &parts, &parts.fresh);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Takes what a rule needs for what it is to do. What was taken is in `parts`, also where it fails.
+    fn take_parts(
+        &self,
+        device: &Arc<Device>,
+        change: &Change<'_>,
+        (rule, origins): (&Rule<'_>, &[Origin<'_>]),
+        before: &Before,
+        planned: &mut Planned<'_>,
+        parts: &mut Parts,
+    ) -> Result<(), Refusal> {
+        parts.reached = reached(rule.actions);
+        let list = planned.actions;
+        let template = self.actions.get(device, list.words, list.count, 0)?;
+        parts.template = Some(template);
+        if let Some(at) = planned.counter {
+            let counter = self.same_counter(device, before.counter.as_ref(), &mut parts.fresh)?;
+            fill(planned.arguments, at, parts.counter.insert(counter).id)?;
+        }
+        parts.firsts = core::mem::take(&mut planned.counters);
+        let mut others = before.counters.iter();
+        for (at, _) in &parts.firsts {
+            parts.counters.reserve(1, GFP_KERNEL)?;
+            let counter = self.same_counter(device, others.next(), &mut parts.fresh)?;
+            fill(planned.arguments, *at, counter.id)?;
+            parts.counters.push(counter, GFP_KERNEL)?;
+        }
+        let own = before.counter.iter().filter(|_| planned.counter.is_none());
+        for counter in Iterator::chain(own, others) {
+            parts.spare.push(counter.clone(), GFP_KERNEL)?;
+        }
+        for (at, police) in &planned.meters {
+            let mut actions = rule.actions.iter().zip(origins);
+            let (_, origin) = actions
+                .find(|(action, _)| **action == Action::Police(*police))
+                .ok_or(Refusal::Verdict("police"))?;
+            parts.meters.reserve(1, GFP_KERNEL)?;
+            let meter = self.meters.get(device, origin.cookie, police)?;
+            parts.meters.push(meter, GFP_KERNEL)?;
+            fill(planned.arguments, *at, meter)?;
+        }
+        if !planned.encaps.is_empty() {
+            return Err(Refusal::Bound);
+        }
+        let cookies = samples(rule.actions, origins);
+        for (cookie, (at, sample)) in cookies.zip(&planned.samplers) {
+            let Action::Sample { rate, truncate, .. } = *sample else {
+                continue;
+            };
+            parts.samplers.reserve(1, GFP_KERNEL)?;
+            let id = match before.samplers.iter().find(|(of, _)| *of == cookie) {
+                Some((_, id)) if cookie != change.cookie => self.samplers.hold(*id)?,
+                _ => {
+                    let wanted = Samples {
+                        listeners: change.listeners.ok_or(Refusal::Bound)?,
+                        rate,
+                        truncate,
+                        egress: planned.egress,
+                    };
+                    self.samplers.get(&device.samplers, &wanted)?
+                }
+            };
+            parts.samplers.push(id, GFP_KERNEL)?;
+            fill(planned.arguments, *at, id)?;
+            // It comes whole, see the same at `install`.
+            fill(planned.arguments, at - 4, 0)?;
+        }
+        Ok(())
+    }
+
+    /// A counter that the rule has already, or else a new one.
+    fn same_counter(
+        &self,
+        device: &Arc<Device>,
+        has: Option<&Counter>,
+        fresh: &mut KVec<Counter>,
+    ) -> Result<Counter, Refusal> {
+        if let Some(counter) = has {
+            return Ok(counter.clone());
+        }
+        fresh.reserve(1, GFP_KERNEL)?;
+        let limit = self.caps.counters;
+        let counter = self.counters.take(device).map_err(|error| Refusal::Full {
+            what: "counters",
+            limit,
+            error,
+        })?;
+        fresh.push(counter.clone(), GFP_KERNEL)?;
+        Ok(counter)
+    }
+
+    /// Tells the device of all rules. Where it refuses one, those before do again what they did.
+    fn tell_change(&self, device: &Arc<Device>, all: &[Next]) -> Result<(), Refusal> {
+        for next in all {
+            for counter in &next.parts.fresh {
+                self.ask(device, &request::reset_counter(counter))?;
+            }
+        }
+        for (at, next) in all.iter().enumerate() {
+            let Err(refusal) = self.ask(device, &next.update) else {
+                continue;
+            };
+            for done in all.iter().take(at) {
+                // Where the device cannot be asked it is being reset, and gets them as they were.
+                if let Err(refusal @ Refusal::Device { .. }) = self.ask(device, &done.back) {
+                    dev_err!(device.binding(), "rule {}: {}\n", done.rule, refusal);
+                }
+            }
+            return Err(refusal);
+        }
+        Ok(())
+    }
+
+    /// A rule is what it was to be; what it had for what it did is given back.
+    fn replace(&self, device: &Arc<Device>, next: Next) {
+        let Next {
+            store,
+            cookie,
+            rule,
+            kept,
+            mut parts,
+            ways,
+            add,
+            ..
+        } = next;
+        let reached = parts.reached;
+        let named = kept.kept.named(|action| {
+            let own = parts.counter.as_ref();
+            of_action(action, reached, &parts.firsts, own, &parts.counters)
+        });
+        self.shared.renew(rule, named, &parts.fresh, &self.counters);
+        let mut inner = store.inner.lock();
+        let Some(stored) = inner.get(cookie) else {
+            return;
+        };
+        stored.request = add;
+        stored.ways = ways;
+        let own = parts.counter.as_ref().map(|own| own.id);
+        if parts.fresh.iter().any(|fresh| Some(fresh.id) == own) {
+            stored.told = Told::default();
+        }
+        core::mem::swap(&mut stored.objects.action_template, &mut parts.template);
+        core::mem::swap(&mut stored.objects.counter, &mut parts.counter);
+        // It has some, as it is kept there what the rule did.
+        if let Some(extras) = stored.objects.more.get_mut() {
+            core::mem::swap(&mut extras.counters, &mut parts.counters);
+            core::mem::swap(&mut extras.meters, &mut parts.meters);
+            core::mem::swap(&mut extras.samplers, &mut parts.samplers);
+            extras.kept = Some(kept);
+        }
+        drop(inner);
+        self.put_parts(device, &parts, &parts.spare);
+    }
+
+    /// Gives back what a rule does not have any more, and these counters.
+    fn put_parts(&self, device: &Arc<Device>, parts: &Parts, counters: &[Counter]) {
+        let reached = self.queues.is_started();
+        if let Some(template) = &parts.template {
+            self.actions.put(device, template, reached);
+        }
+        for meter in &parts.meters {
+            self.meters.put(device, *meter, reached);
+        }
+        for sampler in &parts.samplers {
+            self.samplers.put(&device.samplers, *sampler);
+        }
+        for counter in counters {
+            self.counters.give(counter);
+        }
+    }
+}
+
+/// The names of samples that any packet gets to.
+fn samples<'a>(
+    actions: &'a [Action<'_>],
+    origins: &'a [Origin<'_>],
+) -> impl Iterator<Item = usize> + 'a {
+    let reached = reached(actions);
+    let all = actions.iter().zip(origins).enumerate();
+    all.filter(move |(at, (action, _))| {
+        reached >> at & 1 != 0 && matches!(action, Action::Sample { .. })
+    })
+    .map(|(_, (_, origin))| origin.cookie)
+}

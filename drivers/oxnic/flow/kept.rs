@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a rule, or an action by itself, does: a copy, as what the kernel has said is gone once it was read. It is kept of actions that are
+//! there by themselves, and of rules that name them, so that these can do what the action does when that is changed.
+
+use super::{
+    count::means,
+    counters::Counter,
+    ports::UPPERS,
+    read::Origin,
+    shared::Named, //
+};
+use kernel::{alloc::AllocError, prelude::*};
+use oxnic_kapi::net::flow::HwStats;
+use oxnic_offload::{
+    plan::UpperDevice,
+    rule::{
+        police::Rate, Action, Chain, Classifier, Cookie, Edit, Key, Police, Port, Rule, Verdict,
+    },
+};
+
+/// An action, and where it comes from.
+struct Piece {
+    /// Without its edits, if it has any.
+    action: Action<'static>,
+    edits: KVec<Edit>,
+    cookie: usize,
+    index: u32,
+    hw_stats: HwStats,
+    miss_cookie: u64,
+}
+
+impl Piece {
+    fn clone(&self) -> Result<Self, AllocError> {
+        let mut edits = KVec::new();
+        edits.extend_from_slice(&self.edits, GFP_KERNEL)?;
+        Ok(Self { edits, ..*self })
+    }
+}
+
+/// Actions, and the VLAN devices that they name.
+pub(crate) struct Kept {
+    pieces: KVec<Piece>,
+    uppers: KVec<UpperDevice>,
+}
+
+impl Kept {
+    /// Copies actions. None where one of them cannot be kept: headers of a tunnel, which are followed elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory.
+    pub(crate) fn new(
+        actions: &[Action<'_>],
+        origins: &[Origin<'_>],
+        uppers: &[UpperDevice],
+    ) -> Result<Option<Self>, AllocError> {
+        let mut kept = Self {
+            pieces: KVec::with_capacity(actions.len(), GFP_KERNEL)?,
+            uppers: KVec::new(),
+        };
+        kept.uppers.extend_from_slice(uppers, GFP_KERNEL)?;
+        for (action, origin) in actions.iter().zip(origins) {
+            let mut edits = KVec::new();
+            let action = match *action {
+                Action::Pedit(all) => {
+                    edits.extend_from_slice(all, GFP_KERNEL)?;
+                    Action::Pedit(&[])
+                }
+                Action::TunnelSet(_) | Action::TunnelUnset => return Ok(None),
+                Action::Control(verdict) => Action::Control(verdict),
+                Action::Redirect(port, direction) => Action::Redirect(port, direction),
+                Action::Mirror(port, direction) => Action::Mirror(port, direction),
+                Action::VlanPush { tpid, id, priority } => Action::VlanPush { tpid, id, priority },
+                Action::VlanPop => Action::VlanPop,
+                Action::VlanModify { tpid, id, priority } => {
+                    Action::VlanModify { tpid, id, priority }
+                }
+                Action::Checksum(what) => Action::Checksum(what),
+                Action::Mark(mark) => Action::Mark(mark),
+                Action::Priority(priority) => Action::Priority(priority),
+                Action::Sample {
+                    group,
+                    rate,
+                    truncate,
+                } => Action::Sample {
+                    group,
+                    rate,
+                    truncate,
+                },
+                Action::Police(police) => Action::Police(police),
+            };
+            let piece = Piece {
+                action,
+                edits,
+                cookie: origin.cookie,
+                index: origin.index,
+                hw_stats: origin.hw_stats,
+                miss_cookie: origin.miss_cookie,
+            };
+            kept.pieces.push(piece, GFP_KERNEL)?;
+        }
+        Ok(Some(kept))
+    }
+
+    /// The VLAN devices.
+    pub(crate) fn uppers(&self) -> &[UpperDevice] {
+        &self.uppers
+    }
+
+    /// The actions.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory.
+    pub(crate) fn actions(&self) -> Result<KVec<Action<'_>>, AllocError> {
+        let mut actions = KVec::with_capacity(self.pieces.len(), GFP_KERNEL)?;
+        for piece in &self.pieces {
+            let action = match piece.action {
+                Action::Pedit(_) => Action::Pedit(&piece.edits),
+                action => action,
+            };
+            actions.push(action, GFP_KERNEL)?;
+        }
+        Ok(actions)
+    }
+
+    /// Where they come from. Nobody gets copies of samples.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory.
+    pub(crate) fn origins(&self) -> Result<KVec<Origin<'static>>, AllocError> {
+        let mut origins = KVec::with_capacity(self.pieces.len(), GFP_KERNEL)?;
+        for piece in &self.pieces {
+            let origin = Origin {
+                cookie: piece.cookie,
+                index: piece.index,
+                hw_stats: piece.hw_stats,
+                miss_cookie: piece.miss_cookie,
+                listeners: None,
+            };
+            origins.push(origin, GFP_KERNEL)?;
+        }
+        Ok(origins)
+    }
+
+    /// The names of the actions.
+    pub(crate) fn cookies(&self) -> impl Iterator<Item = usize> + '_ {
+        self.pieces.iter().map(|piece| piece.cookie)
+    }
+
+    /// Each action once, with the counter that `counter` gives for its place among these.
+    pub(crate) fn named<'a>(
+        &'a self,
+        counter: impl Fn(usize) -> Option<&'a Counter> + 'a,
+    ) -> impl Iterator<Item = Named<'a>> + 'a {
+        let first = |(at, piece): &(usize, &Piece)| {
+            let mut before = self.pieces.iter().take(*at);
+            before.all(|other| other.cookie != piece.cookie)
+        };
+        let all = self.pieces.iter().enumerate().filter(first);
+        all.map(move |(at, piece)| Named {
+            cookie: piece.cookie,
+            means: means(piece.hw_stats),
+            counter: counter(at),
+        })
+    }
+
+    /// What an action by itself does.
+    fn does(&self, piece: &Piece) -> (Action<'static>, Option<UpperDevice>) {
+        let (port, direction) = match piece.action {
+            Action::Redirect(port, direction) | Action::Mirror(port, direction) => {
+                (port, direction)
+            }
+            // What else it is, is its meter's.
+            Action::Police(police) => {
+                let police = Police {
+                    rate: Rate::None,
+                    mtu: 0,
+                    ..police
+                };
+                return (Action::Police(police), None);
+            }
+            action => return (action, None),
+        };
+        let upper = port.0.checked_sub(UPPERS);
+        let upper = upper.and_then(|number| self.uppers.get(number as usize));
+        let port = if upper.is_some() { Port(UPPERS) } else { port };
+        let action = match piece.action {
+            Action::Mirror(..) => Action::Mirror(port, direction),
+            _ => Action::Redirect(port, direction),
+        };
+        (action, upper.copied())
+    }
+
+    /// Where an action is among these: the first of its pieces, for each time that it is named.
+    fn places(&self, cookie: usize) -> impl Iterator<Item = usize> + '_ {
+        let first = move |at: &usize| {
+            let is = |at: usize| {
+                self.pieces
+                    .get(at)
+                    .is_some_and(|piece| piece.cookie == cookie)
+            };
+            is(*at) && !at.checked_sub(1).is_some_and(is)
+        };
+        (0..self.pieces.len()).filter(first)
+    }
+
+    /// Whether an action by itself does here what it does there, wherever it is named. How it is to be counted does not matter: the
+    /// kernel has of that what was said last, also where a rule that names it says nothing.
+    pub(crate) fn agrees(&self, cookie: usize, alone: &Self) -> bool {
+        self.places(cookie).all(|place| {
+            let mine = self.pieces.iter().skip(place);
+            let mine = mine.take_while(|piece| piece.cookie == cookie);
+            let mut both = mine.clone().zip(&alone.pieces);
+            mine.count() == alone.pieces.len()
+                && both.all(|(mine, theirs)| {
+                    self.does(mine) == alone.does(theirs) && *mine.edits == *theirs.edits
+                })
+        })
+    }
+
+    /// The same with another version of an action; none where that cannot be told apart from what stands around it.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory.
+    pub(crate) fn with(
+        &self,
+        cookie: usize,
+        before: &Self,
+        now: &Self,
+    ) -> Result<Option<Self>, AllocError> {
+        let jumps = |piece: &Piece| match piece.action {
+            Action::Police(police) => [police.conform, police.exceed]
+                .iter()
+                .any(|verdict| matches!(verdict, Verdict::Jump(_))),
+            _ => false,
+        };
+        // A jump has the number of an action, and those would change.
+        let moves = before.pieces.len() != now.pieces.len();
+        let any_jumps = self.pieces.iter().any(jumps) || now.pieces.iter().any(jumps);
+        if !self.agrees(cookie, before) || (moves && any_jumps) {
+            return Ok(None);
+        }
+        let mut with = Self {
+            pieces: KVec::new(),
+            uppers: KVec::new(),
+        };
+        with.uppers.extend_from_slice(&self.uppers, GFP_KERNEL)?;
+        let first = with.uppers.len() as u32;
+        with.uppers.extend_from_slice(&now.uppers, GFP_KERNEL)?;
+        let mut last = 0;
+        for piece in &self.pieces {
+            if piece.cookie != cookie {
+                with.pieces.push(piece.clone()?, GFP_KERNEL)?;
+            } else if last != cookie {
+                for piece in &now.pieces {
+                    let mut piece = piece.clone()?;
+                    piece.action = moved(piece.action, first);
+                    with.pieces.push(piece, GFP_KERNEL)?;
+                }
+            }
+            last = piece.cookie;
+        }
+        Ok(Some(with))
+    }
+}
+
+/// An action whose VLAN devices are further back in the list.
+fn moved(action: Action<'static>, by: u32) -> Action<'static> {
+    let to = |port: Port| match port.0.checked_sub(UPPERS) {
+        Some(_) => Port(port.0.saturating_add(by)),
+        None => port,
+    };
+    match action {
+        Action::Redirect(port, direction) => Action::Redirect(to(port), direction),
+        Action::Mirror(port, direction) => Action::Mirror(to(port), direction),
+        other => other,
+    }
+}
+
+/// A rule that names actions by themselves: what its plan depends on beside its key.
+pub(crate) struct KeptRule {
+    pub(crate) kept: Kept,
+    pub(crate) skip_sw: bool,
+    /// It sends up what it takes, and software does the rest.
+    pub(crate) upwards: bool,
+    /// It has port ranges, by which others may stand before or behind it.
+    pub(crate) ranges: bool,
+    cookie: Cookie,
+    classifier: Classifier,
+    chain: Chain,
+    priority: u32,
+    protocol: u16,
+}
+
+impl KeptRule {
+    /// Copies a rule. None where it cannot be kept.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory.
+    pub(crate) fn new(
+        rule: &Rule<'_>,
+        origins: &[Origin<'_>],
+        uppers: &[UpperDevice],
+        skip_sw: bool,
+        upwards: bool,
+    ) -> Result<Option<Self>, AllocError> {
+        let kept = Kept::new(rule.actions, origins, uppers)?;
+        Ok(kept.map(|kept| Self {
+            kept,
+            skip_sw,
+            upwards,
+            ranges: rule.key.src_range.is_some() || rule.key.dst_range.is_some(),
+            cookie: rule.cookie,
+            classifier: rule.classifier,
+            chain: rule.chain,
+            priority: rule.priority,
+            protocol: rule.protocol,
+        }))
+    }
+
+    /// The same, doing something else.
+    pub(crate) fn doing(&self, kept: Kept) -> Self {
+        Self { kept, ..*self }
+    }
+
+    /// As a rule, without its key.
+    pub(crate) fn rule<'a>(&self, actions: &'a [Action<'a>]) -> Rule<'a> {
+        Rule {
+            cookie: self.cookie,
+            classifier: self.classifier,
+            chain: self.chain,
+            priority: self.priority,
+            protocol: self.protocol,
+            key: Key::default(),
+            actions,
+        }
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_flow_kept)]
+mod tests {
+    use super::*;
+    use oxnic_kapi::net::flow::fixture::Fixture;
+    use oxnic_offload::rule::{Direction, Header, Operation};
+
+    const EDIT: Edit = Edit {
+        header: Header::Ipv4,
+        offset: 8,
+        operation: Operation::Set,
+        keep: [0, 0xff, 0xff, 0xff],
+        value: [9, 0, 0, 0],
+    };
+
+    fn origin(cookie: usize) -> Origin<'static> {
+        let fixture = Fixture::new(1).unwrap();
+        let hw_stats = fixture.rule().actions().iter().next().unwrap().hw_stats();
+        Origin {
+            cookie,
+            index: 0,
+            hw_stats,
+            miss_cookie: 0,
+            listeners: None,
+        }
+    }
+
+    fn kept(actions: &[(Action<'_>, usize)], uppers: &[UpperDevice]) -> Result<Kept> {
+        let mut all = KVec::new();
+        let mut origins = KVec::new();
+        for (action, cookie) in actions {
+            all.push(*action, GFP_KERNEL)?;
+            origins.push(origin(*cookie), GFP_KERNEL)?;
+        }
+        Kept::new(&all, &origins, uppers)?.ok_or(EINVAL)
+    }
+
+    #[test]
+    fn another_version_of_an_action_stands_where_the_one_before_stood() -> Result {
+        let edits = [EDIT];
+        let out = Action::Redirect(Port(3), Direction::Egress);
+        let rule = kept(
+            &[(Action::Pedit(&edits), 1), (Action::VlanPop, 2), (out, 3)],
+            &[],
+        )?;
+        let before = kept(&[(Action::VlanPop, 2)], &[])?;
+        let ok = Action::Control(Verdict::Accept);
+        let now = kept(&[(Action::Mark(5), 2), (ok, 2)], &[])?;
+        assert!(rule.agrees(2, &before) && !rule.agrees(2, &now));
+        let with = rule.with(2, &before, &now)?.ok_or(EINVAL)?;
+        assert_eq!(
+            *with.actions()?,
+            [Action::Pedit(&edits), Action::Mark(5), ok, out]
+        );
+        assert!(with.agrees(2, &now) && !with.agrees(2, &before));
+        // It does not do what it should do before: what it does now is not known to be newer.
+        assert!(rule.with(2, &now, &before)?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn vlan_devices_are_told_apart_by_what_they_are() -> Result {
+        let upper = |id| UpperDevice::new(7, &[(0x8100, id)]).ok_or(EINVAL);
+        let (five, six) = (upper(5)?, upper(6)?);
+        let to = |number| Action::Redirect(Port(UPPERS + number), Direction::Egress);
+        let copy = Action::Mirror(Port(UPPERS), Direction::Egress);
+        let rule = kept(&[(copy, 1), (to(1), 2)], &[six, five])?;
+        let before = kept(&[(to(0), 2)], &[five])?;
+        let now = kept(&[(to(0), 2)], &[six])?;
+        assert!(rule.agrees(2, &before) && !rule.agrees(2, &now));
+        let with = rule.with(2, &before, &now)?.ok_or(EINVAL)?;
+        assert_eq!(*with.actions()?, [copy, to(2)]);
+        assert_eq!(with.uppers(), [six, five, six]);
+        Ok(())
+    }
+
+    #[test]
+    fn headers_of_a_tunnel_are_not_kept() -> Result {
+        let actions = [Action::TunnelUnset];
+        assert!(Kept::new(&actions, &[origin(1)], &[])?.is_none());
+        Ok(())
+    }
+}
