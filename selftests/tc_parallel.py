@@ -190,9 +190,10 @@ def agree(control, before, workers, wheres):
         equal({rule["options"].get("in_hw") for rule in rules}, {True}, f"in_hw in block {number}")
     actions = [action for worker in workers for action in worker.there.values()]
     now = objects(control)
-    for kind in ("rules", "counters"):
-        equal(now[kind] - before[kind], len(actions), f"{kind} in the device")
-    equal(now["meters"] - before["meters"], sum("police" in action for action in actions), "meters in the device")
+    policers = sum("police" in action for action in actions)
+    # What is behind a policer is counted for itself.
+    for kind, wanted in (("rules", len(actions)), ("counters", len(actions) + policers), ("meters", policers)):
+        equal(now[kind] - before[kind], wanted, f"{kind} in the device")
     at_least(now["match_templates"] - before["match_templates"], len(MATCHES), "match templates")
 
 
