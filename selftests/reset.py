@@ -131,6 +131,20 @@ def vf_halted():
 
 
 @case
+def address_given_meanwhile():
+    """The PF gives a halted VF another address: after its reset the VF has that, and is heard."""
+    PF().with_vfs(1)
+    vf, given = VfEnd(0), "02:00:00:00:77:01"
+    ping(wire.far4, ns=vf.ns)
+    before = function(1)["generation"]
+    control.do("halt", function=1, reason=7)
+    sh(f"ip link set dev {wire.near.name} vf 0 mac {given}")
+    until(lambda: function(1)["generation"] > before, "the driver resets the halted VF", 60)
+    until(lambda: vf.link.mac == given, "the VF has the address that it was given", 10)
+    until(lambda: ping(wire.far4, ns=vf.ns, count=1, check=False, seconds=1) == 1, "the VF reaches the wire", 30)
+
+
+@case
 def pf_reset_with_vfs():
     """A reset of the PF with VFs in use: the VFs stay, and all of them work afterwards."""
     PF().with_vfs(3)

@@ -32,21 +32,32 @@ impl NetPort {
 
     /// The function was reset: everything is set again.
     pub(crate) fn complete_reset(&self, netdev: &Rtnl) -> Result {
+        if self.start_again(netdev)? {
+            // What the PF has set meanwhile, nobody was there to be told.
+            self.refresh(netdev);
+        }
+        Ok(())
+    }
+
+    /// Starts the queues of an open interface, and attaches it. True: it is open.
+    fn start_again(&self, netdev: &Rtnl) -> Result<bool> {
         let mut state = self.state.lock();
         let state = &mut *state;
         // The device has forgotten all rings.
         state.defunct.clear();
+        let mut open = false;
         if let Some(mut queues) = state.queues.take() {
             let result = queues
                 .rewind(netdev)
                 .and_then(|()| self.bring_up(netdev, state, &mut queues, netdev.mtu()));
             state.queues = Some(queues);
             result?;
+            open = true;
         }
         state.resetting = false;
         netdev.restart_watchdog();
         netdev.attach();
-        Ok(())
+        Ok(open)
     }
 
     /// The transmit queue whose completion is missing, if there is one. Not looked at while something else is done.
@@ -66,8 +77,12 @@ impl NetPort {
         }
     }
 
-    /// Takes over what the PF has set of this vport.
+    /// Takes over what the PF has set of this vport. Not during a reset: the device may have forgotten what the user has set, and does
+    /// not know it again yet.
     pub(crate) fn refresh(&self, netdev: &Rtnl) {
+        if self.state.lock().resetting {
+            return;
+        }
         let Ok(info) = self.query() else { return };
         if info.mac != netdev.address() && info.mac != [0; 6] {
             netdev.change_address(&info.mac);
