@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""What devlink says of the flow engine: how full it is."""
+"""What devlink says of the flow engine, and has to do with it: how full it is, which rules it was not given, modes of the eswitch."""
 
 # sets: quick
 # vm: PORTS=1 MEM=4G
 
-from lib import PF, Control, case, defer, equal, main, setup, skip, true
-from lib.eswitch import HANDLE, devlink, switchdev
+import json
+
+from lib import PF, Control, Injector, VfEnd, Wire, at_least, case, defer, equal, fails, ip, main, setup, sh, skip, true, until
+from lib.eswitch import HANDLE, devlink, eswitch, representor, set_mode, switchdev
+from lib.link import Link
+from lib.packet import raw_frame
 from lib.rules import agree, objects
-from lib.tc import clsact, filter_add, filter_del
+from lib.tc import clsact, filter_add, filter_del, in_hw, the_filter
 
 control = near = None
 KINDS = ("tables", "match_templates", "action_templates", "rules", "counters", "meters", "encaps", "tunnel_ports", "queues")
@@ -62,6 +66,212 @@ def resource():
         equal(used, before[name][1], f"{name} in use after the rules were deleted")
         true(during[name][1] <= most <= size, f"most {name} so far: {most}, with {during[name][1]} at once")
     true(after["rules"][2] >= 20, f"most rules so far: {after['rules'][2]}")
+
+
+# Rules that nobody can have in the device, and why.
+FOREIGN, NO_PORT = "action mirred egress redirect dev lo", "mirred egress redirect: the interface is no port of this eswitch"
+KEPT, SHOWN = 1024, 256
+TO_LEGACY = "mode: wire port p0 has filters in hardware"
+
+
+def diagnosis():
+    return devlink(f"health diagnose {HANDLE} reporter rules")
+
+
+def refused(link=None):
+    """The rules that devlink lists, of a netdev or all, as (side, chain, pref, reason)."""
+    listed = diagnosis().get("rules", [])
+    return sorted((e["side"], e["chain"], e["pref"], e["reason"]) for e in listed if link is None or e["netdev"] == link.name)
+
+
+@case
+def refusals():
+    """Rules that software has since they were refused are listed, with what tc shows of them and the reason, until they go."""
+    links = stage()
+    equal(diagnosis(), {"refused": 0, "not_listed": 0}, "what is said without a rule")
+    verbose = filter_add(links[0], ("pref 1 protocol ip", f"dst_ip 10.0.0.1 {FOREIGN}"), flags="verbose")
+    true(NO_PORT in verbose.text, f"the reason that tc shows: {verbose.text}")
+    filter_add(links[0], ("pref 2 protocol all", "action drop"), flags="")
+    filter_add(links[0], ("chain 7 pref 3 protocol 802.1Q", f"vlan_id 5 {FOREIGN}"), flags="")
+    filter_add(links[0], ("pref 4 protocol ip", f"dst_ip 10.0.0.4 {FOREIGN}"), flags="skip_hw")
+    fails(filter_add(links[0], ("pref 5 protocol ip", f"dst_ip 10.0.0.5 {FOREIGN}"), check=False), "a rule with skip_sw", NO_PORT)
+    filter_add(links[1], ("pref 6 protocol all", f"{FOREIGN} index 77"), flags="", kind="matchall")
+    filter_add(links[1], ("pref 7 protocol all", f"indev lo {FOREIGN}"), flags="", side="egress")
+    first, second = [("ingress", 0, 1, NO_PORT), ("ingress", 7, 3, NO_PORT)], [("egress", 0, 7, "indev"), ("ingress", 0, 6, NO_PORT)]
+    equal(refused(links[0]), first, "rules listed of the first netdev")
+    seen = [(*entry[:3], wanted[3] if wanted[3] in entry[3] else entry[3]) for entry, wanted in zip(refused(links[1]), second)]
+    equal(seen, second, "rules listed of the second netdev")
+    entry = next(e for e in diagnosis()["rules"] if e["pref"] == 6)
+    action = the_filter(links[1], 6)["options"]["actions"][0]
+    equal((entry["kind"], entry["protocol"], entry["index"], action["index"]), ("matchall", "all", 77, 77), "what the rule is found by")
+    true("redirect" in entry["action"] and 0 <= entry["age_s"] < 600, f"action and age: {entry}")
+    entry = next(e for e in diagnosis()["rules"] if e["pref"] == 3)
+    equal((entry["kind"], entry["protocol"]), ("flower", "0x8100"), "kind and protocol")
+    # A rule that takes another one's place: of those that are listed one goes, and the other comes.
+    handle = the_filter(links[0], 1)["options"]["handle"]
+    sh(f"tc filter replace dev {links[0].name} ingress pref 1 protocol ip handle {handle} flower dst_ip 10.0.0.1 action drop".split())
+    equal((refused(links[0]), in_hw(links[0], 1)), (first[1:], True), "after the first rule was replaced by one that can be had")
+    sh(f"tc filter replace dev {links[0].name} ingress pref 1 protocol ip handle {handle} flower dst_ip 10.0.0.1 {FOREIGN}".split())
+    equal((refused(links[0]), in_hw(links[0], 1)), (first, False), "after it was replaced by one that cannot")
+    filter_del(links[0], "pref 1")
+    filter_del(links[1], "pref 7", side="egress")
+    equal((refused(links[0]), [e[:3] for e in refused(links[1])]), (first[1:], [second[1][:3]]), "after two were deleted")
+    for link in links:
+        sh(["tc", "qdisc", "del", "dev", link.name, "clsact"])
+    equal(diagnosis(), {"refused": 0, "not_listed": 0}, "after the qdiscs have gone")
+
+
+@case
+def many_refusals():
+    """More rules than are listed, and than are remembered, are counted; when some go there is room for others."""
+    (link, _) = stage()
+    lines = [f"filter add dev {link.name} ingress pref {1 + n} protocol ip flower dst_ip 10.0.{n >> 8}.{n & 255} {FOREIGN}" for n in range(KEPT + 76)]
+    sh(["tc", "-b", "-"], data="\n".join(lines) + "\n", seconds=300)
+    said = diagnosis()
+    equal((said["refused"], said["not_listed"], len(said["rules"])), (KEPT + 76, KEPT + 76 - SHOWN, SHOWN), "rules counted, not listed, and listed")
+    # The last 76 have no reason any more; all others go.
+    sh(["tc", "-b", "-"], data="".join(f"filter del dev {link.name} ingress pref {1 + n}\n" for n in range(KEPT)), seconds=300)
+    equal(diagnosis(), {"refused": 76, "not_listed": 76}, "those that came when the list was full")
+    filter_add(link, ("pref 2000 protocol ip", f"dst_ip 10.9.9.9 {FOREIGN}"), flags="")
+    equal(([e[2] for e in refused()], diagnosis()["not_listed"]), ([2000], 76), "one more, and those that are not listed")
+
+
+@case
+def shared_block():
+    """A rule of a block that two netdevs share is listed for both; when one leaves the block, tc's count of the other stays right."""
+    links = switchdev(2)
+    for link in links:
+        sh(f"tc qdisc add dev {link.name} ingress_block 9 clsact".split())
+        defer(sh, f"tc qdisc del dev {link.name} clsact".split(), check=False)
+    add = "tc filter add block 9 pref {} protocol ip flower dst_ip 10.0.0.{} {}"
+    sh(add.format(1, 1, FOREIGN).split())
+    sh(add.format(2, 2, "action drop").split())
+    equal([len(refused(link)) for link in links], [1, 1], "entries of the two netdevs")
+    sh(f"tc qdisc del dev {links[0].name} clsact".split())
+    equal([len(refused(link)) for link in links], [0, 1], "entries after the first has left the block")
+    shown = {entry["pref"]: entry["options"] for entry in json.loads(sh("tc -j filter show block 9").out) if "keys" in entry.get("options", {})}
+    equal({pref: (o.get("in_hw", False), o.get("in_hw_count", 0)) for pref, o in shown.items()}, {1: (False, 0), 2: (True, 1)}, "in_hw of both rules")
+    for pref in (1, 2):
+        sh(f"tc filter del block 9 pref {pref}".split())
+    equal(refused(), [], "entries after the rules were deleted")
+    # A netdev that takes over no rules cannot join a block of which tc counts any as offloaded.
+    ip("link add plain0 type dummy")
+    defer(ip, "link del plain0", check=False)
+    sh("tc qdisc add dev plain0 ingress_block 9 clsact".split())
+
+
+def takes(link, vf, pref, count=5):
+    """Which software rules take frames of a VF: sends, and says what the rule of that pref has counted in software and in hardware."""
+    Injector(vf.link).send(*[raw_frame("02:ee:00:00:00:01", vf.link.mac, b"taken")] * count)
+
+    def stats():
+        return the_filter(link, pref)["options"]["actions"][0]["stats"]
+
+    until(lambda: stats().get("packets", 0) >= count, f"pref {pref} takes {count} frames", 5)
+    return stats()["packets"] - stats().get("hw_packets", 0), stats().get("hw_packets", 0)
+
+
+@case
+def offload_off():
+    """A rule that came with hw-tc-offload off is listed; no rule gets past it into the device later, until it goes."""
+    (link, _) = stage()
+    vf = VfEnd(0)
+    link.wait_carrier()
+    link.feature(hw_tc_offload=False)
+    filter_add(link, ("pref 1 protocol all", f"dst_mac 02:ee:00:00:00:01 {FOREIGN}"), flags="")
+    equal(refused(), [("ingress", 0, 1, "hw-tc-offload is off for this interface")], "rules listed")
+    link.feature(hw_tc_offload=True)
+    fails(filter_add(link, ("pref 2 protocol all", "action drop"), check=False), "a rule behind it", "lay the block's anew")
+    filter_add(link, ("pref 2 protocol all", "action drop"), flags="")
+    equal((takes(link, vf, 1), in_hw(link, 2)), ((5, 0), False), "what the first rule has counted, in software and not, and the second in hardware")
+    sh(f"tc filter del dev {link.name} ingress".split())
+    filter_add(link, ("pref 2 protocol all", "action drop"))
+    equal((takes(link, vf, 2), diagnosis()["refused"]), ((0, 5), 0), "what the second has counted afterwards, and rules listed")
+
+
+@case
+def leave_with_qdisc():
+    """Legacy mode is refused while a wire port has rules in hardware, and not for its qdisc, nor for rules of software in it."""
+    switchdev(1)
+    clsact(near)
+    set_mode("legacy")
+    equal(objects(control), dict.fromkeys(objects(control), 0), "objects in the device in legacy mode")
+    set_mode("switchdev")
+    filter_add(near, ("pref 5 protocol ip", "dst_ip 10.0.0.1 action drop"))
+    agree(control, near)
+    fails(set_mode("legacy", check=False), "legacy mode with a rule on the wire port", TO_LEGACY)
+    equal((eswitch()["mode"], in_hw(near, 5)), ("switchdev", True), "mode, and in_hw, afterwards")
+    agree(control, near)
+    filter_add(near, ("pref 6 protocol ip", "dst_ip 10.0.0.2 action drop"))
+    for pref in (5, 6):
+        filter_del(near, f"pref {pref}")
+    filter_add(near, ("pref 7 protocol ip", f"dst_ip 10.0.0.3 {FOREIGN}"), flags="")
+    filter_add(near, ("pref 8 protocol ip", f"dst_ip 10.0.0.4 {FOREIGN}"), flags="", side="egress")
+    for _ in range(3):
+        set_mode("legacy")
+        set_mode("switchdev")
+    equal([e[:3] for e in refused(near)], [("egress", 0, 8), ("ingress", 0, 7)], "rules listed afterwards")
+    filter_add(near, ("pref 9 protocol ip", "dst_ip 10.0.0.0/24 action drop"))
+    agree(control, near)
+
+
+@case
+def rules_in_legacy_mode():
+    """What is laid on a wire port in legacy mode stays in software, in its place, and a qdisc that stays is of use again afterwards."""
+    ends = Wire(addresses=False)
+    wire, far = ends.near, ends.far
+    switchdev(1)
+    clsact(wire)
+    set_mode("legacy")
+    fails(filter_add(wire, ("pref 1 protocol all", "action drop"), check=False), "a rule with skip_sw in legacy mode", "legacy mode")
+    filter_add(wire, ("pref 2 protocol all", "dst_mac 02:ee:00:00:00:02 action pass"), flags="")
+    equal(refused(), [("ingress", 0, 2, "the eswitch is in legacy mode")], "rules listed")
+    generation = control.function()["generation"]
+    control.do("reset-request", function=0)
+    until(lambda: control.function()["generation"] > generation and control.function()["accepted"], "the PF has been reset", 60)
+    until(lambda: set_mode("switchdev", check=False).status == 0, "the mode can be set after the reset", 30)
+    fails(filter_add(wire, ("pref 3 protocol all", "action drop"), check=False), "a rule behind it", "lay the block's anew")
+    filter_del(wire, "pref 2")
+    filter_add(wire, ("pref 3 protocol all", "dst_mac 02:ee:00:00:00:02 action drop"))
+    agree(control, wire)
+    Injector(far).send(*[raw_frame("02:ee:00:00:00:02", far.mac, b"dropped")] * 5)
+    until(lambda: the_filter(wire, 3)["options"]["actions"][0]["stats"].get("hw_packets", 0) == 5, "the rule counts in hardware", 5)
+    filter_del(wire, "pref 3")
+    set_mode("legacy")
+    sh(["tc", "qdisc", "del", "dev", wire.name, "clsact"])
+    set_mode("switchdev")
+    clsact(wire)
+    filter_add(wire, ("pref 4 protocol all", "action drop"))
+    agree(control, wire)
+
+
+@case
+def legacy_fails():
+    """Whichever command the device refuses on the way to legacy mode: the mode is the new one, or the old one and works as before."""
+    switchdev(1)
+    clsact(near)
+    filter_add(near, ("pref 7 protocol ip", f"dst_ip 10.0.0.3 {FOREIGN}"), flags="")
+    rule = ("pref 8 protocol ip", "dst_ip 10.0.0.0/24 action drop")
+    defer(control.chaos)
+    failed, first = 0, control.function()["generation"]
+    for count in range(1, 60):
+        control.chaos(f"nic.fail-command={count}")
+        result = set_mode("legacy", check=False)
+        control.chaos()
+        equal(eswitch()["mode"], "legacy" if result.status == 0 else "switchdev", "mode afterwards")
+        failed += result.status != 0
+        true(result.status == 0 or "mode: " in result.text, f"what is said of command {count}: {result.text}")
+        if result.status == 0:
+            set_mode("switchdev")
+        until(lambda: filter_add(near, rule, check=False).status == 0, f"a rule can be laid after command {count} has failed", 30, pause=0.5)
+        representor(0)
+        agree(control, near)
+        equal(refused(near), [("ingress", 0, 7, NO_PORT)], "rules listed")
+        filter_del(near, "pref 8")
+        # The driver gives a device up that it has to reset ten times in a minute.
+        if control.function()["generation"] - first > 6:
+            break
+    at_least(failed, 5, "changes that have failed")
 
 
 main()

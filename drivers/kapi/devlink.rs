@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Devlink instances and ports, the mode of an embedded switch, and resources.
+//! Devlink instances and ports, the mode of an embedded switch, resources, and health reporters.
 //!
 //! An [`Instance`] is allocated for a bound device and given its ports; [`Registered`] shows it to user space. References
 //! run from the port to the instance, and from the network device to the port, so that each goes before what it belongs to.
 //! Devlink has its own lock, which is held around callbacks, and which a driver takes with [`Instance::lock`].
 
 mod eswitch;
+mod health;
 mod info;
 mod instance;
 mod lock;
@@ -14,6 +15,7 @@ mod port;
 mod resource;
 
 pub use eswitch::{Eswitch, Mode};
+pub use health::{Health, Message, Reporter};
 pub use info::InfoRequest;
 pub use instance::{Instance, Operations, Registered};
 pub use lock::Guard;

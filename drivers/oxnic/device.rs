@@ -18,7 +18,8 @@ use crate::{
         engine::Holder,
         follow::Follow,
         outside::{Outside, Routes},
-        ports::PortNumbers, //
+        ports::PortNumbers,
+        refused::AllRefused, //
     },
     handshake::Rings,
     health::Pulse,
@@ -92,6 +93,9 @@ pub(crate) struct Device {
     #[pin]
     pub(crate) samplers: RcuTable<Sampler>,
     pub(crate) follow: Follow,
+    /// Rules that software has, and the device has not.
+    #[pin]
+    pub(crate) refused: AllRefused,
     #[pin]
     pub(crate) routes: Routes,
     /// Held only to put something in or to take it out.
@@ -167,6 +171,7 @@ impl Device {
                 flow <- new_mutex!(Holder::new()),
                 samplers <- RcuTable::new(),
                 follow,
+                refused <- AllRefused::new(),
                 routes <- new_mutex!(KVec::new()),
                 outside <- new_mutex!(Outside::new()),
                 recovery <- Recovery::new(),

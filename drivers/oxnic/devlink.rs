@@ -5,7 +5,7 @@
 use crate::{
     device::Device,
     eswitch::{Function, Switch},
-    flow, //
+    flow::{occupancy, refused}, //
 };
 use kernel::{
     prelude::*,
@@ -13,7 +13,8 @@ use kernel::{
 };
 use oxnic_kapi::{
     devlink::{
-        Eswitch, Flavour, InfoRequest, Instance, Operations, Port, Registered, Resources, SwitchId,
+        Eswitch, Flavour, Health, InfoRequest, Instance, Operations, Port, Registered, Resources,
+        SwitchId,
     },
     extack::Extack,
     pci::Binding, //
@@ -59,6 +60,7 @@ fn switch_id(device: &Device) -> Option<SwitchId> {
 pub(crate) struct Devlink {
     // In this order: they go before what they belong to.
     _resources: Option<Resources>,
+    _rules: Option<Health<refused::Rules>>,
     registered: Registered,
 }
 
@@ -76,11 +78,16 @@ impl Devlink {
         };
         let instance = Instance::new(device.binding(), KBox::new(answers, GFP_KERNEL)?)?;
         let resources = match there {
-            true => Some(flow::occupancy::resources(device, &instance)?),
+            true => Some(occupancy::resources(device, &instance)?),
+            false => None,
+        };
+        let rules = match there {
+            true => Some(refused::reporter(device, &instance)?),
             false => None,
         };
         Ok(Self {
             _resources: resources,
+            _rules: rules,
             registered: Registered::new(instance),
         })
     }

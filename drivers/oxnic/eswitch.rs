@@ -2,7 +2,7 @@
 
 //! The eswitch of a PF: its mode, and the representors of VFs.
 //!
-//! [`Eswitch`] is what is known of it. Mode and number of functions change with the lock of the devlink instance held, and
+//! [`Eswitch`] is what is known of it. Modes and number of functions change with the lock of the devlink instance held, and
 //! are read by anybody. Where both are taken, that lock comes before the one of recovery, and both before RTNL.
 
 mod function;
@@ -29,6 +29,8 @@ pub(crate) struct Eswitch {
     caps: SetOnce<EswitchCaps>,
     /// Number of the mode in force.
     mode: Atomic<u32>,
+    /// Rules are taken over: in switchdev mode, but not on the way there and back.
+    rules: Atomic<bool>,
     /// VFs that are enabled, and have representors in switchdev mode.
     functions: Atomic<u32>,
 }
@@ -39,6 +41,7 @@ impl Eswitch {
         Self {
             caps: SetOnce::new(),
             mode: Atomic::new(EswitchMode::LEGACY.0.into()),
+            rules: Atomic::new(false),
             functions: Atomic::new(0),
         }
     }
@@ -68,6 +71,16 @@ impl Eswitch {
     /// Whether representors and rules decide on what goes where.
     pub(crate) fn is_switchdev(&self) -> bool {
         self.mode() != EswitchMode::LEGACY
+    }
+
+    /// Whether rules are taken over.
+    pub(crate) fn takes_rules(&self) -> bool {
+        self.rules.load(Relaxed)
+    }
+
+    /// Rules are taken over from now on, or not. Where there is an engine, its gate is held for writing when they are not any more.
+    pub(crate) fn take_rules(&self, on: bool) {
+        self.rules.store(on, Relaxed);
     }
 
     fn functions(&self) -> u16 {

@@ -19,9 +19,11 @@
 //!   tunnel, tunnels        tunnel devices, and how packets get to their tables
 //!   upper, uppers          VLAN devices, likewise
 //!   occupancy              how full the device is, for users
+//!   refused                rules that are not in the device, and why, for users
 //!   outside, follow        what the kernel says of devices of others, of routes and neighbours
 //!   queues, queue, request the rings by which the device is told of rules
 //!   limits                 what of the device's limits is made use of
+//!   modes                  what the modes of the eswitch mean for rules
 //! ```
 
 pub(crate) mod block;
@@ -39,6 +41,7 @@ mod install;
 mod kept;
 mod limits;
 mod meters;
+mod modes;
 pub(crate) mod occupancy;
 pub(crate) mod outside;
 mod place;
@@ -48,6 +51,7 @@ mod queue;
 mod queues;
 pub(crate) mod read;
 pub(crate) mod refusal;
+pub(crate) mod refused;
 mod request;
 mod restore;
 mod samplers;

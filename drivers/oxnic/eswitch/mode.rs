@@ -51,7 +51,7 @@ impl Device {
     /// # Errors
     ///
     /// The old mode is in force, and the text says what stood in the way.
-    fn change_mode(self: &Arc<Self>, mode: EswitchMode, mut extack: Option<&mut Extack>) -> Result {
+    fn change_mode(self: &Arc<Self>, mode: EswitchMode, extack: Option<&mut Extack>) -> Result {
         let before = self.eswitch.mode();
         if mode == before {
             return Ok(());
@@ -64,45 +64,79 @@ impl Device {
                 fmt!("mode: the device does not have it"),
             ));
         }
-        if mode == EswitchMode::LEGACY && self.has_flow_on_wires() {
-            return Err(refuse(
-                extack,
+        match mode {
+            EswitchMode::LEGACY => self.enter_legacy(extack),
+            mode if before == EswitchMode::LEGACY => self.leave_legacy(mode, extack),
+            mode => self.tell_mode(mode, extack),
+        }
+    }
+
+    /// Leaves switchdev mode. Rules of representors and tunnel devices go, and the kernel knows of it.
+    fn enter_legacy(self: &Arc<Self>, mut extack: Option<&mut Extack>) -> Result {
+        self.retire_rules().map_err(|wire| {
+            refuse(
+                extack.as_deref_mut(),
                 EBUSY,
                 fmt!(
-                    "mode: tc filters are bound to a wire port; remove its clsact or ingress qdisc"
+                    "mode: wire port p{} has filters in hardware; delete them first",
+                    wire
                 ),
-            ));
-        }
-        let count = self.eswitch.functions();
+            )
+        })?;
         // The device changes nothing else with the mode, so that this alone goes back.
-        if mode == EswitchMode::LEGACY {
-            self.close_outside();
-            self.remove_representors(KVec::new());
-        }
-        let result = cmd::eswitch::set_mode(self, mode).map_err(|error| {
-            let code = Error::from(error);
-            refuse(extack.as_deref_mut(), code, fmt!("mode: {}", error))
+        self.close_outside();
+        self.remove_representors(KVec::new());
+        let parked = self.park_rules().map_err(|refusal| {
+            refuse(
+                extack.as_deref_mut(),
+                refusal.error(),
+                format_args!("mode: {refusal}"),
+            )
         });
-        if let Err(error) = result {
-            if mode == EswitchMode::LEGACY {
-                self.add_representors(count, None).inspect_err(|_| {
-                    dev_err!(self.binding(), "representors are lost; change the mode\n");
-                })?;
-                self.listen();
+        parked
+            .and_then(|()| self.tell_mode(EswitchMode::LEGACY, extack))
+            .inspect_err(|_| self.return_to_switchdev())
+    }
+
+    /// What [`Self::enter_legacy`] has undone comes back.
+    fn return_to_switchdev(self: &Arc<Self>) {
+        self.resume_rules();
+        match self.add_representors(self.eswitch.functions(), None) {
+            Ok(()) => self.listen(),
+            Err(_) => dev_err!(self.binding(), "representors are lost; change the mode\n"),
+        }
+    }
+
+    fn leave_legacy(
+        self: &Arc<Self>,
+        mode: EswitchMode,
+        mut extack: Option<&mut Extack>,
+    ) -> Result {
+        self.tell_mode(mode, extack.as_deref_mut())?;
+        self.resume_rules();
+        if let Err(error) = self.add_representors(self.eswitch.functions(), extack) {
+            // Where somebody has laid rules on a wire port meanwhile, there is none.
+            let back = self.retire_rules().map_err(|_| EBUSY);
+            let back = back.and_then(|()| self.park_rules().map_err(|refusal| refusal.error()));
+            let back = back.and_then(|()| self.tell_mode(EswitchMode::LEGACY, None));
+            if let Err(error) = back {
+                dev_err!(self.binding(), "no way back to legacy mode: {:?}\n", error);
+                self.eswitch.take_rules(false);
+                self.eswitch
+                    .mode
+                    .store(EswitchMode::LEGACY.0.into(), Relaxed);
             }
             return Err(error);
         }
+        self.listen();
+        Ok(())
+    }
+
+    /// Tells the device of the mode.
+    fn tell_mode(self: &Arc<Self>, mode: EswitchMode, extack: Option<&mut Extack>) -> Result {
+        cmd::eswitch::set_mode(self, mode)
+            .map_err(|error| refuse(extack, error.into(), fmt!("mode: {}", error)))?;
         self.eswitch.mode.store(mode.0.into(), Relaxed);
-        if before == EswitchMode::LEGACY {
-            if let Err(error) = self.add_representors(count, extack) {
-                self.eswitch.mode.store(before.0.into(), Relaxed);
-                if let Err(error) = cmd::eswitch::set_mode(self, before) {
-                    dev_err!(self.binding(), "no way back to legacy mode: {}\n", error);
-                }
-                return Err(error);
-            }
-            self.listen();
-        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use super::{
     ports::{self, Finder},
     read::{anything, with_rule, without_actions},
     refusal::Refusal,
+    refused::Refused,
     store::{BlockSide, Store},
     tunnel::Tunnel,
     upper::Upper, //
@@ -42,6 +43,8 @@ struct Block {
     side: Option<Side>,
     /// Keeps no interface from going: the kernel unbinds it first.
     netdev: DeviceRef,
+    /// What software does instead.
+    refused: Arc<Refused>,
 }
 
 impl NetPort {
@@ -60,7 +63,7 @@ impl NetPort {
             Binder::Egress => Some(FlowDirection::EGRESS),
             _ => None,
         };
-        if !self.device.eswitch.is_switchdev() {
+        if !self.device.eswitch.takes_rules() {
             // The user did not ask for it, and would get the text as a warning.
             return Err(EOPNOTSUPP);
         }
@@ -107,14 +110,7 @@ impl NetPort {
         let engine = self.device.join_flow()?;
         let bound = engine.bind(&self.device, binding, block, side);
         let store = bound.inspect_err(|_| self.device.leave_flow())?;
-        let bound = Block {
-            device: self.device.clone(),
-            engine,
-            store,
-            side: Some(side),
-            netdev,
-        };
-        Ok(KBox::new(bound, GFP_KERNEL)?)
+        Block::hear(&self.device, engine, store, Some(side), netdev)
     }
 }
 
@@ -163,17 +159,31 @@ fn bind_above(
     let engine = device.join_flow()?;
     let bound = bind(&engine, block);
     let store = bound.inspect_err(|_| device.leave_flow())?;
-    let bound = Block {
-        device: device.clone(),
-        engine,
-        store,
-        side: None,
-        netdev: binding.device.into(),
-    };
-    Ok(KBox::new(bound, GFP_KERNEL)?)
+    Block::hear(device, engine, store, None, binding.device.into())
 }
 
 impl Block {
+    /// What hears of the rules of a binding that the engine has made. Where there is no memory for it, the binding is undone.
+    fn hear(
+        device: &Arc<Device>,
+        engine: Arc<Engine>,
+        store: Arc<Store>,
+        side: Option<Side>,
+        netdev: DeviceRef,
+    ) -> Result<KBox<dyn Rules>, Refusal> {
+        let refused = Refused::new(device, netdev.clone(), side, store.clone());
+        let refused = refused.inspect_err(|_| undo(device, &engine, &store, side))?;
+        let bound = Self {
+            device: device.clone(),
+            engine,
+            store,
+            side,
+            netdev,
+            refused,
+        };
+        Ok(KBox::new(bound, GFP_KERNEL)?)
+    }
+
     /// Takes over a rule of a chain of nftables. Not one function with the next, whose frame is large, below which there is the depth of nftables.
     #[inline(never)]
     fn replace_in_chain(&self, new: &NewRule<'_>, position: &Position<'_>) -> Result {
@@ -190,9 +200,18 @@ impl Block {
         })
     }
 
-    /// Takes over a rule of tc.
-    #[inline(never)]
+    /// Takes over a rule of tc, or notes that software has it instead.
     fn replace_of_tc(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
+        self.take_over(new).map_err(|refusal| {
+            if !new.skip_sw {
+                self.refused.enter(&self.device, new, refusal);
+            }
+            refusal.tell(extack)
+        })
+    }
+
+    #[inline(never)]
+    fn take_over(&self, new: &NewRule<'_>) -> Result<(), Refusal> {
         let ports = Finder::new(&self.device, &self.netdev);
         // A tunnel device is above no certain port.
         let port = match &self.store.upper {
@@ -200,7 +219,7 @@ impl Block {
             None => self.side.map(|_| &self.netdev),
         };
         if port.is_some_and(|port| port.features() & features::HW_TC == 0) {
-            return Err(Refusal::Off.tell(extack));
+            return Err(Refusal::Off);
         }
         let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, &self.store, asked);
         let read = with_rule(new, &ports, |rule, origins| {
@@ -220,7 +239,7 @@ impl Block {
             }))
         });
         let read = read.map_err(|refusal| ports.why.take().unwrap_or(refusal));
-        let result = match read {
+        match read {
             Err(refusal) if !new.skip_sw => {
                 let known = without_actions(new, &ports);
                 insert(&Asked {
@@ -234,8 +253,7 @@ impl Block {
                 })
             }
             read => read.and_then(|result| result),
-        };
-        result.map_err(|refusal| refusal.tell(extack))
+        }
     }
 }
 
@@ -247,13 +265,18 @@ impl Rules for Block {
         }
     }
 
-    fn destroy(&self, cookie: Cookie) {
-        if self.store.of_tc {
-            self.engine.remove(&self.device, &self.store, cookie);
-        } else {
+    fn destroy(&self, cookie: Cookie) -> Result {
+        if !self.store.of_tc {
             self.engine
                 .remove_from_chain(&self.device, &self.store, cookie);
+            return Ok(());
         }
+        let refused = self.refused.leave(&self.device, cookie);
+        // What there is of it otherwise is another binding's.
+        let was_there =
+            refused != Some(true) && self.engine.remove(&self.device, &self.store, cookie);
+        let taken_over = was_there && refused.is_none();
+        taken_over.then_some(()).ok_or(ENOENT)
     }
 
     fn stats(&self, cookie: Cookie) -> Result<Counted> {
@@ -275,15 +298,19 @@ fn log(device: &Arc<Device>, netdev: &NetDevice, refusal: &Refusal) {
     );
 }
 
+/// Unbinds what hears of the rules of a block.
+fn undo(device: &Arc<Device>, engine: &Engine, store: &Arc<Store>, side: Option<Side>) {
+    match side {
+        Some(side) => engine.unbind(device, store, side),
+        None if store.upper.is_some() => engine.unbind_upper(device, store),
+        None => engine.unbind_tunnel(device, store),
+    }
+    device.leave_flow();
+}
+
 impl Drop for Block {
     fn drop(&mut self) {
-        match self.side {
-            Some(side) => self.engine.unbind(&self.device, &self.store, side),
-            None if self.store.upper.is_some() => {
-                self.engine.unbind_upper(&self.device, &self.store)
-            }
-            None => self.engine.unbind_tunnel(&self.device, &self.store),
-        }
-        self.device.leave_flow();
+        self.refused.end(&self.device);
+        undo(&self.device, &self.engine, &self.store, self.side);
     }
 }

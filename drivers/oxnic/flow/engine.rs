@@ -44,7 +44,6 @@ use oxnic_abi::flow::{
     port::{FlowDirection, PortTable},
     table::{TableMiss, TableSet, TableView, NO_TABLE},
 };
-use oxnic_abi::vport::EswitchPortKind;
 use oxnic_kapi::{
     net::flow::{Binding, ChainRestore},
     sync::RwSemaphore, //
@@ -86,6 +85,8 @@ pub(crate) struct Engine {
     pub(super) encaps: Mutex<Encaps>,
     #[pin]
     pub(super) tunnels: Mutex<Tunnels>,
+    /// The device has nothing of it, as the eswitch is in legacy mode. Changes with `gate` held for writing.
+    pub(super) parked: Atomic<bool>,
     /// The table that packets go on in that no rule of a port takes, or `NO_TABLE`: the guard of tunnel and VLAN devices. Changes with `stores` held.
     pub(super) guard: Atomic<u32>,
     #[pin]
@@ -122,6 +123,7 @@ impl Engine {
                 shared <- SharedActions::new(),
                 encaps <- new_mutex!(Encaps::new(&caps)?),
                 tunnels <- new_mutex!(Tunnels::new()),
+                parked: Atomic::new(false),
                 guard: Atomic::new(NO_TABLE),
                 rules <- Ids::new(caps.rules),
                 tables <- Ids::new(caps.tables),
@@ -143,6 +145,9 @@ impl Engine {
     /// It may still write.
     fn end(&self, device: &Arc<Device>) -> Result<(), CommandError> {
         let _alone = self.gate.write();
+        if self.parked.load(Relaxed) {
+            return Ok(());
+        }
         let queues = self.queues.destroy(device);
         self.counters.withdraw(device)?;
         queues
@@ -326,11 +331,6 @@ impl Engine {
         }
     }
 
-    /// Whether a port is bound to a block.
-    fn is_bound(&self, port: u16) -> bool {
-        self.any_side(port, |_, _| true)
-    }
-
     /// Whether there are rules that a port has to do with, or can be: a chain of nftables is asked about the port once.
     fn has_rules(&self, port: u16) -> bool {
         let above = |store: &Arc<Store>| {
@@ -342,7 +342,7 @@ impl Engine {
     }
 
     /// Whether a port is bound to a block of which this is true.
-    fn any_side(&self, port: u16, what: impl Fn(&Store, &Inner) -> bool) -> bool {
+    pub(super) fn any_side(&self, port: u16, what: impl Fn(&Store, &Inner) -> bool) -> bool {
         self.stores.lock().iter().any(|store| {
             let inner = store.inner.lock();
             inner.sides.iter().any(|side| side.port == port) && what(store, &inner)
@@ -417,6 +417,9 @@ impl Device {
     /// There is none.
     pub(crate) fn join_flow(self: &Arc<Self>) -> Result<Arc<Engine>, Refusal> {
         let mut holder = self.flow.lock();
+        if !self.eswitch.takes_rules() {
+            return Err(Refusal::Legacy);
+        }
         holder.defunct.reserve(1, GFP_KERNEL)?;
         let engine = match &holder.engine {
             Some(engine) if engine.queues.is_started() => engine.clone(),
@@ -451,19 +454,6 @@ impl Device {
     pub(crate) fn has_flow_rules(&self, port: u16) -> bool {
         let engine = self.flow.lock().engine.clone();
         engine.is_some_and(|engine| engine.has_rules(port))
-    }
-
-    /// Whether a wire port is bound to a block.
-    pub(crate) fn has_flow_on_wires(self: &Arc<Self>) -> bool {
-        let Some(engine) = self.flow.lock().engine.clone() else {
-            return false;
-        };
-        let wires = 0..self.port_count();
-        let mut numbers = wires.filter_map(|index| {
-            let found = self.port_numbers.find(self, EswitchPortKind::WIRE, index);
-            found.ok().flatten()
-        });
-        numbers.any(|port| engine.is_bound(port))
     }
 
     /// The function is about to be reset, or cannot be reached: nobody waits for results any more.

@@ -79,6 +79,9 @@ impl Engine {
         asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
         let _going = self.gate.read();
+        if !device.eswitch.takes_rules() {
+            return Err(Refusal::Legacy);
+        }
         if !self.queues.is_started() {
             return Err(Refusal::Lost);
         }
@@ -148,11 +151,11 @@ impl Engine {
         let ways = Ways::new(asked.rule.actions, asked.origins, store.of_tc);
         let whole = match asked.unread {
             Some(refusal) => Err(refusal),
-            None => {
+            None => self.admit(store).and_then(|()| {
                 let counted = ways.statistics;
                 let context = plan::context(&self.caps, store, asked.skip_sw, counted);
                 plan::whole(asked.rule, &context, &tables, desk)
-            }
+            }),
         };
         let kept = whole.and_then(|planned| {
             let stance = match planned.upwards {
@@ -318,22 +321,22 @@ impl Engine {
     }
 
     /// Takes a rule out of the device that a binding of its block does not have any more, if no other one has it. Does nothing where
-    /// it is unknown.
-    pub(crate) fn remove(&self, device: &Arc<Device>, store: &Store, cookie: Cookie) {
+    /// it is unknown. Says whether the rule was there, and not just something that stood in for it.
+    pub(crate) fn remove(&self, device: &Arc<Device>, store: &Store, cookie: Cookie) -> bool {
         let _going = self.gate.read();
         let stored = {
             let mut inner = store.inner.lock();
             let Some(stored) = inner.get(cookie) else {
-                return;
+                return false;
             };
             stored.users -= 1;
             if stored.users > 0 {
-                return;
+                return !stored.stand_in;
             }
             inner.remove(cookie)
         };
         let Some(stored) = stored else {
-            return;
+            return false;
         };
         if let Some(rule) = stored.objects.rule.filter(|_| self.queues.is_started()) {
             if let Err(refusal) = self.delete_rule(device, rule, &stored.objects) {
@@ -341,6 +344,7 @@ impl Engine {
             }
         }
         self.undo(device, store, &stored.place, &stored.objects);
+        !stored.stand_in
     }
 
     /// Gives back what a rule has taken that is not in the device, or not any more.

@@ -73,6 +73,10 @@ pub(crate) enum Refusal {
     },
     /// The user has switched offload off for the interface.
     Off,
+    /// The eswitch forwards by addresses.
+    Legacy,
+    /// A rule is in software only that may be before it, and nothing in the device stands in for that.
+    Behind,
     /// The interface is bound to another block.
     Occupied {
         /// It is one of tc, else a chain of nftables.
@@ -166,6 +170,11 @@ impl Refusal {
         }
     }
 
+    /// Whether nothing in the device stands in for the rule because no rules were taken over when it came.
+    pub(crate) fn leaves_no_place(&self) -> bool {
+        matches!(self, Self::Off | Self::Legacy)
+    }
+
     /// Tells the user, and gives the error to return.
     pub(crate) fn tell(&self, extack: Option<&mut Extack>) -> Error {
         refuse(extack, self.error(), format_args!("{self}"))
@@ -207,6 +216,10 @@ impl fmt::Display for Refusal {
                 f.write_str("a chain of nftables with offload is on the interface: remove it first")
             }
             Self::Off => f.write_str("hw-tc-offload is off for this interface"),
+            Self::Legacy => f.write_str("the eswitch is in legacy mode"),
+            Self::Behind => f.write_str(
+                "rules came while offload was off or in legacy mode: lay the block's anew",
+            ),
             Self::Foreign => f.write_str("the chain is on an interface of another device"),
             Self::Crowded => f.write_str("no place between the rules of the chain"),
             Self::Shared => f.write_str("refused for another interface of this block"),

@@ -14,7 +14,10 @@ use super::{
     store::Inner, //
 };
 use crate::{cmd, device::Device};
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{atomic::Relaxed, Arc}, //
+};
 use oxnic_offload::rule::Chain;
 
 /// Requests that are on their way at a time, as far as the queue has room for them.
@@ -33,6 +36,10 @@ impl Device {
         let Some(engine) = self.flow.lock().engine() else {
             return;
         };
+        // In legacy mode there is nothing to be put back.
+        if engine.parked.load(Relaxed) {
+            return;
+        }
         if let Err(refusal) = engine.restore(self) {
             engine.queues.stop();
             dev_err!(

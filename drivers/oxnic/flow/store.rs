@@ -22,7 +22,11 @@ use kernel::{
     new_mutex,
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
-    sync::{Arc, Mutex}, //
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+        Mutex, //
+    },
 };
 use oxnic_abi::flow::port::FlowDirection;
 use oxnic_kapi::net::flow::{BlockId, Cookie};
@@ -107,6 +111,8 @@ pub(crate) struct Store {
     pub(crate) tunnel: Option<Tunnel>,
     /// The VLAN device that is bound; nothing else is.
     pub(crate) upper: Option<Upper>,
+    /// Rules that software has and for which nothing in the device stands in, once for each binding.
+    unplaced: Atomic<u32>,
     #[pin]
     pub(crate) inner: Mutex<Inner>,
 }
@@ -138,7 +144,30 @@ impl Store {
             positions: Positions::new(),
             rules: RBTree::new(),
         };
-        pin_init!(Self { block, of_tc, tunnel, upper, inner <- new_mutex!(inner) })
+        pin_init!(Self {
+            block,
+            of_tc,
+            tunnel,
+            upper,
+            unplaced: Atomic::new(0),
+            inner <- new_mutex!(inner),
+        })
+    }
+
+    /// Software has one rule more for which nothing in the device stands in.
+    pub(crate) fn add_unplaced(&self) {
+        self.unplaced.add(1, Relaxed);
+    }
+
+    /// Such a rule is gone.
+    pub(crate) fn remove_unplaced(&self) {
+        self.unplaced.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether a rule would take packets in the device that one before it takes in software. At egress the device sees no packet that
+    /// software sees.
+    pub(crate) fn is_out_of_order(&self) -> bool {
+        !self.block.is_egress() && self.unplaced.load(Relaxed) > 0
     }
 }
 
@@ -164,6 +193,11 @@ impl Inner {
     /// Whether there are no rules.
     pub(crate) fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Whether there are rules that the device does as software would, and not only what stands in for some.
+    pub(crate) fn has_whole_rules(&self) -> bool {
+        self.rules.values().any(|stored| !stored.stand_in)
     }
 
     /// All rules.

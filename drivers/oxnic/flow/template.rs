@@ -193,7 +193,19 @@ impl Templates {
         }
     }
 
-    /// Makes all of them anew in a device that was reset.
+    /// Takes all of them out of the device, and keeps them here. No rule in the device has any.
+    ///
+    /// # Errors
+    ///
+    /// Some are there still.
+    pub(crate) fn park(&self, device: &Arc<Device>) -> Result<(), CommandError> {
+        self.known
+            .lock()
+            .values()
+            .try_for_each(|template| self.kind.destroy(device, template.id()))
+    }
+
+    /// Makes all of them anew in a device that was reset, or from which they were taken out.
     pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
         self.known
             .lock()

@@ -71,7 +71,12 @@ pub trait Rules: Send + Sync + 'static {
     fn replace(&self, rule: &NewRule<'_>, extack: Option<&mut Extack>) -> Result;
 
     /// Forgets a rule, which may be unknown.
-    fn destroy(&self, cookie: Cookie);
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`: this binding had not taken it over. tc counts the bindings that have each rule. It has not to be said of a rule of
+    /// nftables, where an error would undo the transaction.
+    fn destroy(&self, cookie: Cookie) -> Result;
 
     /// What a rule has seen.
     ///
@@ -125,10 +130,7 @@ unsafe fn flower(
                 replace(rules, of, &request.common, request.rule)
             }
         }
-        bindings::flow_cls_command_FLOW_CLS_DESTROY => {
-            rules.destroy(cookie);
-            Ok(())
-        }
+        bindings::flow_cls_command_FLOW_CLS_DESTROY => rules.destroy(cookie),
         bindings::flow_cls_command_FLOW_CLS_STATS => {
             let counted = rules.stats(cookie)?;
             counted.statistics.update(&mut request.stats);
@@ -152,10 +154,7 @@ unsafe fn matchall(rules: &dyn Rules, request: &mut bindings::tc_cls_matchall_of
                 replace(rules, of, &request.common, request.rule)
             }
         }
-        bindings::tc_matchall_command_TC_CLSMATCHALL_DESTROY => {
-            rules.destroy(cookie);
-            Ok(())
-        }
+        bindings::tc_matchall_command_TC_CLSMATCHALL_DESTROY => rules.destroy(cookie),
         bindings::tc_matchall_command_TC_CLSMATCHALL_STATS => {
             let counted = rules.stats(cookie)?;
             counted.statistics.update(&mut request.stats);

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the modes of the eswitch mean for rules.
+//!
+//! Interfaces of wire ports outlive switchdev mode, and the kernel keeps them bound to their blocks. A device in legacy mode has no
+//! object of the flow engine. So the engine is *parked* meanwhile: what stands in for rules of software is kept here only, with its place,
+//! and comes back with the mode. Rules that come in legacy mode are refused, and stay in software. The mode is not left while a wire port
+//! has a rule in the device: tc would go on to show it as `in_hw`, and with `skip_sw` nobody would do it.
+//!
+//! The modes change with the lock of the devlink instance held. Here the gate of the engine is held for writing, so that no rule is on
+//! its way while what there is of them is looked at.
+
+use super::{
+    engine::{port_table, Engine},
+    refusal::Refusal,
+    request,
+    store::Store, //
+};
+use crate::{cmd, device::Device};
+use kernel::{
+    prelude::*,
+    sync::{atomic::Relaxed, Arc}, //
+};
+use oxnic_abi::{flow::table::NO_TABLE, regs::ResetReason, vport::EswitchPortKind};
+
+impl Engine {
+    /// Whether a rule is taken over at the moment.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub(super) fn admit(&self, store: &Store) -> Result<(), Refusal> {
+        match store.is_out_of_order() {
+            true => Err(Refusal::Behind),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a port is bound to a block that has rules in the device.
+    fn has_whole_rules(&self, port: u16) -> bool {
+        self.any_side(port, |_, inner| inner.has_whole_rules())
+    }
+
+    /// Takes everything out of the device. Nothing but what stands in for rules is there. What is kept here is as after a reset.
+    ///
+    /// # Errors
+    ///
+    /// Some of it is gone; a reset brings it back.
+    fn park(&self, device: &Arc<Device>) -> Result<(), Refusal> {
+        let _alone = self.gate.write();
+        if !self.queues.is_started() {
+            return Err(Refusal::Lost);
+        }
+        for store in self.stores.lock().iter() {
+            let mut inner = store.inner.lock();
+            for side in inner.sides.iter() {
+                cmd::flow::port_table(device, &port_table(*side, NO_TABLE))?;
+            }
+            for rule in inner.rules().filter_map(|stored| stored.objects.rule) {
+                self.ask(device, &request::delete(rule))?;
+            }
+            for (_, table) in inner.tables.iter() {
+                cmd::flow::table_destroy(device, *table)?;
+            }
+        }
+        self.matches.park(device)?;
+        self.actions.park(device)?;
+        self.queues.destroy(device)?;
+        self.counters.withdraw(device)?;
+        self.parked.store(true, Relaxed);
+        Ok(())
+    }
+}
+
+impl Device {
+    /// Takes over no rules any more, as the mode is about to be legacy.
+    ///
+    /// # Errors
+    ///
+    /// The wire port of this number has rules in the device. Rules are taken over as before.
+    pub(crate) fn retire_rules(self: &Arc<Self>) -> Result<(), u16> {
+        let engine = {
+            let holder = self.flow.lock();
+            match holder.engine() {
+                Some(engine) => engine,
+                None => {
+                    // With the lock held, so that there is none before this is seen.
+                    self.eswitch.take_rules(false);
+                    return Ok(());
+                }
+            }
+        };
+        let _alone = engine.gate.write();
+        for index in 0..self.port_count() {
+            let found = self.port_numbers.find(self, EswitchPortKind::WIRE, index);
+            if let Ok(Some(port)) = found {
+                if engine.has_whole_rules(port) {
+                    return Err(index);
+                }
+            }
+        }
+        self.eswitch.take_rules(false);
+        Ok(())
+    }
+
+    /// Takes what there still is of the engine out of the device. Rules are not taken over, and tunnel devices and representors are not
+    /// bound any more.
+    ///
+    /// # Errors
+    ///
+    /// The function will be reset, which brings everything back.
+    pub(crate) fn park_rules(self: &Arc<Self>) -> Result<(), Refusal> {
+        let Some(engine) = self.flow.lock().engine() else {
+            return Ok(());
+        };
+        engine.park(self).inspect_err(|refusal| {
+            if *refusal != Refusal::Lost {
+                // The device has no reason to keep what nothing names.
+                self.request_reset(ResetReason::PROTOCOL);
+            }
+        })
+    }
+
+    /// Brings back what was parked, and takes over rules again.
+    pub(crate) fn resume_rules(self: &Arc<Self>) {
+        let engine = self.flow.lock().engine();
+        if let Some(engine) = engine.filter(|engine| engine.parked.load(Relaxed)) {
+            engine.parked.store(false, Relaxed);
+            self.restore_flow();
+        }
+        self.eswitch.take_rules(true);
+    }
+}
