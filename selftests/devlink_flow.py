@@ -274,4 +274,53 @@ def legacy_fails():
     at_least(failed, 5, "changes that have failed")
 
 
+def encap_mode(mode, check=True):
+    return sh(f"devlink dev eswitch set {HANDLE} encap-mode {mode}", check=check)
+
+
+@case
+def encap():
+    """encap-mode none: rules of tunnels are refused by name, and it is refused itself while there are any; basic: they are taken."""
+    wire = Wire()
+    (link,) = switchdev(1)
+    sh("modprobe -a vxlan act_tunnel_key")
+    ip("link add tun0 type vxlan dstport 4789 external")
+    defer(ip, "link del tun0", check=False)
+    ip("link set tun0 up")
+    tunnel = Link("tun0")
+    clsact(link, tunnel)
+    defer(encap_mode, "basic")
+    into = ("pref 1 protocol all", f"action tunnel_key set src_ip {wire.near4} dst_ip {wire.far4} id 5 dst_port 4789 action mirred egress redirect dev tun0")
+    out = ("pref 1 protocol all", f"enc_src_ip {wire.far4} enc_dst_ip {wire.near4} enc_key_id 5 enc_dst_port 4789 action drop")
+    says = "rules of tunnels are in hardware"
+    equal(eswitch()["encap-mode"], "basic", "encap-mode at first")
+    filter_add(link, into)
+    fails(encap_mode("none", check=False), "none with a rule that encapsulates", says)
+    filter_del(link, "pref 1")
+    filter_add(tunnel, out, flags="")
+    equal(in_hw(tunnel, 1), True, "in_hw of a rule that decapsulates")
+    fails(encap_mode("none", check=False), "none with a rule that decapsulates", says)
+    filter_del(tunnel, "pref 1")
+    encap_mode("none")
+    filter_add(link, ("pref 9 protocol ip", "action drop"))
+    for mode in ("none", "none", "legacy", "switchdev"):
+        equal(eswitch()["encap-mode"], "none", "encap-mode that reads back")
+        encap_mode("none") if mode == "none" else set_mode(mode)
+    link = representor(0)
+    link.ip("up")
+    clsact(link)
+    fails(filter_add(link, into, check=False), "encapsulation", "encap-mode is none: action tunnel_key set")
+    filter_add(link, into, flags="")
+    filter_add(tunnel, out, flags="")
+    reasons = ["encap-mode is none: a rule of a tunnel device is not possible", "encap-mode is none: action tunnel_key set is not possible"]
+    equal(sorted(e["reason"] for e in diagnosis()["rules"]), reasons, "reasons listed")
+    encap_mode("basic")
+    equal((in_hw(link, 1), in_hw(tunnel, 1)), (False, False), "rules of software, afterwards")
+    for place in (link, tunnel):
+        filter_del(place, "pref 1")
+    filter_add(link, into)
+    filter_add(tunnel, out, flags="")
+    equal((in_hw(link, 1), in_hw(tunnel, 1), diagnosis()["refused"]), (True, True, 0), "in_hw of both laid anew, and rules refused")
+
+
 main()

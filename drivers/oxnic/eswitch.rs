@@ -31,6 +31,8 @@ pub(crate) struct Eswitch {
     mode: Atomic<u32>,
     /// Rules are taken over: in switchdev mode, but not on the way there and back.
     rules: Atomic<bool>,
+    /// Rules may put packets into tunnels and take them out.
+    tunnels: Atomic<bool>,
     /// VFs that are enabled, and have representors in switchdev mode.
     functions: Atomic<u32>,
 }
@@ -42,6 +44,7 @@ impl Eswitch {
             caps: SetOnce::new(),
             mode: Atomic::new(EswitchMode::LEGACY.0.into()),
             rules: Atomic::new(false),
+            tunnels: Atomic::new(true),
             functions: Atomic::new(0),
         }
     }
@@ -81,6 +84,16 @@ impl Eswitch {
     /// Rules are taken over from now on, or not. Where there is an engine, its gate is held for writing when they are not any more.
     pub(crate) fn take_rules(&self, on: bool) {
         self.rules.store(on, Relaxed);
+    }
+
+    /// Whether rules may put packets into tunnels and take them out.
+    pub(crate) fn has_tunnels(&self) -> bool {
+        self.tunnels.load(Relaxed)
+    }
+
+    /// Whether they may from now on. Where there is an engine, its gate is held for writing.
+    pub(crate) fn allow_tunnels(&self, on: bool) {
+        self.tunnels.store(on, Relaxed);
     }
 
     fn functions(&self) -> u16 {

@@ -55,6 +55,16 @@ pub trait Eswitch: Send + Sync {
     ///
     /// The old mode is in force as before, and the text says what stood in the way.
     fn set_mode(&self, mode: Mode, extack: Option<&mut Extack>) -> Result;
+
+    /// Whether its rules may put packets into tunnels and take them out: `encap-mode basic`, else `none`.
+    fn has_tunnels(&self) -> bool;
+
+    /// Whether they may from now on.
+    ///
+    /// # Errors
+    ///
+    /// It is as it was, and the text says why.
+    fn set_tunnels(&self, on: bool, extack: Option<&mut Extack>) -> Result;
 }
 
 /// Adds the callbacks to the operations of an instance that has an eswitch.
@@ -63,6 +73,8 @@ pub(super) const fn fill(ops: &mut bindings::devlink_ops) {
     ops.eswitch_mode_set = Some(mode_set_callback);
     ops.eswitch_inline_mode_get = Some(inline_mode_get_callback);
     ops.eswitch_inline_mode_set = Some(inline_mode_set_callback);
+    ops.eswitch_encap_mode_get = Some(encap_mode_get_callback);
+    ops.eswitch_encap_mode_set = Some(encap_mode_set_callback);
 }
 
 /// # Safety
@@ -135,6 +147,56 @@ unsafe extern "C" fn inline_mode_set_callback(
         fmt!("inline-mode: the device needs no headers inline, only 'none' can be set"),
     )
     .to_errno()
+}
+
+/// # Safety
+///
+/// Called by devlink with the lock of an instance of ours held; `mode` is the caller's.
+unsafe extern "C" fn encap_mode_get_callback(
+    raw: *mut bindings::devlink,
+    mode: *mut bindings::devlink_eswitch_encap_mode,
+) -> c_int {
+    // SAFETY: By the contract.
+    let private = unsafe { Private::from_raw(raw) };
+    let Some(eswitch) = private.operations.eswitch() else {
+        return EOPNOTSUPP.to_errno();
+    };
+    let now = if eswitch.has_tunnels() {
+        bindings::devlink_eswitch_encap_mode_DEVLINK_ESWITCH_ENCAP_MODE_BASIC
+    } else {
+        bindings::devlink_eswitch_encap_mode_DEVLINK_ESWITCH_ENCAP_MODE_NONE
+    };
+    // SAFETY: By the contract.
+    unsafe { *mode = now };
+    0
+}
+
+/// # Safety
+///
+/// Called by devlink with the lock of an instance of ours held; `extack` is the caller's or null.
+unsafe extern "C" fn encap_mode_set_callback(
+    raw: *mut bindings::devlink,
+    mode: bindings::devlink_eswitch_encap_mode,
+    extack: *mut bindings::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: By the contract.
+    let (private, extack) = unsafe { (Private::from_raw(raw), Extack::from_raw(extack)) };
+    let Some(eswitch) = private.operations.eswitch() else {
+        return EOPNOTSUPP.to_errno();
+    };
+    let on = match mode {
+        bindings::devlink_eswitch_encap_mode_DEVLINK_ESWITCH_ENCAP_MODE_NONE => false,
+        bindings::devlink_eswitch_encap_mode_DEVLINK_ESWITCH_ENCAP_MODE_BASIC => true,
+        other => {
+            return refuse(
+                extack,
+                EOPNOTSUPP,
+                fmt!("encap-mode {} is not known", other),
+            )
+            .to_errno();
+        }
+    };
+    errno(eswitch.set_tunnels(on, extack))
 }
 
 #[cfg(CONFIG_KUNIT)]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `devlink dev eswitch set mode`. The lock of the devlink instance is held. No reset is under way while the mode changes:
+//! `devlink dev eswitch set`: mode and encap-mode. The lock of the devlink instance is held. No reset is under way while the mode changes:
 //! the lock of recovery is held, too.
 
 use crate::{cmd, device::Device};
@@ -41,6 +41,20 @@ impl Eswitch for Switch {
                 EBUSY,
                 fmt!("mode: the function is starting, being reset, or does not work"),
             ))
+        })
+    }
+
+    fn has_tunnels(&self) -> bool {
+        self.0.eswitch.has_tunnels()
+    }
+
+    fn set_tunnels(&self, on: bool, extack: Option<&mut Extack>) -> Result {
+        self.0.set_tunnels(on).map_err(|error| {
+            refuse(
+                extack,
+                error,
+                fmt!("encap-mode: rules of tunnels are in hardware; delete them first"),
+            )
         })
     }
 }

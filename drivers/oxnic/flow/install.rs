@@ -151,7 +151,7 @@ impl Engine {
         let ways = Ways::new(asked.rule.actions, asked.origins, store.of_tc);
         let whole = match asked.unread {
             Some(refusal) => Err(refusal),
-            None => self.admit(store).and_then(|()| {
+            None => self.admit(device, store, asked).and_then(|()| {
                 let counted = ways.statistics;
                 let context = plan::context(&self.caps, store, asked.skip_sw, counted);
                 plan::whole(asked.rule, &context, &tables, desk)

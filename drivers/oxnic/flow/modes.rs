@@ -12,6 +12,7 @@
 
 use super::{
     engine::{port_table, Engine},
+    install::Asked,
     refusal::Refusal,
     request,
     store::Store, //
@@ -22,18 +23,41 @@ use kernel::{
     sync::{atomic::Relaxed, Arc}, //
 };
 use oxnic_abi::{flow::table::NO_TABLE, regs::ResetReason, vport::EswitchPortKind};
+use oxnic_offload::rule::Action;
 
 impl Engine {
-    /// Whether a rule is taken over at the moment.
+    /// Whether a rule of this kind is taken over at the moment.
     ///
     /// # Errors
     ///
-    /// It is not.
-    pub(super) fn admit(&self, store: &Store) -> Result<(), Refusal> {
-        match store.is_out_of_order() {
-            true => Err(Refusal::Behind),
-            false => Ok(()),
+    /// It is not; what it is about is another's business.
+    pub(super) fn admit(
+        &self,
+        device: &Device,
+        store: &Store,
+        asked: &Asked<'_>,
+    ) -> Result<(), Refusal> {
+        if store.is_out_of_order() {
+            return Err(Refusal::Behind);
         }
+        if device.eswitch.has_tunnels() {
+            return Ok(());
+        }
+        let is_set = |action: &Action<'_>| matches!(action, Action::TunnelSet(_));
+        if store.tunnel.is_some() {
+            return Err(Refusal::EncapMode("a rule of a tunnel device"));
+        }
+        if !asked.tunnels.is_empty() || asked.rule.actions.iter().any(is_set) {
+            return Err(Refusal::EncapMode("action tunnel_key set"));
+        }
+        Ok(())
+    }
+
+    /// Whether there are rules in the device that put packets into tunnels or take them out.
+    fn has_rules_of_tunnels(&self) -> bool {
+        let stores = self.stores.lock();
+        let mut tunnels = stores.iter().filter(|store| store.tunnel.is_some());
+        tunnels.any(|store| store.inner.lock().has_whole_rules()) || !self.encaps.lock().is_empty()
     }
 
     /// Whether a port is bound to a block that has rules in the device.
@@ -129,5 +153,29 @@ impl Device {
             self.restore_flow();
         }
         self.eswitch.take_rules(true);
+    }
+
+    /// Whether rules put packets into tunnels and take them out, from now on.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: there are such rules in the device. Nothing has changed.
+    pub(crate) fn set_tunnels(&self, on: bool) -> Result {
+        let engine = {
+            let holder = self.flow.lock();
+            match holder.engine() {
+                Some(engine) => engine,
+                None => {
+                    self.eswitch.allow_tunnels(on);
+                    return Ok(());
+                }
+            }
+        };
+        let _alone = engine.gate.write();
+        if !on && engine.has_rules_of_tunnels() {
+            return Err(EBUSY);
+        }
+        self.eswitch.allow_tunnels(on);
+        Ok(())
     }
 }

@@ -75,6 +75,8 @@ pub(crate) enum Refusal {
     Off,
     /// The eswitch forwards by addresses.
     Legacy,
+    /// The user does not want tunnels.
+    EncapMode(&'static str),
     /// A rule is in software only that may be before it, and nothing in the device stands in for that.
     Behind,
     /// The interface is bound to another block.
@@ -217,6 +219,7 @@ impl fmt::Display for Refusal {
             }
             Self::Off => f.write_str("hw-tc-offload is off for this interface"),
             Self::Legacy => f.write_str("the eswitch is in legacy mode"),
+            Self::EncapMode(what) => write!(f, "encap-mode is none: {what} is not possible"),
             Self::Behind => f.write_str(
                 "rules came while offload was off or in legacy mode: lay the block's anew",
             ),
