@@ -166,11 +166,28 @@ pub(crate) fn set_link(device: &Arc<Device>, vf: u16, link: VfLink) -> Result {
     )
 }
 
-/// How many MSI-X vectors VF `vf` has; 0: the default number. No driver is bound to it.
+/// Vectors of a VF that serve no queues of packets: the one for commands and events.
+pub(crate) const CONTROL_VECTORS: u16 = 1;
+
+/// How many MSI-X vectors VF `vf` has. No driver is bound to it.
 ///
 /// # Errors
 ///
 /// `EINVAL`: no such VF, or out of range; `ENOSPC`: not so many are left; what the device says.
+pub(crate) fn change_vectors(device: &Arc<Device>, vf: u16, vectors: u16) -> Result<(), VfError> {
+    let config = VfConfig {
+        fields: vf_fields::VECTORS,
+        vectors,
+        ..VfConfig::ZERO
+    };
+    device.set_vf(vf, &config)
+}
+
+/// As [`change_vectors`], and logs a refusal; 0: the default number.
+///
+/// # Errors
+///
+/// As [`change_vectors`].
 pub(crate) fn set_vectors(device: &Arc<Device>, vf: u16, vectors: u32) -> Result {
     let caps = device.caps();
     let vectors = if vectors == 0 {
@@ -178,13 +195,5 @@ pub(crate) fn set_vectors(device: &Arc<Device>, vf: u16, vectors: u32) -> Result
     } else {
         u16::try_from(vectors)?
     };
-    set(
-        device,
-        vf,
-        VfConfig {
-            fields: vf_fields::VECTORS,
-            vectors,
-            ..VfConfig::ZERO
-        },
-    )
+    change_vectors(device, vf, vectors).map_err(|error| logged(device, vf, error))
 }

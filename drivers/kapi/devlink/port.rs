@@ -54,6 +54,20 @@ pub trait Function: Send + Sync {
     ///
     /// It keeps the old one, and the text says why.
     fn set_hw_addr(&self, address: &[u8; HW_ADDR_LENGTH], extack: Option<&mut Extack>) -> Result;
+
+    /// Most event queues for its traffic that it can have.
+    ///
+    /// # Errors
+    ///
+    /// The text says why it is not known.
+    fn max_io_eqs(&self, extack: Option<&mut Extack>) -> Result<u32>;
+
+    /// Gives it so many.
+    ///
+    /// # Errors
+    ///
+    /// It keeps those that it has, and the text says why.
+    fn set_max_io_eqs(&self, count: u32, extack: Option<&mut Extack>) -> Result;
 }
 
 /// A port of an instance, until dropped.
@@ -79,6 +93,8 @@ impl Port {
         let mut ops: bindings::devlink_port_ops = unsafe { core::mem::zeroed() };
         ops.port_fn_hw_addr_get = Some(Self::hw_addr_get_callback);
         ops.port_fn_hw_addr_set = Some(Self::hw_addr_set_callback);
+        ops.port_fn_max_io_eqs_get = Some(Self::max_io_eqs_get_callback);
+        ops.port_fn_max_io_eqs_set = Some(Self::max_io_eqs_set_callback);
         ops
     };
 
@@ -177,6 +193,41 @@ impl Port {
         // SAFETY: By the contract, and the length was checked.
         let address = unsafe { &*address.cast::<[u8; HW_ADDR_LENGTH]>() };
         errno(function.set_hw_addr(address, extack))
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::hw_addr_get_callback`]; `count` is the caller's.
+    unsafe extern "C" fn max_io_eqs_get_callback(
+        port: *mut bindings::devlink_port,
+        count: *mut u32,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: As in `hw_addr_get_callback`.
+        let (port, extack) = unsafe { (&*port.cast::<Self>(), Extack::from_raw(extack)) };
+        let Some(function) = &port.function else {
+            return EOPNOTSUPP.to_errno();
+        };
+        errno(function.max_io_eqs(extack).map(|most| {
+            // SAFETY: By the contract.
+            unsafe { *count = most };
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::hw_addr_get_callback`].
+    unsafe extern "C" fn max_io_eqs_set_callback(
+        port: *mut bindings::devlink_port,
+        count: u32,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: As in `hw_addr_get_callback`.
+        let (port, extack) = unsafe { (&*port.cast::<Self>(), Extack::from_raw(extack)) };
+        let Some(function) = &port.function else {
+            return EOPNOTSUPP.to_errno();
+        };
+        errno(function.set_max_io_eqs(count, extack))
     }
 }
 
