@@ -15,18 +15,33 @@ def count():
 
 
 def take(folder):
-    """Waits for a place; returns the open file that holds it."""
+    """Waits for a place, behind those who came before; returns the open file that holds it."""
     os.makedirs(folder, exist_ok=True)
-    said = False
-    while True:
-        for number in range(max(count(), 1)):
-            file = open(os.path.join(folder, f".slot-{number}"), "w", encoding="ascii")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return file
-            except BlockingIOError:
+    with open(os.path.join(folder, ".slot-queue"), "w", encoding="ascii") as queue:
+        said = not _lock(queue)
+        if said:
+            say()
+            fcntl.flock(queue, fcntl.LOCK_EX)  # whoever has it is the next
+        while True:
+            for number in range(max(count(), 1)):
+                file = open(os.path.join(folder, f".slot-{number}"), "w", encoding="ascii")
+                if _lock(file):
+                    return file
                 file.close()
-        if not said:
-            print("vm: waiting for another guest to end (OXNIC_VM_SLOTS= sets how many run at a time)", file=sys.stderr)
-            said = True
-        time.sleep(0.5)
+            if not said:
+                say()
+                said = True
+            time.sleep(0.2)
+
+
+def _lock(file):
+    """Locks a file, if nobody else has."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def say():
+    print("vm: waiting for another guest to end (OXNIC_VM_SLOTS= sets how many run at a time)", file=sys.stderr)

@@ -8,6 +8,8 @@ import shlex
 from dataclasses import dataclass
 
 DEFAULTS = {"PORTS=1", "CPUS=4"}
+# What every guest of a kernel has anyway, so that files which ask for it can share a guest with others.
+KERNEL_DEFAULTS = {"debug": {"MEM=4G"}}
 HEADER = re.compile(r"^# (sets|quick|debug|kernel|vm|alone): *(.*)$")
 
 
@@ -72,6 +74,7 @@ def select(folder, chosen, kernel, pattern=""):
         test = read(path)
         if test is None or not test.belongs(chosen, kernel):
             continue
+        test.vm = tuple(word for word in test.vm if word not in KERNEL_DEFAULTS.get(kernel, ()))
         everything, names = cases_of(path), test.cases(chosen, kernel)
         if patterns and not any(word in test.name for word in patterns):
             names = [case for case in names if any(word in f"{test.name}.{case}" for word in patterns)]

@@ -56,12 +56,15 @@ def arguments():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--packages", action="store_true", help="say which further packages the guests need, a list a line")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--alone", choices=("too", "none", "only"), default="too")
     return parser.parse_args()
 
 
 def main():
     wanted = arguments()
     selected = plan.select(FOLDER, wanted.chosen, wanted.kernel, wanted.pattern)
+    if wanted.alone != "too":
+        selected = plan.apart(selected)[wanted.alone == "only"]
     if not selected:
         print(f"selftests: error: no test matches '{wanted.pattern}': see selftests/run --list", file=sys.stderr)
         return 2
