@@ -16,6 +16,7 @@ from lib.case import Failure
 from lib.eswitch import switchdev
 from lib.function import PF
 from lib.pace import slow
+from lib.storm import ACTIONS, MATCHES
 
 ROUNDS, RULES = 4, 150
 OBJECTS = ("rules", "counters", "meters", "match_templates", "action_templates", "tables")
@@ -26,30 +27,6 @@ def needs_offload():
     if "hw-tc-offload" not in PF().link().features():
         skip("no hw-tc-offload")
     Control().close()
-
-
-def mac(number):
-    return f"02:00:{number >> 24 & 0xFF:02x}:{number >> 16 & 0xFF:02x}:{number >> 8 & 0xFF:02x}:{number & 0xFF:02x}"
-
-
-def address(number):
-    return f"10.{number >> 16 & 0xFF}.{number >> 8 & 0xFF}.{number & 0xFF}"
-
-
-# Masks: the match for a number, and tc's protocol.
-MATCHES = (
-    ("all", lambda n: f"dst_mac {mac(n)}"),
-    ("all", lambda n: f"src_mac {mac(n)}"),
-    ("ip", lambda n: f"dst_ip {address(n)}"),
-    ("ip", lambda n: f"ip_proto udp src_ip {address(n)} dst_port {1 + n % 60000}"),
-    ("ip", lambda n: f"ip_proto tcp dst_ip {address(n << 8)}/24"),
-)
-ACTIONS = (
-    "action drop",
-    "action mirred egress redirect dev {to}",
-    "action vlan push id 7 action mirred egress redirect dev {to}",
-    "action police rate 100mbit burst 64k conform-exceed drop/pipe action mirred egress redirect dev {to}",
-)
 
 
 class Worker:

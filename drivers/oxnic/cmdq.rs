@@ -167,6 +167,11 @@ impl CommandQueue {
         self.state.lock().stopped.is_none()
     }
 
+    /// Why commands are not accepted; `None` while they are.
+    pub(crate) fn stopped(&self) -> Option<Cause> {
+        self.state.lock().stopped
+    }
+
     /// Takes the completions that the device has written. May be called in any context.
     ///
     /// # Errors

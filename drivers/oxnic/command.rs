@@ -118,6 +118,50 @@ pub(crate) struct CommandError {
     pub(crate) cause: Cause,
 }
 
+impl CommandError {
+    /// Whether the device has said no. Else it could not be asked.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.cause, Cause::Refused { .. })
+    }
+}
+
+/// Whether the device was told of something that it is told again after a reset. `false`: it is being reset.
+///
+/// # Errors
+///
+/// It has refused, has not answered this very command, or does not come back.
+pub(crate) fn told(result: Result<(), CommandError>) -> Result<bool, CommandError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(CommandError {
+            cause: Cause::Unavailable,
+            ..
+        }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How often the device is told to destroy something that it refuses to.
+const INSISTENCE: u32 = 3;
+
+/// Has something done that a sane device does not refuse, again if it does.
+///
+/// # Errors
+///
+/// The last one.
+pub(crate) fn insist<E>(
+    mut what: impl FnMut() -> Result<(), E>,
+    is_refusal: impl Fn(&E) -> bool,
+) -> Result<(), E> {
+    for _ in 1..INSISTENCE {
+        match what() {
+            Err(error) if is_refusal(&error) => {}
+            result => return result,
+        }
+    }
+    what()
+}
+
 impl From<CommandError> for Error {
     fn from(error: CommandError) -> Self {
         match error.cause {

@@ -104,6 +104,15 @@ impl Device {
             EventKind::TX_ERROR => queue(QueueKind::Transmit),
             EventKind::RX_ERROR => queue(QueueKind::Receive),
             EventKind::CQ_ERROR => queue(QueueKind::Completion),
+            EventKind::FLOW_ERROR => {
+                dev_err!(
+                    self.binding(),
+                    "flow queue {} has stopped: {}\n",
+                    event.object,
+                    QueueError(event.detail).text()
+                );
+                self.request_reset(ResetReason::PROTOCOL);
+            }
             EventKind::VF_STATE => self.vfs.lock().set_active(event.object, event.detail == 1),
             EventKind::VF_DENIED => {
                 dev_dbg!(

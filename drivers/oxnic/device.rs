@@ -107,6 +107,8 @@ pub(crate) struct Device {
     pub(crate) event_task: Task<Device>,
     pub(crate) reset_task: Task<Device>,
     pub(crate) health_task: Task<Device>,
+    /// Gives the flow engine what it has not taken back.
+    pub(crate) mend_task: Task<Device>,
     // Last, so that DMA and the BARs stay until everything above is gone.
     pub(crate) enabled: Enabled,
 }
@@ -151,6 +153,7 @@ impl Device {
         let follow = Follow::new()?;
         let reset_task = Task::new(Self::run_reset)?;
         let health_task = Task::new(Self::run_health)?;
+        let mend_task = Task::new(Self::run_mend)?;
         Arc::pin_init(
             try_pin_init!(Self {
                 binding,
@@ -179,6 +182,7 @@ impl Device {
                 event_task,
                 reset_task,
                 health_task,
+                mend_task,
                 enabled,
             }),
             GFP_KERNEL,
@@ -350,6 +354,7 @@ impl Device {
     pub(crate) fn stop_tasks(&self) {
         self.follow.stop();
         self.health_task.stop();
+        self.mend_task.stop();
         self.reset_task.stop();
         self.event_task.stop();
     }

@@ -130,7 +130,6 @@ impl Device {
         if !self.eswitch.is_there() {
             return Ok(());
         }
-        self.port_numbers.forget();
         self.release_flow();
         cmd::eswitch::set_mode(self, self.eswitch.mode()).map_err(|error| {
             dev_err!(

@@ -7,7 +7,9 @@
 //!   read, refusal, ports   what the kernel says, as a rule of oxnic_offload, or why not
 //!   plan, desk             what oxnic_offload makes of it for the device, and room for that
 //!   chain                  rules of nftables: as parts, in an order of their own
-//!   install, restore       rules into the device and out of it; back after a reset
+//!   install                rules into the device and out of it
+//!   restore, outage        back into the device after a reset, and when that is tried again
+//!   missing                what the device has not taken back
 //!   count                  what rules have seen
 //!   engine, store, extras,
 //!   place                  what is in the device: tables of a block, its rules, their order
@@ -41,8 +43,10 @@ mod install;
 mod kept;
 mod limits;
 mod meters;
+mod missing;
 mod modes;
 pub(crate) mod occupancy;
+mod outage;
 pub(crate) mod outside;
 mod place;
 mod plan;

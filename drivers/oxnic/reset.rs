@@ -222,13 +222,13 @@ impl Device {
         self.commands.is_started().then_some(()).ok_or(ETIMEDOUT)
     }
 
-    /// Whether the function is there and takes handshakes.
+    /// Whether the function is there and takes handshakes, if need be after a reset: it may have halted while it was brought back.
     fn is_usable(&self) -> bool {
         self.check_presence()
             && self
                 .registers
                 .read(device::STATUS)
-                .is_ok_and(|state| state & status::READY != 0)
+                .is_ok_and(|state| state & (status::READY | status::HALTED) != 0)
     }
 
     /// Looks whether a function that was found to be gone is back, and brings it up if so.
@@ -269,6 +269,8 @@ impl Device {
     fn bring_up(self: &Arc<Self>, reason: ResetReason) -> Result {
         self.take_over(reason)?;
         self.restore_vfs()?;
+        // Before the VFs were back, the device did not know all of its ports.
+        self.port_numbers.forget();
         self.restore_flow();
         for port in self.ports() {
             port.complete_reset()?;

@@ -86,18 +86,27 @@ def place(link):
     return ("VF", int(name.split("vf")[1])) if "vf" in name else ("wire port", int(name.removeprefix("p")))
 
 
-def disagreement(control, *links, counts=False):
+def table_of(dump, link, side="ingress"):
+    """The table in the device that packets of an interface come to first, or None."""
+    roots = {(port["kind"], port["index"], port["direction"]): port["table"] for port in dump["ports"]}
+    return roots.get((*place(link), side))
+
+
+def disagreement(control, *links, counts=False, besides=()):
     """The first thing on which tc and the device do not agree about rules of these interfaces, or None.
 
-    Interfaces of one shared block have one table. Rules of other chains than 0 are looked for in all tables that no port has.
+    Interfaces of one shared block have one table. Rules of other chains than 0 are looked for in all tables that no port has. Rules of
+    `besides` are not tc's.
     """
     dump = device_rules(control)
-    roots = {(port["kind"], port["index"], port["direction"]): port["table"] for port in dump["ports"]}
-    left = {table: [rule for rule in dump["rules"] if rule["table"] == table] for table in set(roots.values())}
-    chained = [rule for rule in dump["rules"] if rule["table"] not in left]
+    others = {table_of(dump, link) for link in besides}
+    rules = [rule for rule in dump["rules"] if rule["table"] not in others]
+    roots = {port["table"] for port in dump["ports"]} - others
+    left = {table: [rule for rule in rules if rule["table"] == table] for table in roots}
+    chained = [rule for rule in rules if rule["table"] not in left]
     outside, done = [], set()
     for link, side in [(link, side) for link in links for side in ("ingress", "egress")]:
-        table = roots.get((*place(link), side))
+        table = table_of(dump, link, side)
         if table in done:
             continue
         done.add(table)
@@ -119,12 +128,12 @@ def disagreement(control, *links, counts=False):
     return None
 
 
-def agree(control, *links, counts=False, seconds=10):
+def agree(control, *links, counts=False, besides=(), seconds=10):
     """tc and the device agree, rule by rule, soon."""
     seen = []
 
     def settled():
-        seen[:] = [disagreement(control, *links, counts=counts)]
+        seen[:] = [disagreement(control, *links, counts=counts, besides=besides)]
         return seen[0] is None
 
     try:

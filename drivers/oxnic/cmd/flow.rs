@@ -2,14 +2,13 @@
 
 //! Commands about the flow engine and its objects.
 
-use super::run;
 use crate::{
-    command::{CommandError, Request},
+    command::{Cause, CommandError, Request},
     device::Device, //
 };
 use kernel::sync::Arc;
 use oxnic_abi::{
-    command::Opcode,
+    command::{Opcode, Status},
     flow::{
         counter::CounterMemory,
         encap::EncapSet,
@@ -23,7 +22,23 @@ use oxnic_abi::{
         FlowId, //
     },
     queue::QueueId,
+    regs::ResetReason,
 };
+
+/// Runs a command whose answer says nothing. Where the device answers what the interface does not have, nobody knows whether there is
+/// such an object: it is reset.
+fn run(device: &Arc<Device>, request: Request<'_>) -> Result<(), CommandError> {
+    device.command(&request).map(|_| ()).map_err(|error| {
+        if !matches!(error.cause, Cause::Refused { status, .. } if !Status::ALL.contains(&status)) {
+            return error;
+        }
+        device.request_reset(ResetReason::PROTOCOL);
+        CommandError {
+            cause: Cause::Malformed,
+            ..error
+        }
+    })
+}
 
 /// Makes or changes a table.
 pub(crate) fn table_set(device: &Arc<Device>, table: &TableSet) -> Result<(), CommandError> {

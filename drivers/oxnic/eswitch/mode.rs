@@ -127,6 +127,7 @@ impl Device {
         mut extack: Option<&mut Extack>,
     ) -> Result {
         self.tell_mode(mode, extack.as_deref_mut())?;
+        self.learn_flow();
         self.resume_rules();
         if let Err(error) = self.add_representors(self.eswitch.functions(), extack) {
             // Where somebody has laid rules on a wire port meanwhile, there is none.

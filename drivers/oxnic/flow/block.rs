@@ -196,7 +196,7 @@ impl Block {
         inserted.map_err(|refusal| {
             let refusal = ports.why.take().unwrap_or(refusal);
             log(&self.device, &self.netdev, &refusal);
-            refusal.error()
+            refusal.error_in_chain()
         })
     }
 

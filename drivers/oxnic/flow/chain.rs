@@ -13,7 +13,7 @@ use super::{
     read::Origin,
     refusal::Refusal,
     request,
-    store::Store, //
+    store::{Presence, Store}, //
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
@@ -230,7 +230,7 @@ impl Engine {
     }
 
     /// Gives a part of a rule a new number: it is put into the device once more, and then the old one is taken out. There need not be such
-    /// a part.
+    /// a part, and it need not be in the device.
     fn move_part(
         &self,
         device: &Arc<Device>,
@@ -240,14 +240,15 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let _going = self.gate.read();
         let mut request = KVec::new();
-        {
+        let is_there = {
             let mut inner = store.inner.lock();
             let stored = inner.get(part);
             let Some(stored) = stored.filter(|stored| stored.place.number != number) else {
                 return Ok(());
             };
             request.extend_from_slice(&stored.request, GFP_KERNEL)?;
-        }
+            stored.presence == Presence::There
+        };
         let limit = self.rules.limit();
         let id = self.rules.take().map_err(|error| Refusal::Full {
             what: "rules",
@@ -255,9 +256,18 @@ impl Engine {
             error,
         })?;
         request::renumber(&mut request, id, number);
-        if let Err(refusal) = self.ask(device, &request) {
-            self.rules.give(id);
-            return Err(refusal);
+        let was_there = is_there && self.is_reached();
+        let asked = match was_there {
+            true => self.ask(device, &request),
+            false => Ok(()),
+        };
+        match asked {
+            // Where it is being reset it will be told.
+            Ok(()) | Err(Refusal::Unreached(EAGAIN)) => {}
+            Err(refusal) => {
+                self.rules.give(id);
+                return Err(refusal);
+            }
         }
         let old = {
             let mut inner = store.inner.lock();
@@ -268,8 +278,8 @@ impl Engine {
             stored.objects.rule.replace(id)
         };
         if let Some(old) = old {
-            if let Err(refusal) = self.ask(device, &request::delete(old)) {
-                dev_err!(device.binding(), "rule {}: {}\n", old, refusal);
+            if was_there && self.is_reached() {
+                self.take_out(device, old);
             }
             self.rules.give(old);
         }

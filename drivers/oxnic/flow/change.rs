@@ -19,7 +19,7 @@ use super::{
     read::Origin,
     refusal::Refusal,
     request,
-    store::Store,
+    store::{Presence, Store},
     template::Template, //
 };
 use crate::device::Device;
@@ -59,6 +59,7 @@ struct Parts {
 
 /// A rule as it was.
 struct Before {
+    there: bool,
     rule: u32,
     /// The request that has put it into the device.
     add: KVec<u64>,
@@ -70,6 +71,8 @@ struct Before {
 
 /// A rule as it is to be.
 struct Next {
+    /// The device has it.
+    there: bool,
     store: Arc<Store>,
     cookie: Cookie,
     rule: u32,
@@ -148,6 +151,7 @@ impl Engine {
             let kept = extras.kept.as_ref().ok_or(Refusal::Bound)?;
             let with = kept.kept.with(change.cookie, change.before, change.now)?;
             let mut before = Before {
+                there: stored.presence == Presence::There,
                 rule: stored.objects.rule.ok_or(Refusal::Lost)?,
                 add: KVec::new(),
                 counter: stored.objects.counter.clone(),
@@ -219,6 +223,7 @@ impl Engine {
                 let mut kept = kept;
                 kept.upwards = upwards;
                 Ok(Next {
+                    there: before.there,
                     store: store.clone(),
                     cookie,
                     rule: before.rule,
@@ -249,7 +254,9 @@ impl Engine {
     ) -> Result<(), Refusal> {
         parts.reached = reached(rule.actions);
         let list = planned.actions;
-        let template = self.actions.get(device, list.words, list.count, 0)?;
+        let template = self
+            .actions
+            .get(device, list.words, list.count, 0, self.is_reached())?;
         parts.template = Some(template);
         if let Some(at) = planned.counter {
             let counter = self.same_counter(device, before.counter.as_ref(), &mut parts.fresh)?;
@@ -273,7 +280,9 @@ impl Engine {
                 .find(|(action, _)| **action == Action::Police(*police))
                 .ok_or(Refusal::Verdict("police"))?;
             parts.meters.reserve(1, GFP_KERNEL)?;
-            let meter = self.meters.get(device, origin.cookie, police)?;
+            let meter = self
+                .meters
+                .get(device, origin.cookie, police, self.is_reached())?;
             parts.meters.push(meter, GFP_KERNEL)?;
             fill(planned.arguments, *at, meter)?;
         }
@@ -317,28 +326,34 @@ impl Engine {
             return Ok(counter.clone());
         }
         fresh.reserve(1, GFP_KERNEL)?;
-        let limit = self.caps.counters;
-        let counter = self.counters.take(device).map_err(|error| Refusal::Full {
-            what: "counters",
-            limit,
-            error,
-        })?;
+        let counter = self.counters.take(device, self.is_reached())?;
         fresh.push(counter.clone(), GFP_KERNEL)?;
         Ok(counter)
     }
 
-    /// Tells the device of all rules. Where it refuses one, those before do again what they did.
+    /// Tells the device of all rules that it has. Where it is being reset, it gets them as they are to be.
     fn tell_change(&self, device: &Arc<Device>, all: &[Next]) -> Result<(), Refusal> {
-        for next in all {
+        if !self.is_reached() {
+            return self.check(device);
+        }
+        match self.tell_change_now(device, all) {
+            Err(Refusal::Unreached(EAGAIN)) => self.check(device),
+            told => told,
+        }
+    }
+
+    /// Where the device refuses one, those before do again what they did.
+    fn tell_change_now(&self, device: &Arc<Device>, all: &[Next]) -> Result<(), Refusal> {
+        for next in all.iter().filter(|next| next.there) {
             for counter in &next.parts.fresh {
                 self.ask(device, &request::reset_counter(counter))?;
             }
         }
-        for (at, next) in all.iter().enumerate() {
+        for (at, next) in all.iter().enumerate().filter(|(_, next)| next.there) {
             let Err(refusal) = self.ask(device, &next.update) else {
                 continue;
             };
-            for done in all.iter().take(at) {
+            for done in all.iter().take(at).filter(|done| done.there) {
                 // Where the device cannot be asked it is being reset, and gets them as they were.
                 if let Err(refusal @ Refusal::Device { .. }) = self.ask(device, &done.back) {
                     dev_err!(device.binding(), "rule {}: {}\n", done.rule, refusal);
@@ -392,7 +407,7 @@ impl Engine {
 
     /// Gives back what a rule does not have any more, and these counters.
     fn put_parts(&self, device: &Arc<Device>, parts: &Parts, counters: &[Counter]) {
-        let reached = self.queues.is_started();
+        let reached = self.is_reached();
         if let Some(template) = &parts.template {
             self.actions.put(device, template, reached);
         }

@@ -9,8 +9,12 @@
 //! `pages`, a spinlock, is held to find the page of a counter that is taken; `growth`, a mutex, while the device is told of memory. The
 //! former is taken under the latter, and nothing else but the lock of the admin queue.
 
-use super::ids::Ids;
-use crate::{cmd, command::CommandError, device::Device};
+use super::{ids::Ids, refusal::Refusal};
+use crate::{
+    cmd,
+    command::{told, CommandError},
+    device::Device, //
+};
 use kernel::{
     alloc::AllocError,
     new_mutex, new_spinlock,
@@ -104,6 +108,8 @@ pub(crate) struct Counters {
     taken: Atomic<u32>,
     /// The device's time less the system's, in milliseconds, modulo 2^32.
     offset: Atomic<u32>,
+    /// The device was reset, and what is in the memory is from before. See [`Self::freeze`].
+    frozen: Atomic<bool>,
 }
 
 impl Counters {
@@ -122,17 +128,25 @@ impl Counters {
             period: PERIOD.max(period_min),
             taken: Atomic::new(0),
             offset: Atomic::new(0),
+            frozen: Atomic::new(false),
         }))
     }
 
-    /// Takes a counter. The device has to be told of its generation before a rule has it.
+    /// Takes a counter. The device has to be told of its generation before a rule has it; of its memory it is told here, if it can be
+    /// reached.
     ///
     /// # Errors
     ///
-    /// `ENOSPC`: none is left; `ENOMEM`; or what the device says to its memory, which is logged.
-    pub(crate) fn take(&self, device: &Arc<Device>) -> Result<Counter> {
-        let id = self.ids.take()?;
-        let page = self.page(device, id).inspect_err(|_| self.ids.give(id))?;
+    /// None is left, there is no memory, or what the device says to its memory.
+    pub(crate) fn take(&self, device: &Arc<Device>, reached: bool) -> Result<Counter, Refusal> {
+        let limit = self.ids.limit();
+        let id = self.ids.take().map_err(|error| Refusal::Full {
+            what: "counters",
+            limit,
+            error,
+        })?;
+        let page = self.page(device, id, reached);
+        let page = page.inspect_err(|_| self.ids.give(id))?;
         // Not 0, which counters have from the start.
         let generation = loop {
             match self.taken.fetch_add(1, Relaxed).wrapping_add(1) {
@@ -153,7 +167,7 @@ impl Counters {
     }
 
     /// The memory of a counter.
-    fn page(&self, device: &Arc<Device>, id: u32) -> Result<Arc<Words>> {
+    fn page(&self, device: &Arc<Device>, id: u32, reached: bool) -> Result<Arc<Words>, Refusal> {
         let number = (id / COUNTERS_IN_PAGE) as usize;
         if let Some(page) = self.pages.lock().get(number) {
             return Ok(page.clone());
@@ -167,10 +181,13 @@ impl Counters {
                 }
                 pages.len()
             };
-            let page = Words::new(device.binding(), COUNTER_PAGE as usize / 8)?;
+            let page = Words::new(device.binding(), COUNTER_PAGE as usize / 8);
+            let page = page.map_err(|_| Refusal::Memory)?;
             let page = Arc::new(page, GFP_KERNEL)?;
-            self.tell(device, next, &[page.address()])
-                .inspect_err(|error| dev_err!(device.binding(), "counters: {}\n", error))?;
+            if reached {
+                // Where the device is being reset it will be told of all.
+                told(self.tell(device, next, &[page.address()]))?;
+            }
             // There is room for all that there can be, and pages come under the mutex only.
             self.pages.lock().push(page, GFP_NOWAIT)?;
         }
@@ -236,8 +253,35 @@ impl Counters {
         Ok(())
     }
 
+    /// The device was reset, and all counters will start from zero. What they said last is to be had by [`Self::read_frozen`], and nothing
+    /// by [`Self::read`], until [`Self::thaw`]. Whoever keeps how far a counter was read holds the lock of that both to read and to
+    /// rebase it, so that nothing is told twice.
+    pub(crate) fn freeze(&self) {
+        self.frozen.store(true, Relaxed);
+    }
+
+    /// Everybody has kept what counters said before the reset; the memory forgets it.
+    pub(crate) fn thaw(&self) {
+        for number in 0.. {
+            let page = self.pages.lock().get(number).cloned();
+            match page {
+                Some(page) => page.clear(),
+                None => break,
+            }
+        }
+        self.frozen.store(false, Relaxed);
+    }
+
     /// What a counter says. `None` where the device writes it all the time, or has not written its generation yet: nothing is known.
     pub(crate) fn read(&self, counter: &Counter) -> Option<Count> {
+        if self.frozen.load(Relaxed) {
+            return None;
+        }
+        self.read_frozen(counter)
+    }
+
+    /// What a counter said before a reset.
+    pub(crate) fn read_frozen(&self, counter: &Counter) -> Option<Count> {
         let first = (counter.id % COUNTERS_IN_PAGE) as usize * CounterRecord::WORDS;
         let record = (0..TRIES).find_map(|_| read_record(&counter.page, first))?;
         if record.generation != counter.generation {

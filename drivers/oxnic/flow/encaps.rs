@@ -9,10 +9,15 @@
 
 use super::{
     ids::Ids,
+    missing::Gaps,
     refusal::Refusal,
     tunnel::{Tunnel, Underlay}, //
 };
-use crate::{cmd, command::CommandError, device::Device};
+use crate::{
+    cmd,
+    command::{insist, told, CommandError},
+    device::Device, //
+};
 use core::net::IpAddr;
 use kernel::{prelude::*, sync::Arc};
 use oxnic_abi::{
@@ -119,9 +124,10 @@ struct Encap {
     tunnel: Option<Tunnel>,
     /// The eswitch port that rules have with it.
     port: u16,
-    /// What the device has.
+    /// What the device has, if it has it.
     set: EncapSet,
     headers: KVec<u64>,
+    there: bool,
 }
 
 /// The outer headers of an engine.
@@ -160,6 +166,7 @@ impl Encaps {
         device: &Arc<Device>,
         wanted: Wanted,
         tunnel: &Tunnel,
+        reached: bool,
     ) -> Result<(u32, u16), Refusal> {
         let same = |encap: &&mut Encap| {
             encap.wanted.is(&wanted)
@@ -169,6 +176,9 @@ impl Encaps {
                 })
         };
         if let Some(encap) = self.encaps.iter_mut().find(same) {
+            if reached && !encap.there {
+                encap.there = told(encap.tell(device, flow_set::CREATE))?;
+            }
             encap.rules += 1;
             return Ok((encap.id, encap.port));
         }
@@ -188,12 +198,15 @@ impl Encaps {
             port,
             set: EncapSet::ZERO,
             headers: KVec::new(),
+            there: false,
         };
         let made = encap
             .look(device, self.longest, true)
             .and_then(|(set, headers)| {
                 (encap.set, encap.headers) = (set, headers);
-                Ok(encap.tell(device, flow_set::CREATE)?)
+                // Where the device is being reset it will be told.
+                encap.there = reached && told(encap.tell(device, flow_set::CREATE))?;
+                Ok(())
             });
         if let Err(refusal) = made {
             self.ids.give(id);
@@ -214,15 +227,17 @@ impl Encaps {
             return;
         }
         // `at` was found above.
-        let _ = self.encaps.remove(at);
-        if !reached {
+        let there = self.encaps.remove(at).is_ok_and(|encap| encap.there);
+        if !reached || !there {
             self.ids.give(id);
             return;
         }
-        match cmd::flow::encap_destroy(device, id) {
-            Ok(()) => self.ids.give(id),
-            // The id is not used again, since the device may still have it.
-            Err(error) => dev_err!(device.binding(), "encap {}: {}\n", id, error),
+        let destroyed = insist(
+            || cmd::flow::encap_destroy(device, id),
+            CommandError::is_refusal,
+        );
+        if let Err(error) = self.ids.give_destroyed(id, destroyed) {
+            dev_err!(device.binding(), "encap {}: {}\n", id, error);
         }
     }
 
@@ -274,11 +289,29 @@ impl Encaps {
         }
     }
 
-    /// Makes all of them anew in a device that was reset.
-    pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
-        self.encaps
-            .iter()
-            .try_for_each(|encap| encap.tell(device, flow_set::CREATE))
+    /// The device was reset, and has none.
+    pub(crate) fn lose(&mut self) {
+        for encap in self.encaps.iter_mut() {
+            encap.there = false;
+        }
+        self.ids.reclaim();
+    }
+
+    /// Tells the device of all that it does not have.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached.
+    pub(crate) fn put_back(
+        &mut self,
+        device: &Arc<Device>,
+        gaps: &mut Gaps<'_>,
+    ) -> Result<(), Refusal> {
+        for encap in self.encaps.iter_mut().filter(|encap| !encap.there) {
+            let told = encap.tell(device, flow_set::CREATE);
+            encap.there = gaps.object(device, "encap", encap.id, told)?;
+        }
+        Ok(())
     }
 }
 
@@ -357,6 +390,9 @@ impl Encap {
 
     /// Tells the device of a change. Where it does not take the headers, there are none.
     fn update(&mut self, device: &Arc<Device>) {
+        if !self.there {
+            return;
+        }
         let told = self.tell(device, 0).or_else(|error| {
             if !device.is_silent() {
                 dev_err!(device.binding(), "encap {}: {}\n", self.id, error);

@@ -7,8 +7,10 @@
 //! writing by a reset that puts everything back and by the end, so that nothing is under way then. It is the outermost lock; `stores`,
 //! those of blocks and those of objects are taken under it, in this order, and under them that of the admin queue.
 //!
-//! A reset takes all objects away; [`super::restore`] puts them back. Where that fails the engine stays stopped, refuses rules, and
-//! goes when the last interface is unbound.
+//! A reset takes all objects away; [`super::restore`] puts them back. It stops the queues and the commands, and waits at the gate until
+//! whoever was under way has noticed, before the device is reset. Whoever comes then finds the queues stopped, and changes what is
+//! kept here only: blocks are bound, rules come and go as at any other time, and the device gets all of it in the end. So nobody
+//! tells a device that was reset of anything before it has got back what it had.
 
 use super::{
     counters::Counters,
@@ -17,18 +19,24 @@ use super::{
     ids::Ids,
     limits,
     meters::Meters,
+    missing::MissingRules,
+    outage::Outage,
     plan,
     queues::FlowQueues,
     refusal::Refusal,
     samplers::Samplers,
     shared::SharedActions,
-    store::{BlockSide, Inner, Store},
+    store::{BlockSide, Inner, Store, Table},
     template::{Kind, Templates},
     tunnel::Tunnel,
     tunnels::Tunnels,
     upper::Upper,
 };
-use crate::{cmd, command::CommandError, device::Device};
+use crate::{
+    cmd,
+    command::{insist, told, Cause, CommandError},
+    device::Device, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -95,17 +103,28 @@ pub(crate) struct Engine {
     pub(super) tables: Ids,
     #[pin]
     pub(super) desks: Desks,
+    /// Nothing else is taken under it, nor under the next one.
+    #[pin]
+    pub(super) missing: Mutex<MissingRules>,
+    #[pin]
+    pub(super) outage: Mutex<Outage>,
     _chains: ChainRestore,
 }
 
 impl Engine {
-    /// Starts the engine.
+    /// Starts the engine. `known`: what the device has said of it before, for when it is being reset.
     ///
     /// # Errors
     ///
     /// The device has none, or not what it takes.
-    fn start(device: &Arc<Device>) -> Result<Arc<Self>, Refusal> {
-        let caps = cmd::caps::flow(device).map_err(|_| Refusal::NoEngine)?;
+    fn start(device: &Arc<Device>, known: &mut Option<FlowCaps>) -> Result<Arc<Self>, Refusal> {
+        let caps = match (cmd::caps::flow(device), *known) {
+            (Ok(caps), _) => caps,
+            (Err(error), Some(caps)) if matches!(error.cause, Cause::Unavailable) => caps,
+            (Err(error), _) if error.is_refusal() => return Err(Refusal::NoEngine),
+            (Err(error), _) => return Err(error.into()),
+        };
+        *known = Some(caps);
         let caps = limits::usable(&caps)?;
         let queues = FlowQueues::new(device, &caps)?;
         let counters = Counters::new(caps.counters, caps.counter_period_min)?;
@@ -128,14 +147,43 @@ impl Engine {
                 rules <- Ids::new(caps.rules),
                 tables <- Ids::new(caps.tables),
                 desks <- desks,
+                missing <- new_mutex!(MissingRules::new()),
+                outage <- new_mutex!(Outage::default()),
                 _chains: ChainRestore::new(),
                 caps,
             }),
             GFP_KERNEL,
         )
         .map_err(|_| Refusal::Memory)?;
-        engine.queues.create(device)?;
-        Ok(engine)
+        match engine.open(device) {
+            // A reset is under way, and opens it.
+            Ok(()) | Err(Refusal::Unreached(EAGAIN)) => Ok(engine),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Whether the device is told of what changes. Once it is not, that stays so as long as the gate is held.
+    pub(super) fn is_reached(&self) -> bool {
+        self.queues.is_started()
+    }
+
+    /// Whether anything can be taken over: the device is told of it now, or when it was reset.
+    ///
+    /// # Errors
+    ///
+    /// It is gone, or does not take back what it had.
+    pub(super) fn check(&self, device: &Arc<Device>) -> Result<(), Refusal> {
+        if self.is_reached() {
+            return Ok(());
+        }
+        if device.is_gone() {
+            return Err(Refusal::Unreached(ENODEV));
+        }
+        let comes_back = matches!(device.commands.stopped(), None | Some(Cause::Unavailable));
+        match comes_back && self.outage.lock().is_short() {
+            true => Ok(()),
+            false => Err(Refusal::Lost),
+        }
     }
 
     /// Takes from the device what it writes to. Nothing is bound any more.
@@ -167,6 +215,7 @@ impl Engine {
         side: Side,
     ) -> Result<Arc<Store>, Refusal> {
         let _going = self.gate.read();
+        self.check(device)?;
         let mut stores = self.stores.lock();
         let mut others = stores.iter().filter(|store| store.block != block);
         if let Some(other) = others.find(|store| store.inner.lock().sides.contains(&side)) {
@@ -187,7 +236,7 @@ impl Engine {
         };
         let bound = self.bind_side(device, &store, side);
         if bound.is_err() {
-            self.forget(device, &mut stores, &store, true);
+            self.forget(device, &mut stores, &store, self.is_reached());
         }
         bound.map(|()| store)
     }
@@ -196,7 +245,9 @@ impl Engine {
         let mut inner = store.inner.lock();
         let table = self.table(device, store, &mut inner, Chain(0))?;
         inner.sides.reserve(1, GFP_KERNEL)?;
-        cmd::flow::port_table(device, &port_table(side, table))?;
+        if self.is_reached() {
+            told(cmd::flow::port_table(device, &port_table(side, table)))?;
+        }
         inner.sides.push(side, GFP_KERNEL)?;
         Ok(())
     }
@@ -204,11 +255,15 @@ impl Engine {
     /// Unbinds a side of a port. Its rules were destroyed.
     pub(crate) fn unbind(&self, device: &Arc<Device>, store: &Arc<Store>, side: Side) {
         let _going = self.gate.read();
-        let reached = self.queues.is_started();
+        let reached = self.is_reached();
         let mut stores = self.stores.lock();
         if reached {
             let resting = self.tunnels.lock().resting(side);
-            if let Err(error) = cmd::flow::port_table(device, &port_table(side, resting)) {
+            let unbound = insist(
+                || told(cmd::flow::port_table(device, &port_table(side, resting))).map(drop),
+                CommandError::is_refusal,
+            );
+            if let Err(error) = unbound {
                 dev_err!(device.binding(), "{}\n", error);
             }
         }
@@ -216,7 +271,7 @@ impl Engine {
         self.forget(device, &mut stores, store, reached);
     }
 
-    /// The table of a chain of a block; makes it if there is none.
+    /// The table of a chain of a block; makes it if there is none, in the device as well where that can be reached.
     ///
     /// # Errors
     ///
@@ -228,17 +283,25 @@ impl Engine {
         inner: &mut Inner,
         chain: Chain,
     ) -> Result<u32, Refusal> {
-        if let Some(table) = inner.table(chain.0) {
-            return Ok(table);
+        let reached = self.is_reached();
+        let make = |id| match reached {
+            true => told(cmd::flow::table_set(
+                device,
+                &self.new_table(id, store, chain),
+            )),
+            false => Ok(false),
+        };
+        if let Some(known) = inner.tables.iter_mut().find(|known| known.chain == chain.0) {
+            if reached && !known.there {
+                known.there = make(known.id)?;
+            }
+            return Ok(known.id);
         }
         inner.tables.reserve(1, GFP_KERNEL)?;
         let id = self.new_table_id()?;
-        let table = self.new_table(id, store, chain);
-        if let Err(error) = cmd::flow::table_set(device, &table) {
-            self.tables.give(id);
-            return Err(error.into());
-        }
-        inner.tables.push((chain.0, id), GFP_KERNEL)?;
+        let there = make(id).inspect_err(|_| self.tables.give(id))?;
+        let chain = chain.0;
+        inner.tables.push(Table { chain, id, there }, GFP_KERNEL)?;
         Ok(id)
     }
 
@@ -289,11 +352,23 @@ impl Engine {
         guard: u32,
     ) -> Result<(), Refusal> {
         self.guard.store(guard, Relaxed);
+        if !self.is_reached() {
+            return Ok(());
+        }
         let of_port = |store: &&Arc<Store>| store.tunnel.is_none() && store.upper.is_none();
         for store in stores.iter().filter(of_port) {
-            if let Some(table) = store.inner.lock().table(0) {
-                let table = self.new_table(table, store, Chain(0));
-                cmd::flow::table_set(device, &TableSet { flags: 0, ..table })?;
+            let inner = store.inner.lock();
+            // What the device has not it gets as it is to be.
+            let mut first = inner
+                .tables
+                .iter()
+                .filter(|table| table.chain == 0 && table.there);
+            if let Some(table) = first.next() {
+                let table = self.new_table(table.id, store, Chain(0));
+                told(cmd::flow::table_set(
+                    device,
+                    &TableSet { flags: 0, ..table },
+                ))?;
             }
         }
         for port in wires.iter().filter(|port| !has_ingress(stores, **port)) {
@@ -301,7 +376,7 @@ impl Engine {
                 port: *port,
                 direction: FlowDirection::INGRESS,
             };
-            cmd::flow::port_table(device, &port_table(side, guard))?;
+            told(cmd::flow::port_table(device, &port_table(side, guard)))?;
         }
         Ok(())
     }
@@ -319,16 +394,22 @@ impl Engine {
             return;
         }
         stores.retain(|known| !Arc::ptr_eq(known, store));
-        for (chain, table) in inner.tables.drain_all() {
-            if !reached {
-                self.tables.give(table);
-                continue;
-            }
-            match cmd::flow::table_destroy(device, table) {
-                Ok(()) => self.tables.give(table),
-                Err(error) => dev_err!(device.binding(), "chain {}: {}\n", chain, error),
+        for Table { chain, id, there } in inner.tables.drain_all() {
+            if !reached || !there {
+                self.tables.give(id);
+            } else if let Err(error) = self.destroy_table(device, id) {
+                dev_err!(device.binding(), "chain {}: {}\n", chain, error);
             }
         }
+    }
+
+    /// Takes a table out of the device, and gives its id back.
+    pub(super) fn destroy_table(&self, device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
+        let destroyed = insist(
+            || cmd::flow::table_destroy(device, id),
+            CommandError::is_refusal,
+        );
+        self.tables.give_destroyed(id, destroyed)
     }
 
     /// Whether there are rules that a port has to do with, or can be: a chain of nftables is asked about the port once.
@@ -391,6 +472,8 @@ pub(crate) struct Holder {
     users: u32,
     /// What the device may still write to.
     defunct: KVec<Arc<Engine>>,
+    /// What the device has said of its engine.
+    caps: Option<FlowCaps>,
 }
 
 impl Holder {
@@ -400,6 +483,7 @@ impl Holder {
             engine: None,
             users: 0,
             defunct: KVec::new(),
+            caps: None,
         }
     }
 
@@ -421,10 +505,12 @@ impl Device {
             return Err(Refusal::Legacy);
         }
         holder.defunct.reserve(1, GFP_KERNEL)?;
-        let engine = match &holder.engine {
-            Some(engine) if engine.queues.is_started() => engine.clone(),
-            Some(_) => return Err(Refusal::Lost),
-            None => Engine::start(self)?,
+        let engine = match holder.engine() {
+            Some(engine) => {
+                engine.check(self)?;
+                engine
+            }
+            None => Engine::start(self, &mut holder.caps)?,
         };
         holder.engine = Some(engine.clone());
         holder.users += 1;
@@ -456,10 +542,20 @@ impl Device {
         engine.is_some_and(|engine| engine.has_rules(port))
     }
 
-    /// The function is about to be reset, or cannot be reached: nobody waits for results any more.
+    /// The device is asked what its engine can do, for when it is needed first while it cannot be asked.
+    pub(crate) fn learn_flow(self: &Arc<Self>) {
+        let caps = cmd::caps::flow(self).ok();
+        let mut holder = self.flow.lock();
+        holder.caps = caps.or(holder.caps);
+    }
+
+    /// The function is about to be reset, or cannot be reached; commands are stopped. Nobody waits for results any more, and whoever was
+    /// about to tell the device of something has ended.
     pub(crate) fn stop_flow(&self) {
-        if let Some(engine) = &self.flow.lock().engine {
+        let engine = self.flow.lock().engine();
+        if let Some(engine) = engine {
             engine.queues.stop();
+            drop(engine.gate.write());
         }
     }
 

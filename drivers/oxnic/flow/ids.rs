@@ -4,6 +4,7 @@
 //!
 //! A spinlock guards them, for as long as it takes to look at the last entry of a list; memory is allocated outside of it.
 
+use crate::command::CommandError;
 use kernel::{
     new_spinlock,
     prelude::*,
@@ -23,6 +24,8 @@ struct State {
     fresh: u32,
     /// Has room for all ids that were ever taken, so that giving one back does not fail.
     free: KVVec<u32>,
+    /// Ids of objects that the device has refused to destroy. A reset takes them away.
+    withheld: KVec<u32>,
 }
 
 impl Ids {
@@ -31,6 +34,7 @@ impl Ids {
         let state = State {
             fresh: 0,
             free: KVVec::new(),
+            withheld: KVec::new(),
         };
         pin_init!(Self { limit, state <- new_spinlock!(state) })
     }
@@ -87,6 +91,39 @@ impl Ids {
         // There is room, see above.
         let _ = self.state.lock().free.push(id, GFP_NOWAIT);
     }
+
+    /// Gives one back whose object the device was to destroy. Where it has refused that, the id is withheld until a reset, since the
+    /// device may still have the object. Where it could not be asked, it is reset, and forgets all of them.
+    ///
+    /// # Errors
+    ///
+    /// What the device has said.
+    pub(crate) fn give_destroyed(
+        &self,
+        id: u32,
+        destroyed: Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
+        match destroyed {
+            Err(error) if error.is_refusal() => {
+                // Without memory it is lost until the engine goes.
+                let _ = self.state.lock().withheld.push(id, GFP_NOWAIT);
+                Err(error)
+            }
+            _ => {
+                self.give(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// The device was reset: what was withheld can be taken again.
+    pub(crate) fn reclaim(&self) {
+        let mut state = self.state.lock();
+        while let Some(id) = state.withheld.pop() {
+            // There is room, see above.
+            let _ = state.free.push(id, GFP_NOWAIT);
+        }
+    }
 }
 
 #[cfg(CONFIG_KUNIT)]
@@ -94,6 +131,8 @@ impl Ids {
 #[kernel::macros::kunit_tests(oxnic_flow_ids)]
 mod tests {
     use super::*;
+    use crate::command::Cause;
+    use oxnic_abi::command::{Opcode, Qualifier, Status};
 
     #[test]
     fn as_many_ids_as_the_limit_says_and_each_once() -> Result {
@@ -107,6 +146,30 @@ mod tests {
         ids.give(1);
         assert_eq!(ids.take(), Ok(1));
         assert_eq!(ids.limit(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn what_the_device_refuses_to_destroy_is_taken_again_after_a_reset_only() -> Result {
+        let failed = |cause| {
+            Err(CommandError {
+                opcode: Opcode::METER_DESTROY,
+                cause,
+            })
+        };
+        let ids = KBox::pin_init(Ids::new(2), GFP_KERNEL)?;
+        assert_eq!((ids.take(), ids.take()), (Ok(0), Ok(1)));
+        let refused = Cause::Refused {
+            status: Status::EBUSY,
+            qualifier: Qualifier::NONE,
+            offset: 0,
+        };
+        assert!(ids.give_destroyed(0, failed(refused)).is_err());
+        assert_eq!(ids.take(), Err(ENOSPC));
+        assert!(ids.give_destroyed(1, failed(Cause::Unavailable)).is_ok());
+        assert_eq!(ids.take(), Ok(1));
+        ids.reclaim();
+        assert_eq!(ids.take(), Ok(0));
         Ok(())
     }
 

@@ -4,8 +4,11 @@
 //!
 //! All that can fail is done before the device is told of the rule: it is planned, gets its place and what it needs. No lock is held
 //! over that as a whole, nor while the device works; the lock of the rule's block is taken for its place and to store it.
-//! Whatever fails, what came before it is undone. The kernel does not ask about a rule twice at a time. A reset stops the queue
-//! and then waits at the gate until what was under way has been undone.
+//! Whatever fails, what came before it is undone. The kernel does not ask about a rule twice at a time.
+//!
+//! A rule that meets a reset, or comes during one, is kept like those that were in the device before: it gets its place and what it needs,
+//! and [`super::restore`] puts it in. One that the device itself has not answered, or answered with nonsense, is refused, so that it does not
+//! have the device reset again and again.
 
 use super::{
     count::{means, of_action, Ways},
@@ -21,15 +24,16 @@ use super::{
     refusal::Refusal,
     request,
     shared::Named,
-    store::{Objects, Room, Store, Stored},
+    store::{Objects, Presence, Room, Store, Stored},
     template::Template,
     tunnel::Tunnel, //
 };
-use crate::device::Device;
+use crate::{command::insist, device::Device};
 use kernel::{prelude::*, sync::Arc};
 use oxnic_abi::{
     command::Status,
     flow::{completion::FlowCompletion, request::FlowRequest},
+    regs::ResetReason,
 };
 use oxnic_kapi::net::flow::{Cookie, Samples};
 use oxnic_offload::{
@@ -82,9 +86,7 @@ impl Engine {
         if !device.eswitch.takes_rules() {
             return Err(Refusal::Legacy);
         }
-        if !self.queues.is_started() {
-            return Err(Refusal::Lost);
-        }
+        self.check(device)?;
         let cookie = Cookie(asked.rule.cookie.0 as usize);
         {
             let mut inner = store.inner.lock();
@@ -110,13 +112,17 @@ impl Engine {
             request,
             refusal,
         } = prepared?;
-        if let Err(error) = self.tell(device, &objects, &request) {
-            self.undo(device, store, &place, &objects);
-            return Err(error);
-        }
+        let presence = match self.tell(device, &objects, &request) {
+            Ok(presence) => presence,
+            Err(error) => {
+                self.undo(device, store, &place, &objects);
+                return Err(error);
+            }
+        };
         let stored = Stored {
             users: 1,
             stand_in: refusal.is_some(),
+            presence,
             ways,
             place,
             objects,
@@ -273,8 +279,25 @@ impl Engine {
         request.len() / SLOT_WORDS > self.caps.request_slots_max.into()
     }
 
+    /// Tells the device of a rule, if it can be reached. Where it is reset meanwhile it will be told.
+    pub(super) fn tell(
+        &self,
+        device: &Arc<Device>,
+        objects: &Objects,
+        request: &[u64],
+    ) -> Result<Presence, Refusal> {
+        if !self.is_reached() {
+            return Ok(Presence::Absent);
+        }
+        match self.tell_now(device, objects, request) {
+            Ok(()) => Ok(Presence::There),
+            Err(Refusal::Unreached(EAGAIN)) => self.check(device).map(|()| Presence::Absent),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     /// Tells the device of the counter and of the rule that has it, with one doorbell; of further counters before.
-    fn tell(
+    fn tell_now(
         &self,
         device: &Arc<Device>,
         objects: &Objects,
@@ -293,10 +316,47 @@ impl Engine {
             .map_err(Refusal::Unreached)?;
         let reset = self.result(device, reset);
         let added = self.result(device, added);
-        if reset.is_err() && added.is_ok() {
-            self.ask(device, &request::delete_added(request))?;
+        self.both(device, request, reset, added)
+    }
+
+    /// What came of a rule and its counter. Where the device has the rule and not the counter, it is told to take the rule out.
+    pub(super) fn both(
+        &self,
+        device: &Arc<Device>,
+        request: &[u64],
+        counter: Result<(), Refusal>,
+        rule: Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        match (counter, rule) {
+            (Ok(()), rule) => rule,
+            // What the device has said counts more than that the other was not answered, and either more than that a reset came.
+            (Err(Refusal::Unreached(EAGAIN)), Err(why)) => Err(why),
+            (Err(why), rule) => {
+                if rule.is_ok() && matches!(why, Refusal::Device { .. }) {
+                    self.take_out(device, request::rule_of(request));
+                }
+                Err(why)
+            }
         }
-        reset.and(added)
+    }
+
+    /// Takes a rule out of the device. One that does not do that is reset, so that no rule is in hardware that the kernel does not know.
+    pub(super) fn take_out(&self, device: &Arc<Device>, rule: u32) {
+        let delete = || match self.ask(device, &request::delete(rule)) {
+            Err(Refusal::Device {
+                status: Status::ENOENT,
+                ..
+            }) => Ok(()),
+            deleted => deleted,
+        };
+        let taken = insist(delete, |refusal| matches!(refusal, Refusal::Device { .. }));
+        // Where it cannot be asked it is being reset.
+        if let Err(refusal @ Refusal::Device { .. }) = taken {
+            dev_err!(device.binding(), "rule {} does not go: {}\n", rule, refusal);
+            device.request_reset(ResetReason::PROTOCOL);
+            // Nobody gets the id before.
+            self.queues.stop();
+        }
     }
 
     /// Has one request carried out.
@@ -338,10 +398,15 @@ impl Engine {
         let Some(stored) = stored else {
             return false;
         };
-        if let Some(rule) = stored.objects.rule.filter(|_| self.queues.is_started()) {
-            if let Err(refusal) = self.delete_rule(device, rule, &stored.objects) {
-                dev_err!(device.binding(), "rule {}: {}\n", rule, refusal);
+        match (stored.presence, stored.objects.rule) {
+            (Presence::There, Some(rule)) if self.is_reached() => {
+                let deleted = self.delete_rule(device, rule, &stored.objects);
+                if let Err(Refusal::Device { .. }) = deleted {
+                    self.take_out(device, rule);
+                }
             }
+            (Presence::There, _) => {}
+            _ => self.forget_missing(store.block, cookie),
         }
         self.undo(device, store, &stored.place, &stored.objects);
         !stored.stand_in
@@ -351,7 +416,7 @@ impl Engine {
     fn undo(&self, device: &Arc<Device>, store: &Store, place: &Place, objects: &Objects) {
         store.inner.lock().priorities.leave(place);
         // Else the device forgets everything in the reset that is due.
-        let reached = self.queues.is_started();
+        let reached = self.is_reached();
         if let Some(template) = &objects.match_template {
             self.matches.put(device, template, reached);
         }
@@ -396,27 +461,32 @@ impl Engine {
         planned: &mut Planned<'_>,
         objects: &mut Objects,
     ) -> Result<(), Refusal> {
-        let full = |what, limit| move |error| Refusal::Full { what, limit, error };
+        let reached = self.is_reached();
         let list = planned.conditions;
         let template = self
             .matches
-            .get(device, list.words, list.count, list.options)?;
+            .get(device, list.words, list.count, list.options, reached)?;
         objects.match_template = Some(template);
         let list = planned.actions;
-        let template = self.actions.get(device, list.words, list.count, 0)?;
+        let template = self
+            .actions
+            .get(device, list.words, list.count, 0, reached)?;
         objects.action_template = Some(template);
         let limit = self.rules.limit();
-        objects.rule = Some(self.rules.take().map_err(full("rules", limit))?);
+        let rule = self.rules.take().map_err(|error| Refusal::Full {
+            what: "rules",
+            limit,
+            error,
+        })?;
+        objects.rule = Some(rule);
         if let Some(at) = planned.counter {
-            let counter = self.counters.take(device);
-            let counter = counter.map_err(full("counters", self.caps.counters))?;
+            let counter = self.counters.take(device, reached)?;
             fill(planned.arguments, at, objects.counter.insert(counter).id)?;
         }
         for (at, _) in &planned.counters {
             let counters = &mut objects.more.make()?.counters;
             counters.reserve(1, GFP_KERNEL)?;
-            let counter = self.counters.take(device);
-            let counter = counter.map_err(full("counters", self.caps.counters))?;
+            let counter = self.counters.take(device, reached)?;
             fill(planned.arguments, *at, counter.id)?;
             counters.push(counter, GFP_KERNEL)?;
         }
@@ -427,7 +497,7 @@ impl Engine {
             let (_, origin) = actions.find(same).ok_or(Refusal::Verdict("police"))?;
             let meters = &mut objects.more.make()?.meters;
             meters.reserve(1, GFP_KERNEL)?;
-            let meter = self.meters.get(device, origin.cookie, police)?;
+            let meter = self.meters.get(device, origin.cookie, police, reached)?;
             meters.push(meter, GFP_KERNEL)?;
             fill(planned.arguments, *at, meter)?;
         }
@@ -436,7 +506,7 @@ impl Engine {
             encaps.reserve(1, GFP_KERNEL)?;
             let tunnel = asked.tunnels.get(wanted.tunnel as usize);
             let tunnel = tunnel.ok_or(Refusal::Lost)?;
-            let (encap, port) = self.encaps.lock().get(device, wanted, tunnel)?;
+            let (encap, port) = self.encaps.lock().get(device, wanted, tunnel, reached)?;
             encaps.push(encap, GFP_KERNEL)?;
             fill(planned.arguments, at, port.into())?;
             fill(planned.arguments, at + 4, encap)?;

@@ -3,14 +3,18 @@
 //! Meters: the policers of rules. Rules that name one police action of tc share its meter.
 //!
 //! `known`, a mutex, is held to find a meter, and while the device is told of one; nothing is taken under it but the lock of the admin
-//! queue.
+//! queue. While the device is reset, meters are made and changed here only, and [`Meters::put_back`] tells the device of them.
 
-use super::{ids::Ids, refusal::Refusal};
-use crate::{cmd, command::CommandError, device::Device};
+use super::{ids::Ids, missing::Gaps, refusal::Refusal};
+use crate::{
+    cmd,
+    command::{insist, told, CommandError},
+    device::Device, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
-    rbtree::{RBTree, RBTreeNode},
+    rbtree::{RBTree, RBTreeNode, RBTreeNodeReservation},
     sync::{Arc, Mutex}, //
 };
 use oxnic_abi::flow::{
@@ -29,15 +33,33 @@ struct Meter {
     mtu: u32,
     /// The kernel tells us when the action changes: what rules say of it may be older.
     follows: bool,
+    /// The device has it.
+    there: bool,
 }
 
 impl Meter {
-    fn change(&mut self, device: &Arc<Device>, id: u32, police: &Police) -> Result<(), Refusal> {
+    fn change(
+        &mut self,
+        device: &Arc<Device>,
+        id: u32,
+        police: &Police,
+        reached: bool,
+    ) -> Result<(), Refusal> {
         let (rate, mtu) = (police.rate, police.mtu);
         if (self.rate, self.mtu) != (rate, mtu) {
-            cmd::flow::meter_set(device, &set(id, 0, rate, mtu))?;
+            if reached && self.there {
+                // Where the device is being reset it will be told.
+                told(cmd::flow::meter_set(device, &set(id, 0, rate, mtu)))?;
+            }
             (self.rate, self.mtu) = (rate, mtu);
         }
+        Ok(())
+    }
+
+    /// Tells the device of it, which does not have it. Where that is being reset it will be told.
+    fn make(&mut self, device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
+        let set = set(id, flow_set::CREATE, self.rate, self.mtu);
+        self.there = told(cmd::flow::meter_set(device, &set))?;
         Ok(())
     }
 }
@@ -81,13 +103,17 @@ impl Meters {
         device: &Arc<Device>,
         action: usize,
         police: &Police,
+        reached: bool,
     ) -> Result<u32, Refusal> {
         let mut known = self.known.lock();
         let known = &mut *known;
         let id = known.ids.get(&action).copied();
         if let Some((id, meter)) = id.and_then(|id| Some((id, known.meters.get_mut(&id)?))) {
             if !meter.follows {
-                meter.change(device, id, police)?;
+                meter.change(device, id, police, reached)?;
+            }
+            if reached && !meter.there {
+                meter.make(device, id)?;
             }
             meter.rules += 1;
             return Ok(id);
@@ -104,8 +130,9 @@ impl Meters {
             rate: police.rate,
             mtu: police.mtu,
             follows: false,
+            there: false,
         };
-        self.make(device, known, id, meter)
+        self.make(device, known, id, meter, reached)
             .inspect_err(|_| self.ids.give(id))?;
         Ok(id)
     }
@@ -120,9 +147,10 @@ impl Meters {
         device: &Arc<Device>,
         id: u32,
         police: &Police,
+        reached: bool,
     ) -> Result<(), Refusal> {
         match self.known.lock().meters.get_mut(&id) {
-            Some(meter) => meter.change(device, id, police),
+            Some(meter) => meter.change(device, id, police, reached),
             None => Ok(()),
         }
     }
@@ -139,23 +167,45 @@ impl Meters {
         device: &Arc<Device>,
         known: &mut Known,
         id: u32,
-        meter: Meter,
+        mut meter: Meter,
+        reached: bool,
     ) -> Result<(), Refusal> {
         let name = RBTreeNode::new(meter.action, id, GFP_KERNEL).map_err(|_| Refusal::Memory)?;
-        let new = set(id, flow_set::CREATE, meter.rate, meter.mtu);
-        let meter = RBTreeNode::new(id, meter, GFP_KERNEL).map_err(|_| Refusal::Memory)?;
-        cmd::flow::meter_set(device, &new)?;
+        let room = RBTreeNodeReservation::new(GFP_KERNEL).map_err(|_| Refusal::Memory)?;
+        if reached {
+            meter.make(device, id)?;
+        }
         known.ids.insert(name);
-        known.meters.insert(meter);
+        known.meters.insert(room.into_node(id, meter));
         Ok(())
     }
 
-    /// Makes all of them anew in a device that was reset.
-    pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
-        self.known.lock().meters.iter().try_for_each(|(id, meter)| {
+    /// The device was reset, and has none.
+    pub(crate) fn forget(&self) {
+        for meter in self.known.lock().meters.values_mut() {
+            meter.there = false;
+        }
+        self.ids.reclaim();
+    }
+
+    /// Tells the device of all that it does not have.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached.
+    pub(crate) fn put_back(
+        &self,
+        device: &Arc<Device>,
+        gaps: &mut Gaps<'_>,
+    ) -> Result<(), Refusal> {
+        let mut known = self.known.lock();
+        let meters = known.meters.iter_mut();
+        for (id, meter) in meters.filter(|(_, meter)| !meter.there) {
             let set = set(*id, flow_set::CREATE, meter.rate, meter.mtu);
-            cmd::flow::meter_set(device, &set)
-        })
+            let set = cmd::flow::meter_set(device, &set);
+            meter.there = gaps.object(device, "meter", *id, set)?;
+        }
+        Ok(())
     }
 
     /// A rule does not name it any more. Without rules it goes, from the device as well where that has it.
@@ -168,17 +218,19 @@ impl Meters {
         if meter.rules > 0 {
             return;
         }
-        let action = meter.action;
+        let (action, there) = (meter.action, meter.there);
         known.ids.remove(&action);
         known.meters.remove(&id);
-        if !reached {
+        if !reached || !there {
             self.ids.give(id);
             return;
         }
-        match cmd::flow::meter_destroy(device, id) {
-            Ok(()) => self.ids.give(id),
-            // The id is not used again, since the device may still have it.
-            Err(error) => dev_err!(device.binding(), "meter {}: {}\n", id, error),
+        let destroyed = insist(
+            || cmd::flow::meter_destroy(device, id),
+            CommandError::is_refusal,
+        );
+        if let Err(error) = self.ids.give_destroyed(id, destroyed) {
+            dev_err!(device.binding(), "meter {}: {}\n", id, error);
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     install::Asked,
     refusal::Refusal,
     request,
-    store::Store, //
+    store::{Presence, Store}, //
 };
 use crate::{cmd, device::Device};
 use kernel::{
@@ -80,11 +80,18 @@ impl Engine {
             for side in inner.sides.iter() {
                 cmd::flow::port_table(device, &port_table(*side, NO_TABLE))?;
             }
-            for rule in inner.rules().filter_map(|stored| stored.objects.rule) {
-                self.ask(device, &request::delete(rule))?;
+            let there = inner
+                .rules()
+                .filter(|stored| stored.presence == Presence::There);
+            for stored in there {
+                if let Some(rule) = stored.objects.rule {
+                    self.ask(device, &request::delete(rule))?;
+                }
+                stored.presence = Presence::Absent;
             }
-            for (_, table) in inner.tables.iter() {
-                cmd::flow::table_destroy(device, *table)?;
+            for table in inner.tables.iter_mut().filter(|table| table.there) {
+                cmd::flow::table_destroy(device, table.id)?;
+                table.there = false;
             }
         }
         self.matches.park(device)?;

@@ -55,6 +55,11 @@ impl Place {
             number,
         }
     }
+
+    /// Chain and priority of tc; zeros of a rule that was given its number.
+    pub(crate) fn of_tc(&self) -> (u32, u32) {
+        (self.chain, self.priority)
+    }
 }
 
 /// What a rule is to the device.

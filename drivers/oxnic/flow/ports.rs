@@ -18,7 +18,11 @@ use core::cell::{Cell, Ref, RefCell};
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::{Arc, Mutex}, //
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+        Mutex, //
+    },
 };
 use oxnic_abi::vport::{EswitchPortKind, PortEntry};
 use oxnic_kapi::net::{
@@ -32,15 +36,21 @@ use oxnic_offload::{plan::UpperDevice, rule::Port};
 pub(crate) struct PortNumbers {
     #[pin]
     known: Mutex<KVec<PortEntry>>,
+    /// The device was reset since.
+    stale: Atomic<bool>,
 }
 
 impl PortNumbers {
     /// Nothing is known yet.
     pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self { known <- new_mutex!(KVec::new()) })
+        pin_init!(Self {
+            known <- new_mutex!(KVec::new()),
+            stale: Atomic::new(false),
+        })
     }
 
-    /// The number of a port; asks the device once where it is not known.
+    /// The number of a port; asks the device once where it is not known. While the device is being reset, it is what it was before: what
+    /// the device gets back names ports by the same numbers.
     pub(super) fn find(
         &self,
         device: &Arc<Device>,
@@ -54,16 +64,25 @@ impl PortNumbers {
                 .find(|entry| entry.kind == kind && entry.index == index)
                 .map(|entry| entry.eswitch_port)
         };
-        if let Some(number) = look(&known) {
-            return Ok(Some(number));
+        let number = look(&known);
+        if number.is_some() && !self.stale.load(Relaxed) {
+            return Ok(number);
         }
-        *known = cmd::eswitch::ports(device)?;
-        Ok(look(&known))
+        match cmd::eswitch::ports(device) {
+            Ok(now) => {
+                self.stale.store(false, Relaxed);
+                *known = now;
+                Ok(look(&known))
+            }
+            Err(_) if number.is_some() => Ok(number),
+            Err(error) => Err(error),
+        }
     }
 
-    /// The device was reset and may number its ports anew.
+    /// The device was reset, and is asked again.
     pub(crate) fn forget(&self) {
-        self.known.lock().clear();
+        let _known = self.known.lock();
+        self.stale.store(true, Relaxed);
     }
 }
 

@@ -6,7 +6,8 @@
 //! request into the ring waits for its own entry, and looks at it without a lock: a slot is used again only when the results of all
 //! requests up to it were taken, and the completion ring has as many entries as there are slots, so an entry stays until then.
 //! The completion queue is never armed: requests take microseconds, and whoever waits has nothing else to do. It looks for a moment
-//! first, and then sleeps between looks.
+//! first, and then sleeps between looks. A result has to name its request; where it does not, the device and we do not mean the same
+//! any more, and the device is reset.
 //!
 //! `state` is a mutex that is held to put requests into the ring and to take a result, and not while anybody waits.
 
@@ -22,8 +23,13 @@ use kernel::{
     },
 };
 use oxnic_abi::{
+    command::Status,
     doorbell::{self, DoorbellKind},
-    flow::{completion::FlowCompletion, queue::FlowQueueCreate},
+    flow::{
+        completion::FlowCompletion,
+        queue::FlowQueueCreate,
+        request::{FlowOp, FlowRequest}, //
+    },
     queue::CqCreate,
     regs::ResetReason,
     ring::completion_flags, //
@@ -64,12 +70,22 @@ pub(crate) struct Ticket {
     number: u32,
     /// Requests from before a reset get no result.
     epoch: u32,
+    /// What its result names: where its slots end, and its rule or counter.
+    head: u16,
+    object: u32,
 }
 
 impl Ticket {
     /// The number of the queue that the request is in.
     pub(crate) fn queue(&self) -> u16 {
         self.queue
+    }
+
+    /// Whether that is a result of this request, and one that the interface knows.
+    fn is_answered_by(&self, result: &FlowCompletion) -> bool {
+        // One that this version of the interface does not have says neither that it was done nor that it was not.
+        Status::ALL.contains(&result.status)
+            && (result.queue, result.head, result.object) == (self.queue, self.head, self.object)
     }
 }
 
@@ -81,6 +97,8 @@ pub(crate) struct FlowQueue {
     size: QueueSize,
     /// No requests are taken: the device was reset, or does not answer. Changes under the lock only.
     stopped: Atomic<bool>,
+    /// The device may have the queue. Changes where the queue is created, emptied and destroyed, one at a time.
+    created: Atomic<bool>,
     #[pin]
     state: Mutex<State>,
 }
@@ -109,6 +127,7 @@ impl FlowQueue {
             results,
             size,
             stopped: Atomic::new(true),
+            created: Atomic::new(false),
             state <- new_mutex!(state),
         }))
     }
@@ -137,7 +156,11 @@ impl FlowQueue {
             microseconds: 0,
             frames: 0,
         };
-        cmd::queue::cq_create(device, &create)?;
+        // Also where it does not answer.
+        self.created.store(true, Relaxed);
+        cmd::queue::cq_create(device, &create).inspect_err(|error| {
+            self.created.store(!error.is_refusal(), Relaxed);
+        })?;
         let queue = FlowQueueCreate {
             id,
             cq,
@@ -145,8 +168,9 @@ impl FlowQueue {
             address: self.slots.address(),
         };
         if let Err(error) = cmd::flow::queue_create(device, &queue) {
-            if let Err(error) = cmd::queue::cq_destroy(device, cq) {
-                dev_err!(device.binding(), "flow queue: {}\n", error);
+            match cmd::queue::cq_destroy(device, cq) {
+                Ok(()) => self.created.store(false, Relaxed),
+                Err(error) => dev_err!(device.binding(), "flow queue: {}\n", error),
             }
             return Err(error);
         }
@@ -155,8 +179,9 @@ impl FlowQueue {
         Ok(())
     }
 
-    /// Empties the queue. It is stopped, and the device was reset, so that it writes nothing any more.
+    /// Empties the queue. It is stopped, and the device was reset or does not have it, so that it writes nothing any more.
     pub(crate) fn rewind(&self) {
+        self.created.store(false, Relaxed);
         let mut state = self.state.lock();
         self.results.clear();
         state.producer = 0;
@@ -173,14 +198,24 @@ impl FlowQueue {
     /// The device may still write to it.
     pub(crate) fn destroy(&self, device: &Arc<Device>) -> Result<(), CommandError> {
         self.stop();
+        if !self.created.load(Relaxed) {
+            return Ok(());
+        }
         cmd::flow::queue_destroy(device, self.size.id)?;
-        cmd::queue::cq_destroy(device, self.size.cq)
+        cmd::queue::cq_destroy(device, self.size.cq)?;
+        self.created.store(false, Relaxed);
+        Ok(())
     }
 
     /// Takes no requests any more.
     pub(crate) fn stop(&self) {
         let _state = self.state.lock();
         self.stopped.store(true, Relaxed);
+    }
+
+    /// Whether the device may have the queue.
+    pub(crate) fn is_created(&self) -> bool {
+        self.created.load(Relaxed)
     }
 
     /// How many slots the ring has.
@@ -216,29 +251,44 @@ impl FlowQueue {
     ///
     /// # Errors
     ///
-    /// As [`Self::submit`]; `ETIMEDOUT`: the device does not answer, and will be reset.
+    /// As [`Self::submit`]; the device will be reset: `ETIMEDOUT`: it does not answer; `EPROTO`: what it answers makes no sense.
     pub(crate) fn wait(&self, device: &Arc<Device>, ticket: Ticket) -> Result<FlowCompletion> {
         let timeout = device.registers.limits().command_ms;
+        let mut result = Ok(None);
         for _ in 0..SPINS {
             if self.is_done(ticket.number) {
-                return self.take(ticket);
+                result = self.take(ticket).map(Some);
+                break;
             }
             core::hint::spin_loop();
         }
-        let result = time::poll(timeout, || {
-            if self.is_done(ticket.number) {
-                return self.take(ticket).map(Some);
-            }
-            self.check(device)?;
-            (self.state.lock().epoch == ticket.epoch)
-                .then_some(None)
-                .ok_or(EAGAIN)
-        });
-        if result.as_ref().is_err_and(|error| *error == ETIMEDOUT) {
-            dev_err!(device.binding(), "flow queue: no answer in time\n");
-            self.stop();
-            device.request_reset(ResetReason::COMMAND_TIMEOUT);
+        if let Ok(Some(completion)) = result {
+            return Ok(completion);
         }
+        let result = result.and_then(|_| {
+            time::poll(timeout, || {
+                if self.is_done(ticket.number) {
+                    return self.take(ticket).map(Some);
+                }
+                self.check(device)?;
+                (self.state.lock().epoch == ticket.epoch)
+                    .then_some(None)
+                    .ok_or(EAGAIN)
+            })
+        });
+        let (why, reason) = match &result {
+            Err(error) if *error == ETIMEDOUT => {
+                ("no answer in time", ResetReason::COMMAND_TIMEOUT)
+            }
+            Err(error) if *error == EPROTO => (
+                "an answer that is none to the request",
+                ResetReason::PROTOCOL,
+            ),
+            _ => return result,
+        };
+        dev_err!(device.binding(), "flow queue {}: {}\n", self.size.id, why);
+        self.stop();
+        device.request_reset(reason);
         result
     }
 
@@ -284,10 +334,15 @@ impl FlowQueue {
             return Ok(None);
         }
         let epoch = state.epoch;
-        let tickets = requests.map(|request| Ticket {
-            queue: self.size.id,
-            number: self.put(&mut state, request),
-            epoch,
+        let tickets = requests.map(|request| {
+            let number = self.put(&mut state, request);
+            Ticket {
+                queue: self.size.id,
+                number,
+                epoch,
+                head: (state.producer & 0xffff) as u16,
+                object: object(request),
+            }
         });
         // Under the lock, so that doorbells come in order.
         let end = state.producer & 0xffff;
@@ -320,13 +375,21 @@ impl FlowQueue {
     }
 
     /// The result of a request that is done. Its slots, and those before, can be used again as far as all are done.
-    fn take(&self, Ticket { number, epoch, .. }: Ticket) -> Result<FlowCompletion> {
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN`: the device was reset; `EPROTO`: it is the result of no such request.
+    fn take(&self, ticket: Ticket) -> Result<FlowCompletion> {
+        let Ticket { number, epoch, .. } = ticket;
         dma::rmb();
         let completion = FlowCompletion::from_words(&self.results.read(number));
         let mut state = self.state.lock();
         let state = &mut *state;
         if state.epoch != epoch {
             return Err(EAGAIN);
+        }
+        if !ticket.is_answered_by(&completion) {
+            return Err(EPROTO);
         }
         let mask = self.slots.entries() - 1;
         if let Some(entry) = state.under_way.get_mut((number & mask) as usize) {
@@ -340,5 +403,71 @@ impl FlowQueue {
             state.oldest = state.oldest.wrapping_add(1);
         }
         Ok(completion)
+    }
+}
+
+/// The rule or counter that a request is about.
+fn object(request: &[u64]) -> u32 {
+    match request.first_chunk().map(FlowRequest::from_words) {
+        Some(FlowRequest {
+            op: FlowOp::COUNTER | FlowOp::COUNTER_WRITE,
+            counter,
+            ..
+        }) => counter,
+        Some(header) => header.rule,
+        None => u32::MAX,
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_flow_queue)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_names_its_request_or_is_none() {
+        let ticket = Ticket {
+            queue: 1,
+            number: 9,
+            epoch: 0,
+            head: 12,
+            object: 7,
+        };
+        let right = FlowCompletion {
+            object: 7,
+            head: 12,
+            queue: 1,
+            ..FlowCompletion::ZERO
+        };
+        assert!(ticket.is_answered_by(&right));
+        let status = Status::ENOSPC;
+        assert!(ticket.is_answered_by(&FlowCompletion { status, ..right }));
+        for wrong in [
+            FlowCompletion { object: 8, ..right },
+            FlowCompletion { head: 13, ..right },
+            FlowCompletion { queue: 0, ..right },
+            FlowCompletion {
+                status: Status(0x8001),
+                ..right
+            },
+        ] {
+            assert!(!ticket.is_answered_by(&wrong));
+        }
+    }
+
+    #[test]
+    fn a_request_is_about_its_rule_or_its_counter() {
+        let header = FlowRequest {
+            op: FlowOp::DELETE,
+            rule: 3,
+            counter: 4,
+            ..FlowRequest::ZERO
+        };
+        assert_eq!(object(&header.to_words()), 3);
+        let op = FlowOp::COUNTER;
+        assert_eq!(object(&FlowRequest { op, ..header }.to_words()), 4);
+        let op = FlowOp::COUNTER_WRITE;
+        assert_eq!(object(&FlowRequest { op, ..header }.to_words()), 4);
     }
 }

@@ -84,6 +84,11 @@ impl FlowQueues {
         result
     }
 
+    /// Whether the device has none of them.
+    pub(crate) fn are_gone(&self) -> bool {
+        self.0.iter().all(|queue| !queue.is_created())
+    }
+
     /// Takes no requests any more.
     pub(crate) fn stop(&self) {
         self.0.iter().for_each(|queue| queue.stop());

@@ -56,7 +56,7 @@ pub(crate) enum Refusal {
     NoEngine,
     /// The device's flow engine has too few of something, or says so.
     Limit(&'static str),
-    /// The engine has lost all rules.
+    /// The device does not take its rules back.
     Lost,
     /// An action was changed that rules have.
     Bound,
@@ -177,6 +177,20 @@ impl Refusal {
         matches!(self, Self::Off | Self::Legacy)
     }
 
+    /// The error for nftables. When a transaction fails it brings rules back that were in the device before, and takes any error but
+    /// that there is no memory for a fault of the kernel, with a warning. So what can happen to such a rule looks like that; the log says
+    /// what it was.
+    pub(crate) fn error_in_chain(&self) -> Error {
+        match self {
+            Self::Lost
+            | Self::Full { .. }
+            | Self::Crowded
+            | Self::Device { .. }
+            | Self::Unreached(_) => ENOMEM,
+            _ => self.error(),
+        }
+    }
+
     /// Tells the user, and gives the error to return.
     pub(crate) fn tell(&self, extack: Option<&mut Extack>) -> Error {
         refuse(extack, self.error(), format_args!("{self}"))
@@ -206,7 +220,7 @@ impl fmt::Display for Refusal {
             }
             Self::NoEngine => f.write_str("the device has no flow engine"),
             Self::Limit(what) => write!(f, "the device's flow engine cannot be used: {what}"),
-            Self::Lost => f.write_str("the device was reset: remove all filters first"),
+            Self::Lost => f.write_str("the device was reset, and does not take its rules back yet"),
             Self::Long => f.write_str("the rule is longer than a request of the device can be"),
             Self::Bound => {
                 f.write_str("rules in the device have the action as it was: lay them anew")

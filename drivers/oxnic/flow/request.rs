@@ -129,10 +129,10 @@ pub(crate) fn delete(rule: u32) -> [u64; SLOT_WORDS] {
     })
 }
 
-/// The rule that a request has put into a table is taken out.
-pub(crate) fn delete_added(request: &[u64]) -> [u64; SLOT_WORDS] {
+/// The rule that a request puts into a table.
+pub(crate) fn rule_of(request: &[u64]) -> u32 {
     let header = request.first_chunk().map(FlowRequest::from_words);
-    delete(header.map_or(u32::MAX, |header| header.rule))
+    header.map_or(u32::MAX, |header| header.rule)
 }
 
 /// A counter starts from zero, with its generation.
@@ -197,7 +197,9 @@ mod tests {
             ..header
         };
         let wanted = add(&wanted, &[1, 2, 3], &[4, 5, 6, 7])?;
+        assert_eq!(rule_of(&request), 7);
         renumber(&mut request, 70, 80);
+        assert_eq!(rule_of(&request), 70);
         assert_eq!(*request, *wanted);
         Ok(())
     }

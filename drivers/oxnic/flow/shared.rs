@@ -246,7 +246,8 @@ impl SharedActions {
         for known in self.known.lock().values_mut() {
             for used in known.uses.iter_mut() {
                 if let Some(counter) = &used.counter {
-                    used.told.rebase(counters.read(counter).as_ref());
+                    let now = counters.read_frozen(counter);
+                    used.told.rebase(now.as_ref());
                 }
             }
         }
@@ -397,11 +398,13 @@ impl Engine {
             return Err(Refusal::Bound);
         }
         let _alone = self.gate.write();
-        if !self.queues.is_started() {
-            return Err(Refusal::Lost);
-        }
+        self.check(device)?;
+        let reached = self.is_reached();
         let police = match read.police {
-            Some(police) => Some((police, self.meters.get(device, action.cookie, &police)?)),
+            Some(police) => {
+                let meter = self.meters.get(device, action.cookie, &police, reached)?;
+                Some((police, meter))
+            }
             None => None,
         };
         let mut new = Known::new(means(read.hw_stats));
@@ -412,7 +415,7 @@ impl Engine {
         if let Some((_, meter)) = police {
             match &entered {
                 Ok(()) => self.meters.follow(meter, true),
-                Err(_) => self.meters.put(device, meter, true),
+                Err(_) => self.meters.put(device, meter, self.is_reached()),
             }
         }
         entered
@@ -502,7 +505,7 @@ impl Engine {
             self.follow_change(device, &change)?;
         }
         if let (Some((_, meter)), Some(now)) = (police, &read.police) {
-            self.meters.change(device, meter, now)?;
+            self.meters.change(device, meter, now, self.is_reached())?;
         }
         let mut all = self.shared.known.lock();
         if let Some(known) = all.get_mut(&action.cookie) {

@@ -64,7 +64,18 @@ impl Objects {
     }
 }
 
-/// A rule that is in the device, or on its way out of it.
+/// Where a rule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// In the device.
+    There,
+    /// Here only: the device was reset, or has refused to take it back.
+    Absent,
+    /// As that, and the device stopped answering when it was told of it.
+    Suspect,
+}
+
+/// A rule that the kernel has in the device, or is on its way out of it.
 pub(crate) struct Stored {
     /// Bindings of the block that have asked for it; it goes with the last.
     pub(crate) users: u32,
@@ -72,6 +83,7 @@ pub(crate) struct Stored {
     pub(crate) stand_in: bool,
     /// How it is counted.
     pub(crate) ways: Ways,
+    pub(crate) presence: Presence,
     pub(crate) place: Place,
     pub(crate) objects: Objects,
     /// What the kernel was told of the counter already.
@@ -117,12 +129,20 @@ pub(crate) struct Store {
     pub(crate) inner: Mutex<Inner>,
 }
 
+/// The table of a chain.
+pub(crate) struct Table {
+    pub(crate) chain: u32,
+    pub(crate) id: u32,
+    /// The device has it.
+    pub(crate) there: bool,
+}
+
 /// What a block has in the device.
 pub(crate) struct Inner {
     /// What is bound.
     pub(crate) sides: KVec<Side>,
-    /// Chains and their tables. They stay as long as the block is bound.
-    pub(crate) tables: KVec<(u32, u32)>,
+    /// Of chains. They stay as long as the block is bound.
+    pub(crate) tables: KVec<Table>,
     pub(crate) priorities: Priorities,
     /// Order of the rules of a chain of nftables. `priorities` has that of rules of tc.
     pub(crate) positions: Positions,
@@ -174,10 +194,8 @@ impl Store {
 impl Inner {
     /// The table of a chain, if it has one.
     pub(crate) fn table(&self, chain: u32) -> Option<u32> {
-        self.tables
-            .iter()
-            .find(|(of, _)| *of == chain)
-            .map(|(_, table)| *table)
+        let found = self.tables.iter().find(|table| table.chain == chain);
+        found.map(|table| table.id)
     }
 
     /// A rule.
@@ -212,6 +230,25 @@ impl Inner {
     ) -> Result<(), E> {
         let mut all = self.rules.iter();
         all.try_for_each(|(cookie, rule)| show(Cookie(*cookie), rule))
+    }
+
+    /// Goes through the rules from one on, by their cookies, until `each` says that it has enough. Answers where to go on, if there is
+    /// more.
+    pub(crate) fn walk(
+        &mut self,
+        from: Cookie,
+        mut each: impl FnMut(Cookie, &mut Stored) -> bool,
+    ) -> Option<Cookie> {
+        let mut at = self.rules.cursor_lower_bound_mut(&from.0);
+        while let Some(mut cursor) = at {
+            let (cookie, stored) = cursor.current_mut();
+            let cookie = *cookie;
+            if !each(Cookie(cookie), stored) {
+                return cookie.checked_add(1).map(Cookie);
+            }
+            at = cursor.move_next();
+        }
+        None
     }
 
     /// Takes a rule out.

@@ -3,10 +3,15 @@
 //! Templates in the device, of either kind, shared by all rules whose lists are the same, word for word.
 //!
 //! Rules hold their templates and count themselves in them without a lock. `known`, a mutex, is held to find a template, and while the
-//! device is told of one that comes or goes; nothing is taken under it but the lock of the admin queue.
+//! device is told of one that comes or goes; nothing is taken under it but the lock of the admin queue. While the device is reset, templates
+//! are made here only, and [`Templates::put_back`] tells the device of them.
 
-use super::ids::Ids;
-use crate::{cmd, command::CommandError, device::Device};
+use super::{ids::Ids, missing::Gaps, refusal::Refusal};
+use crate::{
+    cmd,
+    command::{insist, told, CommandError},
+    device::Device, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -29,6 +34,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Match => "match template",
+            Self::Action => "action template",
+        }
+    }
+
     fn set(
         self,
         device: &Arc<Device>,
@@ -54,6 +66,8 @@ pub(crate) struct Template {
     set: TemplateSet,
     /// Rules that name it. It goes from none to one under the lock only, and with none leaves.
     rules: Atomic<i32>,
+    /// The device has it. Changes under the lock only.
+    there: Atomic<bool>,
     hash: u64,
     list: KVec<u64>,
 }
@@ -104,8 +118,8 @@ impl Templates {
         })
     }
 
-    /// The template with this list, of so many entries and with so many bytes behind them; makes it if there is none. One more
-    /// rule names it.
+    /// The template with this list, of so many entries and with so many bytes behind them; makes it if there is none, in the device
+    /// as well where that can be reached. One more rule names it.
     ///
     /// # Errors
     ///
@@ -116,6 +130,7 @@ impl Templates {
         list: &[u64],
         count: usize,
         options: usize,
+        reached: bool,
     ) -> Result<Arc<Template>, NoTemplate> {
         let hash = hash(list);
         let mut known = self.known.lock();
@@ -126,6 +141,9 @@ impl Templates {
                 break;
             }
             if *template.list == *list {
+                if reached && !template.there.load(Relaxed) {
+                    self.set(device, template).map_err(NoTemplate::Device)?;
+                }
                 template.rules.fetch_add(1, Relaxed);
                 return Ok(template.clone());
             }
@@ -145,30 +163,39 @@ impl Templates {
                 options: options as u16,
             },
             rules: Atomic::new(1),
+            there: Atomic::new(false),
             hash,
             list: kept,
         };
         let (template, node) = self
-            .make(device, template)
+            .make(device, template, reached)
             .inspect_err(|_| self.ids.give(id))?;
         known.insert(node);
         Ok(template)
     }
 
-    /// Puts a new template into the device; also gives what keeps it here.
+    /// Puts a new template into the device, if that can be reached; also gives what keeps it here.
     fn make(
         &self,
         device: &Arc<Device>,
         template: Template,
+        reached: bool,
     ) -> Result<(Arc<Template>, Node), NoTemplate> {
         let key = template.key();
         let template = Arc::new(template, GFP_KERNEL).map_err(|_| NoTemplate::Memory)?;
         let node = RBTreeNode::new(key, template.clone(), GFP_KERNEL);
         let node = node.map_err(|_| NoTemplate::Memory)?;
-        self.kind
-            .set(device, &template.set, &template.list)
-            .map_err(NoTemplate::Device)?;
+        if reached {
+            self.set(device, &template).map_err(NoTemplate::Device)?;
+        }
         Ok((template, node))
+    }
+
+    /// Tells the device of a template that it does not have. Where it is being reset, it will be told.
+    fn set(&self, device: &Arc<Device>, template: &Template) -> Result<(), CommandError> {
+        let there = told(self.kind.set(device, &template.set, &template.list))?;
+        template.there.store(there, Relaxed);
+        Ok(())
     }
 
     /// A rule does not name it any more. Without rules it goes, from the device as well where that has it.
@@ -182,14 +209,13 @@ impl Templates {
             return;
         }
         let id = template.id();
-        if !reached {
+        if !reached || !template.there.load(Relaxed) {
             self.ids.give(id);
             return;
         }
-        match self.kind.destroy(device, id) {
-            Ok(()) => self.ids.give(id),
-            // The id is not used again, since the device may still have it.
-            Err(error) => dev_err!(device.binding(), "template {}: {}\n", id, error),
+        let destroyed = insist(|| self.kind.destroy(device, id), CommandError::is_refusal);
+        if let Err(error) = self.ids.give_destroyed(id, destroyed) {
+            dev_err!(device.binding(), "{} {}: {}\n", self.kind.name(), id, error);
         }
     }
 
@@ -199,18 +225,42 @@ impl Templates {
     ///
     /// Some are there still.
     pub(crate) fn park(&self, device: &Arc<Device>) -> Result<(), CommandError> {
-        self.known
-            .lock()
+        let known = self.known.lock();
+        let mut there = known
             .values()
-            .try_for_each(|template| self.kind.destroy(device, template.id()))
+            .filter(|template| template.there.load(Relaxed));
+        there.try_for_each(|template| {
+            self.kind.destroy(device, template.id())?;
+            template.there.store(false, Relaxed);
+            Ok(())
+        })
     }
 
-    /// Makes all of them anew in a device that was reset, or from which they were taken out.
-    pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
-        self.known
-            .lock()
-            .values()
-            .try_for_each(|template| self.kind.set(device, &template.set, &template.list))
+    /// The device was reset, and has none.
+    pub(crate) fn forget(&self) {
+        for template in self.known.lock().values() {
+            template.there.store(false, Relaxed);
+        }
+        self.ids.reclaim();
+    }
+
+    /// Tells the device of all that it does not have.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached.
+    pub(crate) fn put_back(
+        &self,
+        device: &Arc<Device>,
+        gaps: &mut Gaps<'_>,
+    ) -> Result<(), Refusal> {
+        let known = self.known.lock();
+        for template in known.values().filter(|known| !known.there.load(Relaxed)) {
+            let set = self.kind.set(device, &template.set, &template.list);
+            let there = gaps.object(device, self.kind.name(), template.id(), set)?;
+            template.there.store(there, Relaxed);
+        }
+        Ok(())
     }
 }
 

@@ -16,14 +16,19 @@
 
 use super::{
     engine::{new_store, port_table, Engine, Side},
+    missing::Gaps,
     refusal::Refusal,
     request,
-    store::{BlockSide, Store},
+    store::{BlockSide, Objects, Presence, Store},
     template::Template,
     tunnel::{Tunnel, Underlay},
     uppers::BoundUpper, //
 };
-use crate::{cmd, command::CommandError, device::Device};
+use crate::{
+    cmd,
+    command::{told, CommandError},
+    device::Device, //
+};
 use core::net::IpAddr;
 use kernel::{
     prelude::*,
@@ -52,6 +57,8 @@ pub(crate) struct OwnRule {
     actions: Arc<Template>,
     /// What puts it into the device.
     pub(crate) request: KVec<u64>,
+    /// It is in the device.
+    pub(crate) there: bool,
 }
 
 /// An address of the host that rules of a tunnel device are about.
@@ -70,7 +77,9 @@ struct Local {
 /// What there is while a tunnel device is bound.
 struct Tables {
     guard: u32,
+    guard_there: bool,
     dispatch: u32,
+    dispatch_there: bool,
     /// Numbers of wire ports.
     wires: KVec<u16>,
 }
@@ -132,49 +141,93 @@ impl Tunnels {
         self.tables.as_ref().map(|tables| tables.guard)
     }
 
-    /// Makes what all tunnel devices share anew, in a device that was reset: before tables of blocks.
-    pub(crate) fn restore(&self, device: &Arc<Device>) -> Result<(), CommandError> {
-        let Some(tables) = &self.tables else {
+    /// The device was reset, and has nothing of this.
+    pub(crate) fn lose(&mut self) {
+        if let Some(tables) = &mut self.tables {
+            (tables.guard_there, tables.dispatch_there) = (false, false);
+        }
+        self.own_rules().for_each(|own| own.there = false);
+    }
+
+    /// Tells the device of what all tunnel devices share, as far as it does not have it: before tables of blocks.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached.
+    pub(crate) fn put_back(
+        &mut self,
+        device: &Arc<Device>,
+        gaps: &mut Gaps<'_>,
+    ) -> Result<(), Refusal> {
+        let Some(tables) = &mut self.tables else {
             return Ok(());
         };
-        cmd::flow::table_set(device, &table(tables.dispatch, TableView::TUNNEL))?;
-        cmd::flow::table_set(device, &table(tables.guard, TableView::PACKET))?;
-        self.ports
-            .iter()
-            .try_for_each(|(port, _)| cmd::flow::tunnel_port(device, port))
+        for (id, there, view) in [
+            (
+                tables.dispatch,
+                &mut tables.dispatch_there,
+                TableView::TUNNEL,
+            ),
+            (tables.guard, &mut tables.guard_there, TableView::PACKET),
+        ] {
+            if !*there {
+                let set = cmd::flow::table_set(device, &table(id, view));
+                *there = gaps.object(device, "table", id, set)?;
+            }
+        }
+        for (port, _) in self.ports.iter() {
+            let number = u16::from_be_bytes(port.port).into();
+            gaps.object(
+                device,
+                "tunnel port",
+                number,
+                cmd::flow::tunnel_port(device, port),
+            )?;
+        }
+        Ok(())
     }
 
     /// The rules of the driver's own.
-    pub(crate) fn own_rules(&self) -> impl Iterator<Item = &OwnRule> {
-        let dispatch = self
-            .bound
-            .iter()
-            .filter_map(|bound| bound.dispatch.as_ref());
-        let guard = self.locals.iter().filter_map(|local| local.guard.as_ref());
-        let uppers = self
-            .uppers
-            .iter()
-            .filter_map(|upper| upper.dispatch.as_ref());
+    pub(crate) fn own_rules(&mut self) -> impl Iterator<Item = &mut OwnRule> {
+        let bound = self.bound.iter_mut();
+        let dispatch = bound.filter_map(|bound| bound.dispatch.as_mut());
+        let locals = self.locals.iter_mut();
+        let guard = locals.filter_map(|local| local.guard.as_mut());
+        let uppers = self.uppers.iter_mut();
+        let uppers = uppers.filter_map(|upper| upper.dispatch.as_mut());
         Iterator::chain(Iterator::chain(dispatch, guard), uppers)
     }
 
-    /// Binds ports that have no block, in a device that was reset: behind all others.
-    pub(crate) fn restore_ports(
+    /// Binds ports that have no block: behind all others.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be reached.
+    pub(crate) fn put_ports_back(
         &self,
         device: &Arc<Device>,
         bound: impl Fn(u16) -> bool,
-    ) -> Result<(), CommandError> {
+        gaps: &mut Gaps<'_>,
+    ) -> Result<(), Refusal> {
         let Some(tables) = &self.tables else {
             return Ok(());
         };
         let wires = tables.wires.iter().copied();
         let ports = Iterator::chain(wires, self.uppers.iter().map(BoundUpper::port));
-        let mut unbound = ports.filter(|port| !bound(*port));
-        unbound.try_for_each(|port| cmd::flow::port_table(device, &ingress(port, tables.guard)))
+        for port in ports.filter(|port| !bound(*port)) {
+            let set = cmd::flow::port_table(device, &ingress(port, tables.guard));
+            gaps.object(device, "port", port.into(), set)?;
+        }
+        Ok(())
     }
 
     /// One more tunnel device has this port.
-    fn open_port(&mut self, device: &Arc<Device>, port: TunnelPort) -> Result<(), Refusal> {
+    fn open_port(
+        &mut self,
+        device: &Arc<Device>,
+        port: TunnelPort,
+        reached: bool,
+    ) -> Result<(), Refusal> {
         let same = |(has, _): &&mut (TunnelPort, u32)| has.port == port.port;
         if let Some((has, users)) = self.ports.iter_mut().find(same) {
             if *has != port {
@@ -186,7 +239,9 @@ impl Tunnels {
             return Ok(());
         }
         self.ports.reserve(1, GFP_KERNEL)?;
-        cmd::flow::tunnel_port(device, &port)?;
+        if reached {
+            told(cmd::flow::tunnel_port(device, &port))?;
+        }
         self.ports.push((port, 1), GFP_KERNEL)?;
         Ok(())
     }
@@ -320,6 +375,8 @@ impl Engine {
         tunnel: Tunnel,
     ) -> Result<Arc<Store>, Refusal> {
         let _going = self.gate.read();
+        self.check(device)?;
+        let reached = self.is_reached();
         let mut stores = self.stores.lock();
         if stores.iter().any(|store| store.block == block) {
             return Err(Refusal::Tunnel("a block that it shares"));
@@ -327,11 +384,11 @@ impl Engine {
         let mut tunnels = self.tunnels.lock();
         self.open_tables(device, &stores, &mut tunnels)?;
         let port = tunnel.port();
-        let bound = tunnels.open_port(device, port).and_then(|()| {
+        let bound = tunnels.open_port(device, port, reached).and_then(|()| {
             let store = self.bind_store(device, &mut stores, &mut tunnels, block, tunnel);
-            store.inspect_err(|_| tunnels.close_port(device, &port, true))
+            store.inspect_err(|_| tunnels.close_port(device, &port, self.is_reached()))
         });
-        bound.inspect_err(|_| self.close_tables(device, &stores, &mut tunnels, true))
+        bound.inspect_err(|_| self.close_tables(device, &stores, &mut tunnels, self.is_reached()))
     }
 
     fn bind_store(
@@ -363,7 +420,7 @@ impl Engine {
                 Ok(store)
             }
             Err(refusal) => {
-                self.forget(device, stores, &store, true);
+                self.forget(device, stores, &store, self.is_reached());
                 Err(refusal)
             }
         }
@@ -372,7 +429,7 @@ impl Engine {
     /// Unbinds a tunnel device. Its rules were destroyed.
     pub(crate) fn unbind_tunnel(&self, device: &Arc<Device>, store: &Arc<Store>) {
         let _going = self.gate.read();
-        let reached = self.queues.is_started();
+        let reached = self.is_reached();
         let mut stores = self.stores.lock();
         let mut tunnels = self.tunnels.lock();
         let at = tunnels
@@ -393,7 +450,7 @@ impl Engine {
     pub(crate) fn check_tunnel(&self, device: &Arc<Device>, netdev: &NetDevice) {
         let now = Tunnel::read(netdev, 0);
         let _going = self.gate.read();
-        let reached = self.queues.is_started();
+        let reached = self.is_reached();
         let mut tunnels = self.tunnels.lock();
         for bound in tunnels.bound.iter_mut() {
             let same = now
@@ -444,16 +501,30 @@ impl Engine {
         let guard = self
             .new_table_id()
             .inspect_err(|_| self.tables.give(dispatch))?;
-        let made = cmd::flow::table_set(device, &table(dispatch, TableView::TUNNEL))
-            .and_then(|()| cmd::flow::table_set(device, &table(guard, TableView::PACKET)))
-            .map_err(Refusal::from)
-            .and_then(|()| self.link(device, stores, &wires, guard));
-        tunnels.tables = Some(Tables {
+        let tables = tunnels.tables.insert(Tables {
             guard,
+            guard_there: false,
             dispatch,
+            dispatch_there: false,
             wires,
         });
-        made.inspect_err(|_| self.close_tables(device, stores, tunnels, true))
+        let made = self.make_tables(device, stores, tables);
+        made.inspect_err(|_| self.close_tables(device, stores, tunnels, self.is_reached()))
+    }
+
+    /// Tells the device of the two tables. Where it is being reset it will be told.
+    fn make_tables(
+        &self,
+        device: &Arc<Device>,
+        stores: &[Arc<Store>],
+        tables: &mut Tables,
+    ) -> Result<(), Refusal> {
+        if self.is_reached() {
+            let make = |id, view| told(cmd::flow::table_set(device, &table(id, view)));
+            tables.dispatch_there = make(tables.dispatch, TableView::TUNNEL)?;
+            tables.guard_there = make(tables.guard, TableView::PACKET)?;
+        }
+        self.link(device, stores, &tables.wires, tables.guard)
     }
 
     /// Drops what all tunnel and VLAN devices share, if there is none of them.
@@ -476,11 +547,14 @@ impl Engine {
                 dev_err!(device.binding(), "tunnels: {}\n", refusal);
             }
         }
-        for id in [tables.guard, tables.dispatch] {
-            match reached.then(|| cmd::flow::table_destroy(device, id)) {
-                None | Some(Ok(())) => self.tables.give(id),
-                // The id is not used again, since the device may still have it.
-                Some(Err(error)) => dev_err!(device.binding(), "tunnels: {}\n", error),
+        for (id, there) in [
+            (tables.guard, tables.guard_there),
+            (tables.dispatch, tables.dispatch_there),
+        ] {
+            if !reached || !there {
+                self.tables.give(id);
+            } else {
+                log(device, self.destroy_table(device, id));
             }
         }
     }
@@ -507,9 +581,13 @@ impl Engine {
         for action in Iterator::chain(core::iter::repeat_n(pop, pops), [action]) {
             list.extend_from_slice(&action.to_words(), GFP_KERNEL)?;
         }
-        let matches = self.matches.get(device, &exactly.words, exactly.count, 0)?;
-        let actions = self.actions.get(device, &list, pops + 1, 0);
-        let actions = actions.inspect_err(|_| self.matches.put(device, &matches, true))?;
+        let reached = self.is_reached();
+        let words = &exactly.words;
+        let matches = self.matches.get(device, words, exactly.count, 0, reached)?;
+        let actions = self.actions.get(device, &list, pops + 1, 0, reached);
+        let actions = actions.inspect_err(|_| {
+            self.matches.put(device, &matches, self.is_reached());
+        })?;
         let limit = self.rules.limit();
         let rule = self.rules.take().map_err(|error| Refusal::Full {
             what: "rules",
@@ -517,8 +595,9 @@ impl Engine {
             error,
         });
         let rule = rule.inspect_err(|_| {
-            self.actions.put(device, &actions, true);
-            self.matches.put(device, &matches, true);
+            let reached = self.is_reached();
+            self.actions.put(device, &actions, reached);
+            self.matches.put(device, &matches, reached);
         })?;
         let header = FlowRequest {
             rule,
@@ -533,17 +612,21 @@ impl Engine {
             matches,
             actions,
             request: KVec::new(),
+            there: false,
         };
         let added = request::add(&header, &exactly.key, &to.to_le_bytes())
             .map_err(Refusal::from)
             .and_then(|request| {
                 own.request = request;
-                self.ask(device, &own.request)
+                self.tell(device, &Objects::default(), &own.request)
             });
         match added {
-            Ok(()) => Ok(own),
+            Ok(presence) => {
+                own.there = presence == Presence::There;
+                Ok(own)
+            }
             Err(refusal) => {
-                self.give_own(device, &own, self.queues.is_started());
+                self.give_own(device, &own, self.is_reached());
                 Err(refusal)
             }
         }
@@ -556,12 +639,10 @@ impl Engine {
     }
 
     pub(super) fn remove_own(&self, device: &Arc<Device>, own: OwnRule, reached: bool) {
-        if reached {
-            if let Err(refusal) = self.ask(device, &request::delete(own.rule)) {
-                dev_err!(device.binding(), "rule {}: {}\n", own.rule, refusal);
-            }
+        if reached && own.there {
+            self.take_out(device, own.rule);
         }
-        self.give_own(device, &own, reached);
+        self.give_own(device, &own, self.is_reached());
     }
 
     /// Lets packets to an address of the host into the tables of tunnel devices, for one more rule.

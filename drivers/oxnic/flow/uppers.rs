@@ -21,7 +21,7 @@ use super::{
     tunnels::{Exactly, OwnRule, Tunnels},
     upper::Upper, //
 };
-use crate::{cmd, device::Device};
+use crate::{cmd, command::told, device::Device};
 use kernel::{prelude::*, sync::Arc};
 use oxnic_abi::flow::{field::FlowField, port::FlowDirection};
 use oxnic_kapi::net::netdev::Device as NetDevice;
@@ -81,6 +81,7 @@ impl Engine {
         upper: Upper,
     ) -> Result<Arc<Store>, Refusal> {
         let _going = self.gate.read();
+        self.check(device)?;
         let mut stores = self.stores.lock();
         if stores.iter().any(|store| store.block == block) {
             return Err(Refusal::Vlan("a block that it shares"));
@@ -99,12 +100,12 @@ impl Engine {
             match entered {
                 Ok(()) => Ok(store),
                 Err(refusal) => {
-                    self.forget(device, &mut stores, &store, true);
+                    self.forget(device, &mut stores, &store, self.is_reached());
                     Err(refusal)
                 }
             }
         });
-        bound.inspect_err(|_| self.close_tables(device, &stores, &mut tunnels, true))
+        bound.inspect_err(|_| self.close_tables(device, &stores, &mut tunnels, self.is_reached()))
     }
 
     /// Lets packets into the tables of a VLAN device.
@@ -138,11 +139,12 @@ impl Engine {
         // There is room, see above.
         let _ = tunnels.uppers.push(bound, GFP_KERNEL);
         let resting = tunnels.resting(ingress_of(known.port));
-        if rested != resting && !has_ingress(stores, known.port) {
+        // Where it is being reset, it will be told.
+        if self.is_reached() && rested != resting && !has_ingress(stores, known.port) {
             let set = port_table(ingress_of(known.port), resting);
-            if let Err(error) = cmd::flow::port_table(device, &set) {
+            if let Err(error) = told(cmd::flow::port_table(device, &set)) {
                 if let Some(dispatch) = tunnels.uppers.pop().and_then(|bound| bound.dispatch) {
-                    self.remove_own(device, dispatch, self.queues.is_started());
+                    self.remove_own(device, dispatch, self.is_reached());
                 }
                 return Err(error.into());
             }
@@ -166,7 +168,7 @@ impl Engine {
     /// Unbinds a VLAN device. Its rules were destroyed.
     pub(crate) fn unbind_upper(&self, device: &Arc<Device>, store: &Arc<Store>) {
         let _going = self.gate.read();
-        let reached = self.queues.is_started();
+        let reached = self.is_reached();
         let mut stores = self.stores.lock();
         let mut tunnels = self.tunnels.lock();
         let mut uppers = tunnels.uppers.iter();
@@ -216,7 +218,7 @@ impl Engine {
             return;
         }
         if let Some(rule) = bound.dispatch.take() {
-            return self.remove_own(device, rule, self.queues.is_started());
+            return self.remove_own(device, rule, self.is_reached());
         }
         let (store, known) = (bound.store.clone(), bound.device);
         let table = store.inner.lock().table(0).ok_or(Refusal::Lost);

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Rules that the kernel has in hardware, and that the device has not taken back after a reset.
+//!
+//! The kernel offers no way to take a rule out of hardware that was taken over: `in_hw` goes only when the rule goes, or the block is
+//! unbound. So the driver goes on trying ([`super::restore`]), the log says how many there are, and the list here which ones, and why. It is
+//! made anew each time that they are tried.
+
+use super::{engine::Engine, refusal::Refusal, store::BlockSide};
+use crate::{command::Cause, command::CommandError, device::Device};
+use kernel::{prelude::*, sync::Arc};
+use oxnic_kapi::net::flow::Cookie;
+
+/// Most rules that are listed. How many there are is known in any case.
+pub(crate) const MISSING_MAX: usize = 1024;
+/// Lines in the log each time that rules are tried.
+const LINES: u32 = 8;
+
+/// A rule that is missing in the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// Where it is.
+    pub(crate) block: BlockSide,
+    /// The kernel's name of it. The lowest three bits of one of nftables say which part of the rule it is.
+    pub(crate) cookie: Cookie,
+    /// Chain of tc.
+    pub(crate) chain: u32,
+    /// Priority of tc; 0 for nftables.
+    pub(crate) priority: u32,
+    /// What the device says.
+    pub(crate) why: Refusal,
+    /// When that was found, in milliseconds of [`oxnic_kapi::time::now_ms`].
+    pub(crate) since: u64,
+    /// How often it was tried.
+    pub(crate) tries: u32,
+}
+
+/// The rules that are missing.
+pub(crate) struct MissingRules {
+    /// Those that are listed.
+    list: KVec<Missing>,
+    /// Those of the time before, for how long and how often.
+    before: KVec<Missing>,
+    count: u32,
+}
+
+impl MissingRules {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self {
+            list: KVec::new(),
+            before: KVec::new(),
+            count: 0,
+        }
+    }
+
+    /// All are tried again.
+    fn start(&mut self) {
+        self.count = 0;
+        core::mem::swap(&mut self.list, &mut self.before);
+        self.list.clear();
+    }
+
+    /// One was tried, and is missing. Where there is no memory it is only counted.
+    fn note(&mut self, new: Missing) {
+        let same = |old: &&Missing| (old.block, old.cookie) == (new.block, new.cookie);
+        let old = self.before.iter().find(same);
+        let tries = old.map_or(0, |old| old.tries).saturating_add(1);
+        let since = old.map_or(new.since, |old| old.since);
+        self.count = self.count.saturating_add(1);
+        if self.list.len() < MISSING_MAX {
+            let missing = Missing {
+                tries,
+                since,
+                ..new
+            };
+            let _ = self.list.push(missing, GFP_KERNEL);
+        }
+    }
+
+    /// All were tried.
+    fn finish(&mut self) {
+        self.before = KVec::new();
+    }
+
+    /// One that may be missing is deleted.
+    fn leave(&mut self, block: BlockSide, cookie: Cookie) {
+        let same = |known: &Missing| (known.block, known.cookie) == (block, cookie);
+        if let Some(at) = self.list.iter().position(same) {
+            // It was found there.
+            let _ = self.list.remove(at);
+        } else if (self.count as usize) <= self.list.len() {
+            return;
+        }
+        self.count -= 1;
+    }
+}
+
+impl Engine {
+    /// Calls `each` for the rules that are missing, as far as they are listed. Answers how many there are.
+    #[expect(dead_code, reason = "the health reporter of rules lists them")]
+    pub(crate) fn each_missing(&self, each: impl FnMut(&Missing)) -> u32 {
+        let missing = self.missing.lock();
+        missing.list.iter().for_each(each);
+        missing.count
+    }
+
+    /// A rule that is not in the device is deleted.
+    pub(super) fn forget_missing(&self, block: BlockSide, cookie: Cookie) {
+        self.missing.lock().leave(block, cookie);
+    }
+}
+
+/// What could not be put back while everything was tried. Refusals leave a gap; where the device cannot be reached, trying ends.
+pub(crate) struct Gaps<'a> {
+    engine: &'a Engine,
+    objects: u32,
+    /// Lines that may be logged yet.
+    lines: u32,
+}
+
+impl<'a> Gaps<'a> {
+    /// None yet.
+    pub(crate) fn new(engine: &'a Engine) -> Self {
+        engine.missing.lock().start();
+        let is_loud = engine.outage.lock().is_loud();
+        Self {
+            engine,
+            objects: 0,
+            lines: if is_loud { LINES } else { 0 },
+        }
+    }
+
+    /// The device was told of an object. Answers whether it has it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached.
+    pub(crate) fn object(
+        &mut self,
+        device: &Arc<Device>,
+        what: &str,
+        id: u32,
+        told: Result<(), CommandError>,
+    ) -> Result<bool, Refusal> {
+        match told {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.cause, Cause::Refused { .. }) => {
+                self.objects = self.objects.saturating_add(1);
+                if self.may_say() {
+                    dev_warn!(device.binding(), "{} {} is missing: {}\n", what, id, error);
+                }
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A rule is missing.
+    pub(crate) fn rule(&mut self, device: &Arc<Device>, missing: Missing) {
+        if self.may_say() {
+            dev_warn!(
+                device.binding(),
+                "a rule of chain {} with pref {} is missing: {}\n",
+                missing.chain,
+                missing.priority,
+                missing.why
+            );
+        }
+        self.engine.missing.lock().note(missing);
+    }
+
+    /// A rule of the driver's own is missing.
+    pub(crate) fn own_rule(&mut self, device: &Arc<Device>, why: Refusal) {
+        self.objects = self.objects.saturating_add(1);
+        if self.may_say() {
+            dev_warn!(device.binding(), "tunnels: a rule is missing: {}\n", why);
+        }
+    }
+
+    fn may_say(&mut self) -> bool {
+        let may = self.lines > 0;
+        self.lines = self.lines.saturating_sub(1);
+        may
+    }
+
+    /// All was tried. Answers how many objects and rules are missing.
+    pub(crate) fn finish(self) -> (u32, u32) {
+        let mut missing = self.engine.missing.lock();
+        missing.finish();
+        (self.objects, missing.count)
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_flow_missing)]
+mod tests {
+    use super::*;
+    use oxnic_abi::flow::port::FlowDirection;
+    use oxnic_kapi::net::flow::BlockId;
+
+    const BLOCK: BlockSide = BlockSide {
+        block: BlockId(64),
+        direction: FlowDirection::INGRESS,
+    };
+
+    fn missing(cookie: usize, since: u64) -> Missing {
+        Missing {
+            block: BLOCK,
+            cookie: Cookie(cookie),
+            chain: 0,
+            priority: 1,
+            why: Refusal::Lost,
+            since,
+            tries: 0,
+        }
+    }
+
+    fn listed(all: &MissingRules) -> KVec<(usize, u64, u32)> {
+        let mut found = KVec::new();
+        for one in all.list.iter() {
+            let entry = (one.cookie.0, one.since, one.tries);
+            found.push(entry, GFP_KERNEL).unwrap();
+        }
+        found
+    }
+
+    #[test]
+    fn a_rule_that_stays_missing_keeps_its_time_and_counts_its_tries() {
+        let mut all = MissingRules::new();
+        for now in [10, 20, 30] {
+            all.start();
+            all.note(missing(1, now));
+            if now == 20 {
+                all.note(missing(2, now));
+            }
+            all.finish();
+        }
+        assert_eq!(*listed(&all), [(1, 10, 3)]);
+        assert_eq!(all.count, 1);
+    }
+
+    #[test]
+    fn a_rule_that_is_deleted_leaves_the_list_and_no_other_one_does() {
+        let mut all = MissingRules::new();
+        all.start();
+        all.note(missing(1, 0));
+        all.note(missing(2, 0));
+        all.finish();
+        // It was never tried.
+        all.leave(BLOCK, Cookie(3));
+        all.leave(BLOCK, Cookie(1));
+        assert_eq!(*listed(&all), [(2, 0, 1)]);
+        assert_eq!(all.count, 1);
+    }
+
+    #[test]
+    fn more_than_can_be_listed_are_counted() {
+        let mut all = MissingRules::new();
+        all.start();
+        for cookie in 0..MISSING_MAX + 2 {
+            all.note(missing(cookie, 0));
+        }
+        all.finish();
+        assert_eq!(
+            (all.list.len(), all.count as usize),
+            (MISSING_MAX, MISSING_MAX + 2)
+        );
+        all.leave(BLOCK, Cookie(MISSING_MAX));
+        all.leave(BLOCK, Cookie(0));
+        assert_eq!(
+            (all.list.len(), all.count as usize),
+            (MISSING_MAX - 1, MISSING_MAX)
+        );
+    }
+}
