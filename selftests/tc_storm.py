@@ -270,10 +270,10 @@ def steps_refused():
             equal(objects(control), before, "objects in the device")
         agree(control, *links)
 
-    # Templates for matches and actions, a meter, headers; the counter and the rule.
+    # Templates for matches and actions, a meter, headers; counters and the rule.
     at_least(each_step("fail-command", links, after), 4, "commands that an install takes")
     at_least(each_step("fail-allocation", links, after), 5, "objects that an install makes")
-    equal(each_step("fail-request", links, after), 2, "requests that an install takes")
+    at_least(each_step("fail-request", links, after), 2, "requests that an install takes")
 
 
 @case
