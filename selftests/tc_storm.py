@@ -330,6 +330,8 @@ def after_going(field):
     wire.near.up()
     again = Field()
     again.agrees()
+    for vf in again.vfs:
+        vf.close()
 
 
 @case
