@@ -336,14 +336,16 @@ def after_going(field):
 
 @case
 def vfs_go():
-    """All VFs go in the middle of a storm, and come back without rules."""
+    """All VFs go in the middle of a storm, once in the middle of a reset, too, and come back without rules."""
     field = Field()
     clsact(wire.near)
     for number in range(10):
         filter_add(wire.near, (f"pref {number + 1} protocol ip", f"dst_ip 10.8.0.{number} action mirred egress redirect dev {field.links[0].name}"))
     storm = field.storm()
-    for _ in range(3):
+    for turn in range(3):
         time.sleep(SECONDS / 2)
+        if turn == 1:
+            control.do("reset-request")
         PF().set_vfs(0)
         PF().set_vfs(4)
         for vf in range(4):

@@ -309,6 +309,13 @@ impl Device {
         let mut state = self.recovery.state.lock();
         if matches!(state.phase, Phase::Running) {
             self.quiesce(Cause::Unavailable);
+            // Nobody knows when the other half comes, and interfaces can be removed before it. They wait for what they keep for a
+            // device that may still use memory; so this one may not.
+            if !self.is_gone() {
+                self.enabled.clear_master();
+            }
+            self.recovery.silent.store(true, Relaxed);
+            self.release_memory();
         }
         if matches!(state.phase, Phase::Running | Phase::Failed | Phase::Gone) {
             state.phase = Phase::Stopped;
@@ -342,6 +349,12 @@ impl Device {
     pub(crate) fn while_running<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
         let state = self.recovery.state.lock();
         (state.phase == Phase::Running).then(f)
+    }
+
+    /// Runs `f` once a reset that is under way has ended, and lets none begin meanwhile. RTNL is not held.
+    pub(crate) fn between_resets<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _state = self.recovery.state.lock();
+        f()
     }
 
     /// Nothing resets the function any more. Waits for a reset that is under way.

@@ -254,10 +254,12 @@ impl Device {
 }
 
 /// Takes the interfaces of all VFs that this driver works, to be removed from the system all together: the network core waits
-/// for grace periods, which is by far the longest part of removing a VF.
+/// for grace periods, which is by far the longest part of removing a VF. The VFs are not reset any more, as an interface that
+/// is removed in the middle of that would wait for its own queues.
 fn take_interfaces(dev: &Core<'_>) -> KVec<Registration<NetPort>> {
     let mut registrations = KVec::new();
     sriov::for_each_bound(dev, |vf: Arc<Device>| {
+        vf.end_recovery();
         for port in vf.ports() {
             take_registration(&*port, &mut registrations);
         }

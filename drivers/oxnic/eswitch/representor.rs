@@ -47,12 +47,13 @@ impl Device {
         Ok(())
     }
 
-    /// All VFs are about to go: first their representors, together with other interfaces.
+    /// All VFs are about to go: first their representors, together with other interfaces. Not in the middle of a reset: an interface
+    /// that is closed then keeps its queues for a device that may still use their memory, and they keep it.
     pub(crate) fn remove_functions(self: &Arc<Self>, others: KVec<Registration<NetPort>>) {
         let instance = self.instance();
         let _locked = instance.as_ref().map(Instance::lock);
         self.eswitch.functions.store(0, Relaxed);
-        self.remove_representors(others);
+        self.between_resets(|| self.remove_representors(others));
     }
 
     /// Makes the representors of the first so many VFs.
