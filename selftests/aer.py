@@ -3,7 +3,6 @@
 """PCI errors: correctable ones are counted, non-fatal and fatal ones are recovered from, with traffic running."""
 
 # sets: quick
-# debug: nonfatal
 # vm: PORTS=1
 
 import os

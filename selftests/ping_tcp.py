@@ -3,7 +3,7 @@
 """Traffic by the tools that everyone has: PF and wire, VF and wire, VF and VF, VF and PF, over IPv4 and IPv6."""
 
 # sets: quick
-# debug: all
+# debug: pf_wire_ping pf_wire_tcp vf_wire
 # vm: PORTS=1
 
 from lib import PF, Capture, Link, VfEnd, Wire, at_least, case, defer, equal, fails, main, ping, setup, sh, tcp, udp_echo

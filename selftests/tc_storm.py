@@ -6,7 +6,7 @@ OXNIC_STORM_SECONDS (3) is how long each kind of trouble lasts.
 """
 
 # sets: quick
-# quick: resets steps_refused
+# quick: resets
 # vm: PORTS=1 MEM=4G
 
 import os

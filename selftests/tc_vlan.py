@@ -3,7 +3,7 @@
 """Rules on VLAN devices above representors and the wire port, and rules that send to them."""
 
 # sets: quick
-# quick: on_a_vlan_device to_a_vlan_device in_its_order
+# quick: on_a_vlan_device to_a_vlan_device
 # vm: PORTS=1 MEM=4G
 
 from lib import PF, Capture, Injector, case, defer, equal, fails, ip, main, ping, setup, sh, true, until
