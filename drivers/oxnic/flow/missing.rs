@@ -98,7 +98,10 @@ impl MissingRules {
 
 impl Engine {
     /// Calls `each` for the rules that are missing, as far as they are listed. Answers how many there are.
-    #[expect(dead_code, reason = "the health reporter of rules lists them")]
+    #[expect(
+        dead_code,
+        reason = "the health reporter of rules does not list them yet"
+    )]
     pub(crate) fn each_missing(&self, each: impl FnMut(&Missing)) -> u32 {
         let missing = self.missing.lock();
         missing.list.iter().for_each(each);
