@@ -6,7 +6,7 @@
 KERNEL ?= stock
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
-.PHONY: all module model need-script run test test-all selftest vm shell check bench clean distclean help setup debug-kernel
+.PHONY: all module model need-script run test test-all selftest vm shell check bench firmware clean distclean help setup debug-kernel
 
 scripts := scripts
 env := $(scripts)/env
@@ -48,6 +48,9 @@ vm: need-script all ## boot, load the driver, run SCRIPT=<file> as root, pass on
 
 shell: all ## the same, interactive
 	@SCRIPT= $(scripts)/vm/vm --shell
+
+firmware: ## make signed packages of test firmware for devlink dev flash, in the cache
+	@$(scripts)/firmware
 
 check: ## formatting, lints with warnings as errors, documentation, and the project's own rules
 	@$(scripts)/check

@@ -16,7 +16,7 @@ open_enum! {
         ESWITCH = 2: "eswitch",
         /// [`crate::flow::capability::FlowCaps`]: the flow engine. PF only, and there with [`features::FLOW`].
         FLOW = 3: "flow",
-        /// Reserved: firmware.
+        /// [`crate::firmware::FirmwareCaps`]: firmware can be updated. PF only.
         FIRMWARE = 4: "firmware",
         /// Reserved: RDMA.
         RDMA = 5: "rdma",

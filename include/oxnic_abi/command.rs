@@ -212,6 +212,21 @@ open_enum! {
         /// Answers [`crate::flow::info::FlowStats`].
         FLOW_STATS = 0x79: "query flow statistics",
 
+        /// [`crate::firmware::FirmwareId`]; answers [`crate::firmware::FirmwareInfo`]. PF only, as are all commands about firmware.
+        FIRMWARE_QUERY = 0x90: "query firmware",
+        /// [`crate::firmware::FirmwareBegin`]: an update begins; one that is under way for the component is forgotten.
+        FIRMWARE_BEGIN = 0x91: "begin firmware update",
+        /// [`crate::firmware::FirmwareWrite`]; buffer: the block.
+        FIRMWARE_WRITE = 0x92: "write firmware",
+        /// [`crate::firmware::FirmwareId`]: the image is complete; checks it.
+        FIRMWARE_VERIFY = 0x93: "verify firmware",
+        /// [`crate::firmware::FirmwareSet`]: what was verified is what is started next, all of it or nothing.
+        FIRMWARE_COMMIT = 0x94: "commit firmware",
+        /// [`crate::firmware::FirmwareSet`]: updates that are under way are forgotten.
+        FIRMWARE_ABORT = 0x95: "abort firmware update",
+        /// [`crate::firmware::FirmwareActivate`]: when what was committed is started.
+        FIRMWARE_ACTIVATE = 0x96: "activate firmware",
+
         // 0x60 to 0x8f: flow objects. 0x90 to 0x9f: firmware. 0xa0 to 0xaf: health. 0xb0 to 0xdf: RDMA.
         // 0xe0 to 0xef: migration and debugging. 0xf000 and up: the vendor's own.
     }
@@ -278,5 +293,33 @@ open_enum! {
         INJECTED = 13: "injected failure",
         /// What the field at `offset` asks for is not among the device's capabilities.
         UNSUPPORTED = 14: "not among the device's capabilities",
+        /// The image has no head that the device knows.
+        IMAGE_FORMAT = 15: "not a firmware image of a known format",
+        /// The image is for another device.
+        IMAGE_DEVICE = 16: "firmware for another device",
+        /// The image is of another component than was said.
+        IMAGE_COMPONENT = 17: "firmware of another component",
+        /// The image's security number is less than the device allows.
+        IMAGE_DOWNGRADE = 18: "downgrade below the security number of the device",
+        /// The image has no signature.
+        IMAGE_UNSIGNED = 19: "firmware is not signed",
+        /// The signature is wrong, or that of a key that the device does not trust.
+        IMAGE_SIGNATURE = 20: "signature is wrong or not of a trusted key",
+        /// The image is longer than its slot.
+        IMAGE_OVERSIZED = 21: "firmware is too large",
+        /// The image is shorter than its head says.
+        IMAGE_TRUNCATED = 22: "firmware is truncated",
+        /// The content is not that which was signed.
+        IMAGE_CORRUPT = 23: "content of the firmware is damaged",
+        /// Not the step that comes next, or not the block.
+        ORDER = 24: "out of order",
+        /// Nothing waits for being activated.
+        NOTHING_STORED = 25: "no firmware waits for activation",
+        /// What is stored cannot take over without a reset.
+        NOT_LIVE = 26: "firmware cannot be activated without a reset",
+        /// What was to be activated has failed its self-test.
+        UNHEALTHY = 27: "firmware has failed its self-test",
+        /// The device cannot read or write the memory that firmware is in.
+        FLASH = 28: "flash memory error",
     }
 }

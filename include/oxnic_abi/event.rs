@@ -69,6 +69,8 @@ open_enum! {
         OPERATION = 13: "operation done",
         /// A flow queue stopped (`object`: its id, `detail`: [`QueueError`]). To a PF.
         FLOW_ERROR = 14: "flow queue error",
+        /// A trial of firmware has ended: `object` is the component, `detail` a [`crate::firmware::FirmwareNews`]. To a PF.
+        FIRMWARE = 15: "firmware",
     }
 }
 

@@ -16,6 +16,7 @@ pub mod command;
 pub mod doorbell;
 pub mod eswitch;
 pub mod event;
+pub mod firmware;
 pub mod flow;
 pub mod pci;
 pub mod port;

@@ -6,8 +6,8 @@ extern crate std;
 
 use crate::wire::Wire;
 use crate::{
-    caps, clock, command, doorbell, eswitch, event, flow, port, queue, regs, ring, rss, stats,
-    steering, vf, vport,
+    caps, clock, command, doorbell, eswitch, event, firmware, flow, port, queue, regs, ring, rss,
+    stats, steering, vf, vport,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -74,6 +74,14 @@ layouts! {
     clock_caps: clock::ClockCaps, 16;
     clock_config: clock::ClockConfig, 40;
     clock_info: clock::ClockInfo, 24;
+    firmware_caps: firmware::FirmwareCaps, 32;
+    firmware_id: firmware::FirmwareId, 40;
+    firmware_set: firmware::FirmwareSet, 40;
+    firmware_begin: firmware::FirmwareBegin, 40;
+    firmware_write: firmware::FirmwareWrite, 40;
+    firmware_activate: firmware::FirmwareActivate, 40;
+    firmware_info: firmware::FirmwareInfo, 144;
+    firmware_image: firmware::FirmwareImage, 256;
     flow_caps: flow::capability::FlowCaps, 216;
     flow_id: flow::FlowId, 40;
     table_set: flow::table::TableSet, 40;

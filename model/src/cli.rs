@@ -5,8 +5,10 @@ use crate::board::Board;
 use crate::chaos::{Chaos, GRAMMAR};
 use crate::command::COMMANDS;
 use crate::control::Control;
+use crate::flash::FileFlash;
 use crate::host::{Function, MAX_PORTS, MAX_VFS, NicConfig, NicCore};
 use crate::machine::{Device, Machine};
+use crate::nic::firmware::flash::{Flash, MemoryFlash};
 use crate::pci::hierarchy::{Hierarchy, Identity};
 use crate::wire::Wire;
 use crate::wire::capture::Capture;
@@ -64,6 +66,11 @@ pub struct Options {
     #[arg(long, value_name = "PATH")]
     pub control: Vec<PathBuf>,
 
+    /// File that keeps the firmware, made if it is not there; the k-th belongs to the k-th --socket. A device without one is each
+    /// time as it was made
+    #[arg(long, value_name = "FILE")]
+    pub flash: Vec<PathBuf>,
+
     /// Let chosen operations fail from the start (see Chaos below)
     #[arg(long, value_name = "SPEC")]
     pub chaos: Option<String>,
@@ -114,6 +121,10 @@ impl Options {
             self.control.len() <= self.socket.len(),
             "more --control than --socket"
         );
+        ensure!(
+            self.flash.len() <= self.socket.len(),
+            "more --flash than --socket"
+        );
         for spec in &self.port {
             ensure!(
                 spec.device < self.socket.len(),
@@ -156,11 +167,7 @@ impl Options {
     }
 
     /// Builds the `number`-th device around a NIC core.
-    fn machine(
-        &self,
-        number: usize,
-        make: &dyn Fn(&NicConfig) -> Box<dyn NicCore>,
-    ) -> Result<Machine> {
+    fn machine(&self, number: usize, make: &Make<'_>) -> Result<Machine> {
         let specs = self.wires(number)?;
         let mut mac = self.mac.0;
         mac[3] = mac[3].wrapping_add(number as u8);
@@ -169,7 +176,7 @@ impl Options {
             max_vfs: self.max_vfs,
             mac,
         };
-        let core = make(&config);
+        let core = make(&config, self.flash(number)?);
         let hierarchy = Hierarchy::new(Identity {
             vectors: core.vectors(Function::Pf),
             total_vfs: self.max_vfs,
@@ -201,6 +208,15 @@ impl Options {
         Ok(Machine::new(device, listener, control, self.once))
     }
 
+    /// Where a device's firmware is kept.
+    fn flash(&self, device: usize) -> Result<Box<dyn Flash>> {
+        let Some(path) = self.flash.get(device) else {
+            return Ok(Box::new(MemoryFlash::default()));
+        };
+        let flash = FileFlash::open(path).with_context(|| path.display().to_string())?;
+        Ok(Box::new(flash))
+    }
+
     fn capture(&self, device: usize, port: usize) -> Result<Option<Capture>> {
         let Some(folder) = &self.pcap else {
             return Ok(None);
@@ -216,6 +232,9 @@ impl Options {
     }
 }
 
+/// What makes a core, with the flash that it has.
+type Make<'a> = dyn Fn(&NicConfig, Box<dyn Flash>) -> Box<dyn NicCore> + 'a;
+
 /// The device serial number that belongs to a MAC address (EUI-64).
 fn serial(mac: [u8; 6]) -> u64 {
     let [a, b, c, d, e, f] = mac;
@@ -226,7 +245,10 @@ fn serial(mac: [u8; 6]) -> u64 {
 ///
 /// # Errors
 /// Options that do not fit, or a device that cannot be built or run.
-pub fn run(options: &Options, make: impl Fn(&NicConfig) -> Box<dyn NicCore> + Sync) -> Result<()> {
+pub fn run(
+    options: &Options,
+    make: impl Fn(&NicConfig, Box<dyn Flash>) -> Box<dyn NicCore> + Sync,
+) -> Result<()> {
     options.check()?;
     std::thread::scope(|scope| {
         let mut threads = Vec::new();

@@ -42,6 +42,10 @@ impl Device {
                 Ok(Value::Null)
             }
             Some("insert") => {
+                // What is not in its slot has no power.
+                if !self.board.hierarchy.is_present() {
+                    self.with_core(|core, host| core.power_on(host));
+                }
                 self.board.hierarchy.insert();
                 Ok(Value::Null)
             }

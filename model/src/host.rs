@@ -123,6 +123,9 @@ pub trait NicCore {
     /// `set_vfs_enabled(0)`.
     fn function_reset(&mut self, host: &mut dyn Host, f: Function);
 
+    /// Power has come, after it was away. All functions have been reset before.
+    fn power_on(&mut self, host: &mut dyn Host);
+
     /// Bus mastering of `f` was switched. While off, the machine lets no DMA through and no interrupt out.
     fn set_bus_master(&mut self, f: Function, on: bool);
 

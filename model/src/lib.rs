@@ -6,6 +6,7 @@
 //! - [`host`], the seam between the NIC core and the world;
 //! - [`pci`], the PCI Express hierarchy as the guest sees it, and [`wire`], what is at the far end of the cables;
 //! - [`vfio`], how QEMU reaches the device, and guest memory;
+//! - [`flash`], where firmware is kept, and [`firmware`], which makes it;
 //! - [`board`], [`machine`] and [`command`], which join them, [`control`] and [`cli`], which let people in, and
 //!   [`chaos`], which lets things go wrong.
 
@@ -16,6 +17,8 @@ pub mod chaos;
 pub mod cli;
 pub mod command;
 pub mod control;
+pub mod firmware;
+pub mod flash;
 pub mod host;
 pub mod machine;
 pub mod nic;

@@ -77,6 +77,7 @@ impl Device {
         self.board.hierarchy.insert();
         self.board.hierarchy.reset();
         self.settle();
+        self.with_core(|core, host| core.power_on(host));
         self.board.hierarchy.take_messages();
     }
 

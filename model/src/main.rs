@@ -9,7 +9,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let options = Options::parse();
     env_logger::Builder::new().filter_level(options.log).init();
-    match run(&options, |config| Box::new(Nic::new(config.clone()))) {
+    match run(&options, |config, flash| {
+        Box::new(Nic::with_flash(config.clone(), flash))
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("oxnic-device: {error:#}");

@@ -88,11 +88,15 @@ pub enum Fault {
     InterruptLost,
     /// A register reads as all ones.
     RegisterOnes,
+    /// A block of firmware cannot be written to flash, and the update is over.
+    FirmwareWrite,
+    /// A bit of a block of firmware flips on its way to flash.
+    FirmwareCorrupt,
 }
 
 impl Fault {
     /// Every fault and its name in a specification.
-    pub const ALL: [(Fault, &'static str); 34] = [
+    pub const ALL: [(Fault, &'static str); 36] = [
         (Fault::FailCommand, "fail-command"),
         (Fault::FailAllocation, "fail-allocation"),
         (Fault::FailDma, "fail-dma"),
@@ -127,6 +131,8 @@ impl Fault {
         (Fault::EventRandom, "event-random"),
         (Fault::InterruptLost, "interrupt-lost"),
         (Fault::RegisterOnes, "register-ones"),
+        (Fault::FirmwareWrite, "firmware-write"),
+        (Fault::FirmwareCorrupt, "firmware-corrupt"),
     ];
 }
 

@@ -88,6 +88,7 @@ impl Nic {
                 Some(Timer::Watch(id)) => self.stats_due(host, id, Stream::Pf),
                 Some(Timer::Rate(id)) => self.list_vport(id),
                 Some(Timer::FlowQueue(id)) => self.wake_flow(id),
+                Some(Timer::Firmware) => self.end_firmware_trial(host),
                 Some(Timer::Counters) => {
                     // What is left of a round follows in the next poll.
                     self.counters_due(host);

@@ -63,12 +63,13 @@ impl Nic {
             self.vport_mut(id).link_told = link;
         }
         self.forget_vebs();
-        if let Some(vf) = function.vf_index() {
-            self.tell(
+        match function.vf_index() {
+            Some(vf) => self.tell(
                 host,
                 FunctionId::PF,
                 Notice::new(EventKind::VF_STATE, vf, 1),
-            );
+            ),
+            None => self.watch_firmware(host),
         }
     }
 
@@ -196,20 +197,25 @@ impl Nic {
         self.vport_mut(id).reset();
     }
 
-    /// Whether a function may take a handshake: a VF, if its PF enabled it.
+    /// Whether a function may take a handshake: a VF, if its PF enabled it; the PF, once its firmware is ready.
     fn is_enabled(&self, function: FunctionId) -> bool {
-        function
-            .vf_index()
-            .is_none_or(|vf| self.vf(vf).is_some_and(|vf| vf.prepared))
+        match function.vf_index() {
+            Some(vf) => self.vf(vf).is_some_and(|vf| vf.prepared),
+            None => self.is_firmware_ready(),
+        }
     }
 
     /// Resets one function.
     pub(super) fn reset(&mut self, host: &mut dyn Host, function: FunctionId) {
         let active = self.state(function).registers.status & status::ACCEPTED != 0;
+        let halted = self.state(function).registers.halted();
         self.drop_objects(function);
         let enabled = self.is_enabled(function);
         self.state_mut(function).registers.reset(enabled);
         log::info!("{}: reset", function.bus());
+        if function.is_pf() {
+            self.reset_firmware(halted);
+        }
         match function.vf_index() {
             None => {
                 self.ports.iter_mut().for_each(super::port::WirePort::reset);

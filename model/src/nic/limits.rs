@@ -97,15 +97,20 @@ pub const FEATURES: u64 = features::TX_CSUM
     | features::RSS_FIELDS;
 
 /// The capabilities that functions have, some of them a PF only.
-pub const CAPABILITIES: [CapabilityId; 5] = [
+pub const CAPABILITIES: [CapabilityId; 6] = [
     CapabilityId::NIC,
     CapabilityId::ESWITCH,
     CapabilityId::FLOW,
+    CapabilityId::FIRMWARE,
     CapabilityId::STEERING,
     CapabilityId::CLOCK,
 ];
 /// The capabilities that only a PF has.
-pub const PF_CAPABILITIES: [CapabilityId; 2] = [CapabilityId::ESWITCH, CapabilityId::FLOW];
+pub const PF_CAPABILITIES: [CapabilityId; 3] = [
+    CapabilityId::ESWITCH,
+    CapabilityId::FLOW,
+    CapabilityId::FIRMWARE,
+];
 /// Receive filters that can be set, see [`ClockCaps::filters`].
 pub const STAMP_FILTERS: u8 =
     (1 << StampFilter::NONE.0) | (1 << StampFilter::EVERY.0) | (1 << StampFilter::PTP.0);

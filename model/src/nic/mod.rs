@@ -17,6 +17,7 @@ mod cq;
 mod doorbell;
 mod eswitch;
 mod event;
+pub mod firmware;
 pub mod flow;
 mod flow_queue;
 mod forward;
@@ -43,6 +44,7 @@ mod statistics;
 pub mod steering;
 mod timers;
 mod transmit;
+mod trial;
 mod tx;
 pub mod veb;
 mod vport;
@@ -51,6 +53,8 @@ use crate::host::{Function, Host, NicConfig, NicCore};
 use chaos::Chaos;
 use clock::Clock;
 use counter_memory::CounterMemory;
+use firmware::Firmware;
+use firmware::flash::{Flash, MemoryFlash};
 use flow::Engine;
 use flow_queue::FlowQueue;
 use frame::Frame;
@@ -110,6 +114,7 @@ pub struct Nic {
     links_stale: bool,
     timers: Timers,
     clock: Clock,
+    firmware: Firmware,
     tx_ready: VecDeque<(FunctionId, u16)>,
     admin_ready: VecDeque<FunctionId>,
     flow_ready: VecDeque<u16>,
@@ -140,8 +145,13 @@ fn aligned(offset: u64, length: usize) -> Option<u32> {
 }
 
 impl Nic {
-    /// A device as after power-on. Ports and VFs beyond what the interface allows are left out.
+    /// A device as after power-on, whose firmware is as it was made. Ports and VFs beyond what the interface allows are left out.
     pub fn new(config: NicConfig) -> Self {
+        Self::with_flash(config, Box::new(MemoryFlash::default()))
+    }
+
+    /// A device as after power-on, with the firmware that is in flash.
+    pub fn with_flash(config: NicConfig, flash: Box<dyn Flash>) -> Self {
         let ports = config.ports.clamp(1, crate::host::MAX_PORTS);
         let vfs = config.max_vfs.min(crate::host::MAX_VFS);
         let config = NicConfig {
@@ -174,6 +184,7 @@ impl Nic {
             links_stale: false,
             timers: Timers::default(),
             clock: Clock::default(),
+            firmware: Firmware::new(flash),
             tx_ready: VecDeque::new(),
             admin_ready: VecDeque::new(),
             flow_ready: VecDeque::new(),
@@ -215,6 +226,7 @@ impl Nic {
                 ..vport
             });
         }
+        nic.follow_firmware();
         nic
     }
 
@@ -436,6 +448,11 @@ impl NicCore for Nic {
             self.disable_vfs(host);
             self.set_mode(host, EswitchMode::LEGACY);
         }
+    }
+
+    fn power_on(&mut self, host: &mut dyn Host) {
+        self.begin(host);
+        self.start_firmware(host);
     }
 
     fn set_bus_master(&mut self, f: Function, on: bool) {

@@ -19,6 +19,8 @@ pub enum Timer {
     Rate(VportId),
     /// A flow queue that was made to rest goes on.
     FlowQueue(u16),
+    /// Firmware that was started has to be ready, or has proven itself.
+    Firmware,
     /// Counters of rules are due in the host's memory.
     Counters,
 }

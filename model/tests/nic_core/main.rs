@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod datapath;
 mod eswitch;
+mod firmware;
 mod flow;
 mod functions;
 mod hashing;

@@ -2,6 +2,7 @@
 //! A NIC core for tests of what surrounds it. Registers are memory, but for a few that make it use its host.
 
 use oxnic_model::host::{Function, Host, NicConfig, NicCore};
+use oxnic_model::nic::firmware::flash::Flash;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -36,7 +37,7 @@ pub struct TestCore {
 }
 
 impl TestCore {
-    pub fn make(_: &NicConfig) -> Box<dyn NicCore> {
+    pub fn make(_: &NicConfig, _: Box<dyn Flash>) -> Box<dyn NicCore> {
         Box::new(TestCore {
             registers: HashMap::new(),
             vf_vectors: 4,
@@ -74,6 +75,8 @@ impl NicCore for TestCore {
             _ => *self.register(f, offset) = value,
         }
     }
+
+    fn power_on(&mut self, _: &mut dyn Host) {}
 
     fn doorbell_write(&mut self, _: &mut dyn Host, f: Function, _: u64, _: &[u8]) {
         *self.register(f, DOORBELLS) += 1;

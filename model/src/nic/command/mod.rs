@@ -5,6 +5,7 @@
 
 mod clock;
 mod eswitch;
+mod firmware;
 mod flow;
 mod port;
 mod queue;
@@ -19,6 +20,7 @@ pub(super) use flow::reason as flow_reason;
 use super::Nic;
 use super::chaos::Fault;
 use super::event::Notice;
+use super::firmware::capability as firmware_capability;
 use super::ids::{FunctionId, VportId};
 use super::limits;
 use crate::host::Host;
@@ -196,7 +198,7 @@ struct Shape {
 
 /// The shapes of commands, in letters: `p` PF only, `v` vport, `f` VF, `g` VF or none, `b` request in the
 /// buffer, `a` answer in the buffer, `x` parameters.
-const SHAPES: [(Opcode, &str); 54] = [
+const SHAPES: [(Opcode, &str); 61] = [
     (Opcode::NOP, "x"),
     (Opcode::CAP_LIST, "a"),
     (Opcode::CAP_GET, "ax"),
@@ -251,6 +253,13 @@ const SHAPES: [(Opcode, &str); 54] = [
     (Opcode::FLOW_QUEUE_DESTROY, "px"),
     (Opcode::FLOW_INFO, "px"),
     (Opcode::FLOW_STATS, "pa"),
+    (Opcode::FIRMWARE_QUERY, "pax"),
+    (Opcode::FIRMWARE_BEGIN, "px"),
+    (Opcode::FIRMWARE_WRITE, "pbx"),
+    (Opcode::FIRMWARE_VERIFY, "px"),
+    (Opcode::FIRMWARE_COMMIT, "px"),
+    (Opcode::FIRMWARE_ABORT, "px"),
+    (Opcode::FIRMWARE_ACTIVATE, "px"),
 ];
 
 fn shape(opcode: Opcode) -> Option<Shape> {
@@ -359,6 +368,13 @@ impl Nic {
             Opcode::VF_STATS => self.vf_stats(submission),
             Opcode::CLOCK_SET => self.clock_set(submission),
             Opcode::CLOCK_QUERY => self.clock_query(),
+            Opcode::FIRMWARE_QUERY => self.firmware_query(submission),
+            Opcode::FIRMWARE_BEGIN => self.firmware_begin(submission),
+            Opcode::FIRMWARE_WRITE => self.firmware_write(host, function, submission),
+            Opcode::FIRMWARE_VERIFY => self.firmware_verify(submission),
+            Opcode::FIRMWARE_COMMIT => self.firmware_commit(submission),
+            Opcode::FIRMWARE_ABORT => self.firmware_abort(submission),
+            Opcode::FIRMWARE_ACTIVATE => self.firmware_activate(host, submission),
             _ => self.dispatch_flow(host, submission),
         }
     }
@@ -375,6 +391,9 @@ impl Nic {
             CapabilityId::ESWITCH if function.is_pf() => {
                 let caps = limits::eswitch_caps(self.config.ports, self.config.max_vfs);
                 Ok(Answer::buffer(&caps.to_words()))
+            }
+            CapabilityId::FIRMWARE if function.is_pf() => {
+                Ok(Answer::buffer(&firmware_capability().to_words()))
             }
             CapabilityId::FLOW if function.is_pf() => {
                 Ok(Answer::buffer(&self.flow.capability().to_words()))

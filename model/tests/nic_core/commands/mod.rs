@@ -34,7 +34,7 @@ fn capabilities_are_listed_and_told() {
     let list = driver.submission(Opcode::CAP_LIST);
     assert_eq!(
         driver.query::<2>(&mut dut, list).unwrap(),
-        [1 | (2 << 16) | (3 << 32) | (6 << 48), 7]
+        [1 | (2 << 16) | (3 << 32) | (4 << 48), 6 | (7 << 16)]
     );
     let get = |driver: &mut Driver, id| Submission {
         parameters: CapGet { id }.to_words(),
