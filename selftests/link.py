@@ -5,6 +5,7 @@
 # sets: quick
 # vm: PORTS=2
 
+import re
 import time
 
 from lib import PF, Control, Link, VfEnd, Wire, case, defer, equal, fails, main, ping, setup, true, until
@@ -49,6 +50,28 @@ def cable_pulled():
         control.do("link", port=0, up=True)
         wire.near.wait_carrier(True)
         ping(wire.far4)
+
+
+@case
+def module_and_its_absence():
+    """-m shows what is plugged in, by pages and as raw bytes; without a cable ethtool says that there is none."""
+    out = wire.near.ethtool("-m").out
+    shown = dict(re.findall(r"^\s*(\S[^:\n]*?)\s*: (.*)$", out, re.M))
+    true("QSFP-DD" in shown["Identifier"], f"identifier in {out}")
+    equal((shown["Vendor name"], shown["Vendor PN"]), ("Oxnic", "REF-CR8-1M"), "vendor and part")
+    serial = wire.near.show()["address"].replace(":", "").upper()
+    equal(shown["Vendor SN"], serial, "serial number")
+    raw = wire.near.ethtool("-m", "raw on page 0 offset 128 length 4 i2c 0x50").out
+    equal(raw, "\x18Oxn", "first bytes of the page")
+    fails(wire.near.ethtool("-m", "page 1 offset 128 length 1", check=False), "a page that a flat memory has not", "value not allowed")
+    no_cable = "Link detected: no (No cable)"
+    equal(no_cable in wire.near.ethtool("").out, False, "a cable that is missing")
+    control.do("link", port=0, up=False)
+    wire.near.wait_carrier(False)
+    true(no_cable in wire.near.ethtool("").out, f"ethtool says why the link is down: {wire.near.ethtool('').out}")
+    fails(wire.near.ethtool("-m", check=False), "reading what is not plugged in", "not in this state")
+    control.do("link", port=0, up=True)
+    wire.near.wait_carrier(True)
 
 
 @case

@@ -15,6 +15,7 @@
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/ethtool_netlink.h>
+#include <linux/hwmon.h>
 #include <linux/if_link.h>
 #include <linux/if_vlan.h>
 #include <linux/inetdevice.h>

@@ -9,6 +9,8 @@ pub(crate) mod callback;
 pub mod devlink;
 pub mod dma;
 pub mod extack;
+#[cfg(CONFIG_HWMON)]
+pub mod hwmon;
 pub mod irq;
 pub mod mmio;
 pub mod net;

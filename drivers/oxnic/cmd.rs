@@ -9,6 +9,8 @@ pub(crate) mod flow;
 pub(crate) mod port;
 pub(crate) mod queue;
 pub(crate) mod rss;
+#[cfg(CONFIG_HWMON)]
+pub(crate) mod sensor;
 pub(crate) mod stats;
 pub(crate) mod steering;
 pub(crate) mod vf;

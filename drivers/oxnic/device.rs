@@ -81,6 +81,10 @@ pub(crate) struct Device {
     /// `None` where there is no clock, before probe has come so far, and after remove.
     #[pin]
     pub(crate) clock: Mutex<Option<clock::Registered>>,
+    /// As the clock.
+    #[cfg(CONFIG_HWMON)]
+    #[pin]
+    pub(crate) sensors: Mutex<Option<crate::sensors::Registered>>,
     #[pin]
     pub(crate) vfs: Mutex<Vfs>,
     /// Of a PF that has one.
@@ -168,6 +172,8 @@ impl Device {
                 ports <- new_mutex!(KVec::new()),
                 devlink <- new_mutex!(None),
                 clock <- new_mutex!(None),
+                #[cfg(CONFIG_HWMON)]
+                sensors <- new_mutex!(None),
                 vfs <- new_mutex!(Vfs::new()),
                 eswitch: Eswitch::new(),
                 port_numbers <- PortNumbers::new(),

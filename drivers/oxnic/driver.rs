@@ -39,6 +39,8 @@ fn start(device: &Arc<Device>) -> Result {
     device.request_irq()?;
     device.take_over(ResetReason::PROBE)?;
     device.start_clock();
+    #[cfg(CONFIG_HWMON)]
+    device.start_sensors();
     let devlink = Devlink::new(device)?;
     for vport in 0..device.port_count() {
         let port = devlink.port(device, vport)?;
@@ -60,6 +62,8 @@ fn release(device: &Arc<Device>, reason: ResetReason) {
     let devlink = device.devlink.lock().take();
     drop(devlink);
     device.stop_clock();
+    #[cfg(CONFIG_HWMON)]
+    device.stop_sensors();
     device.commands.stop(crate::command::Cause::Gone);
     if !device.is_gone() {
         if let Err(error) = handshake::reset(&device.registers, reason) {

@@ -8,6 +8,7 @@ mod coalesce;
 mod identify;
 mod info;
 mod link;
+mod module;
 mod pause;
 mod rings;
 mod rss;

@@ -8,6 +8,7 @@
 //!   device                    what the parts of a function share
 //!   eswitch                  its mode, representors of VFs
 //!   clock                     the device's clock as a PTP hardware clock
+//!   sensors                   temperatures and power as hardware monitoring
 //!   cmd -> command -> cmdq    commands; eventq: events; regs, handshake: registers
 //!   netdev, queue             the interfaces and their datapath
 //! ```
@@ -37,6 +38,8 @@ mod queue;
 mod regs;
 mod reset;
 mod rss;
+#[cfg(CONFIG_HWMON)]
+mod sensors;
 mod sriov;
 mod stats;
 mod steering;

@@ -154,6 +154,10 @@ pub mod features {
     pub const RSS_FIELDS: u64 = 1 << 18;
     /// The flow engine, see [`crate::flow`]. PF only.
     pub const FLOW: u64 = 1 << 19;
+    /// The memory of what is plugged into wire ports can be read, see [`crate::port::ModuleRead`]. PF only.
+    pub const MODULE: u64 = 1 << 20;
+    /// Sensors, see [`crate::sensor`]. PF only.
+    pub const SENSORS: u64 = 1 << 21;
 }
 
 /// Bits of [`NicCaps::privileges`]. A PF has all of them; a VF has what its PF lets it.

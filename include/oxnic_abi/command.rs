@@ -158,6 +158,8 @@ open_enum! {
         PORT_STATS = 0x42: "query port statistics",
         /// [`crate::port::PortIdentify`]: blinks.
         PORT_IDENTIFY = 0x43: "identify port",
+        /// [`crate::port::ModuleRead`]; answers so many bytes of the memory of what is plugged into the wire port. PF only.
+        PORT_MODULE = 0x44: "read memory of module",
 
         /// [`crate::vf::VfRange`]: prepares so many VFs; PF only. Their settings are the defaults.
         VF_ENABLE = 0x48: "enable VFs",
@@ -174,6 +176,8 @@ open_enum! {
         CLOCK_SET = 0x50: "set clock",
         /// Answers [`crate::clock::ClockInfo`].
         CLOCK_QUERY = 0x51: "query clock",
+        /// Buffer: answers [`crate::sensor::SensorEntry`] for each sensor of the device. PF only.
+        SENSORS = 0x58: "read sensors",
 
         /// [`crate::flow::table::TableSet`]: makes or changes a table. PF only, as are all commands of the flow engine.
         TABLE_SET = 0x60: "set flow table",

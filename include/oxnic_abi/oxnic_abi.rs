@@ -25,6 +25,7 @@ pub mod regs;
 pub mod ring;
 pub mod rss;
 pub mod select;
+pub mod sensor;
 pub mod stats;
 pub mod steering;
 pub mod vf;

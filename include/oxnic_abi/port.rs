@@ -29,8 +29,43 @@ wire! {
         30: eswitch_port: u16,
         /// Identifies the eswitch: the same for all its ports, different for any other. 8 bytes.
         32: switch_id: [u8; 8],
+        /// Why the link is down.
+        40: reason: DownReason,
     }
 }
+
+open_enum! {
+    /// Why the link of a wire port is down.
+    pub enum DownReason: u8 {
+        /// It is up, or the reason is not known.
+        NONE = 0: "no reason",
+        /// Nothing is plugged in.
+        NO_MODULE = 1: "nothing is plugged in",
+        /// Disabled by the driver.
+        DISABLED = 2: "disabled by the driver",
+        /// The far end cannot be heard.
+        NO_SIGNAL = 3: "no signal from the far end",
+    }
+}
+
+wire! {
+    /// Parameters of [`crate::command::Opcode::PORT_MODULE`]. Addresses are those of SFF-8472, SFF-8636 and CMIS.
+    pub struct ModuleRead: 5 {
+        /// Page of the upper half.
+        0: page: u8,
+        /// Bank of the page; 0 where the module has no banks.
+        1: bank: u8,
+        /// Address on the two-wire bus, without the bit for reading: 0x50, or 0x51 of SFF-8472.
+        2: address: u8,
+        /// First byte; from [`MODULE_HALF`] on it is in the page.
+        3: offset: u8,
+        /// Bytes to read, 1 to [`MODULE_HALF`]; all in one half.
+        4: length: u8,
+    }
+}
+
+/// Bytes of each half of what can be seen of a module's memory at a time.
+pub const MODULE_HALF: usize = 128;
 
 open_enum! {
     /// What is plugged into a wire port.

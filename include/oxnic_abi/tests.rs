@@ -7,7 +7,7 @@ extern crate std;
 use crate::wire::Wire;
 use crate::{
     caps, clock, command, doorbell, eswitch, event, firmware, flow, port, queue, regs, ring, rss,
-    stats, steering, vf, vport,
+    sensor, stats, steering, vf, vport,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -65,6 +65,8 @@ layouts! {
     steering_rule: steering::SteeringRule, 160;
     port_info: port::PortInfo, 48;
     port_config: port::PortConfig, 40;
+    module_read: port::ModuleRead, 40;
+    sensor_entry: sensor::SensorEntry, 40;
     vf_config: vf::VfConfig, 48;
     vf_info: vf::VfInfo, 48;
     event: event::Event, 64;

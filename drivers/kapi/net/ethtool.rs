@@ -13,6 +13,7 @@ pub mod coalesce;
 pub mod identify;
 pub mod info;
 pub mod link;
+pub mod module;
 pub mod pause;
 pub mod rings;
 pub mod rss;
@@ -35,6 +36,7 @@ pub trait Operations:
     + identify::Operations
     + info::Operations
     + link::Operations
+    + module::Operations
     + pause::Operations
     + rings::Operations
     + rss::Operations
@@ -52,6 +54,7 @@ impl<T> Operations for T where
         + identify::Operations
         + info::Operations
         + link::Operations
+        + module::Operations
         + pause::Operations
         + rings::Operations
         + rss::Operations
@@ -105,6 +108,7 @@ impl<T: netdev::Operations> VTable<T> {
         get_link: Some(raw::ethtool_op_get_link),
         get_link_ksettings: optional!(T::HAS_LINK_SETTINGS, link::settings_callback::<T>),
         set_link_ksettings: optional!(T::HAS_SET_LINK_SETTINGS, link::set_settings_callback::<T>),
+        get_link_ext_state: optional!(T::HAS_LINK_DOWN_REASON, link::reason_callback::<T>),
         get_link_ext_stats: optional!(T::HAS_LINK_DOWN_EVENTS, link::stats_callback::<T>),
         get_ts_info: optional!(T::HAS_TS_INFO, timestamp::info_callback::<T>),
         get_ts_stats: optional!(T::HAS_TS_STATS, timestamp::stats_callback::<T>),
@@ -144,6 +148,7 @@ impl<T: netdev::Operations> VTable<T> {
         get_sset_count: Some(stats::count_callback::<T>),
         get_strings: Some(stats::names_callback::<T>),
         get_ethtool_stats: optional!(T::HAS_STATISTICS, stats::values_callback::<T>),
+        get_module_eeprom_by_page: optional!(T::HAS_READ_MODULE, module::read_callback::<T>),
         self_test: optional!(T::HAS_SELF_TEST, self_test::run_callback::<T>),
         set_phys_id: optional!(T::HAS_IDENTIFY, identify::callback::<T>),
         ..pin_init::zeroed()

@@ -4,13 +4,13 @@
 
 use super::{ask, run};
 use crate::{
-    command::{CommandError, Request},
+    command::{Cause, CommandError, Request},
     device::Device, //
 };
 use kernel::sync::Arc;
 use oxnic_abi::{
     command::Opcode,
-    port::{PortConfig, PortIdentify, PortInfo}, //
+    port::{ModuleRead, PortConfig, PortIdentify, PortInfo}, //
 };
 
 /// State of the wire port below a vport.
@@ -40,4 +40,24 @@ pub(crate) fn identify(device: &Arc<Device>, vport: u16, on: bool) -> Result<(),
             .vport(vport)
             .parameters(&PortIdentify { on: on.into() }),
     )
+}
+
+/// Fills a buffer, as long as the request says, from the memory of what is plugged into the port.
+pub(crate) fn module(
+    device: &Arc<Device>,
+    vport: u16,
+    read: &ModuleRead,
+    out: &mut [u8],
+) -> Result<(), CommandError> {
+    let opcode = Opcode::PORT_MODULE;
+    let request = Request::new(opcode).vport(vport).parameters(read);
+    let reply = device.command(&request.answer(out.len().div_ceil(8)))?;
+    if reply.data.len() * 8 < out.len() {
+        let cause = Cause::Malformed;
+        return Err(CommandError { opcode, cause });
+    }
+    for (to, from) in out.chunks_mut(8).zip(&reply.data) {
+        to.copy_from_slice(&from.to_le_bytes()[..to.len()]);
+    }
+    Ok(())
 }

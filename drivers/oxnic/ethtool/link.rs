@@ -6,8 +6,10 @@
 use crate::cmd;
 use crate::netdev::NetPort;
 use kernel::prelude::*;
-use oxnic_abi::port::{port_fields, speeds, Medium, PortConfig, PortInfo};
-use oxnic_kapi::net::ethtool::link::{LinkMode, LinkModes, LinkSettings, Operations, Port};
+use oxnic_abi::port::{port_fields, speeds, DownReason as Reason, Medium, PortConfig, PortInfo};
+use oxnic_kapi::net::ethtool::link::{
+    DownReason, LinkMode, LinkModes, LinkSettings, Operations, Port,
+};
 use oxnic_kapi::net::netdev::Locked;
 
 /// The link mode of a speed on a medium, if it has a name.
@@ -129,6 +131,18 @@ impl Operations for NetPort {
             .map_err(|error| self.failed(error))?;
         state.speed = speed;
         Ok(())
+    }
+
+    fn link_down_reason(&self, _netdev: &Locked) -> Option<DownReason> {
+        if !self.has_wire() {
+            return None;
+        }
+        let port = cmd::port::query(&self.device, self.share.vport).ok()?;
+        match port.reason {
+            Reason::NO_MODULE => Some(DownReason::NoCable),
+            Reason::NO_SIGNAL => Some(DownReason::BadSignal),
+            _ => None,
+        }
     }
 
     fn link_down_events(&self, _netdev: &Locked) -> Option<u64> {

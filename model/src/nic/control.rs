@@ -7,6 +7,7 @@ use super::Nic;
 use super::event::Notice;
 use super::function::FunctionState;
 use super::ids::FunctionId;
+use super::sensors;
 use crate::host::Host;
 use oxnic_abi::event::EventKind;
 use oxnic_abi::flow::info::{FlowObject, FlowStats};
@@ -97,6 +98,7 @@ impl Nic {
             "rules" => Some(self.operate_rules(request)),
             "flow-limits" => Some(self.operate_flow_limits(request)),
             "halt" => Some(self.operate_halt(request)),
+            "sensor" => Some(self.operate_sensor(request)),
             "reset-request" => Some(self.operate_reset_request(host, request)),
             "chaos" => {
                 let spec = request.get("spec").and_then(Value::as_str);
@@ -128,6 +130,18 @@ impl Nic {
         state
             .map(report_rings)
             .ok_or_else(|| "there is no such function".into())
+    }
+
+    /// What a sensor, by its number, measures from now on.
+    fn operate_sensor(&mut self, request: &Value) -> Result<Value, String> {
+        let index = request.get("index").and_then(Value::as_u64);
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        let sensor = index.and_then(|index| self.sensors.get_mut(index));
+        let value = request.get("value").and_then(Value::as_i64);
+        let value = value.and_then(|value| i32::try_from(value).ok());
+        let value = value.ok_or("\"value\" is not a number of 32 bits")?;
+        sensors::set(sensor.ok_or("there is no such sensor")?, value);
+        Ok(json!({}))
     }
 
     fn operate_halt(&mut self, request: &Value) -> Result<Value, String> {

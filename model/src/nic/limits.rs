@@ -157,7 +157,7 @@ impl Shares {
     fn features(&self) -> u64 {
         match self.flow_queues {
             0 => FEATURES,
-            _ => FEATURES | features::FLOW,
+            _ => FEATURES | features::FLOW | features::MODULE | features::SENSORS,
         }
     }
 

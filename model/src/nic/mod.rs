@@ -27,6 +27,7 @@ mod ids;
 mod interrupt;
 mod lifecycle;
 pub mod limits;
+mod module;
 pub mod packet;
 mod port;
 pub mod ptp;
@@ -40,6 +41,7 @@ mod rules;
 mod rx;
 pub mod segment;
 mod send;
+mod sensors;
 mod statistics;
 pub mod steering;
 mod timers;
@@ -64,6 +66,7 @@ use limits::Shares;
 use oxnic_abi::doorbell::PAGE_SIZE;
 use oxnic_abi::eswitch::EswitchMode;
 use oxnic_abi::regs::status;
+use oxnic_abi::sensor::SensorEntry;
 use port::WirePort;
 use registers::{Action, View};
 use serde_json::Value;
@@ -115,6 +118,7 @@ pub struct Nic {
     timers: Timers,
     clock: Clock,
     firmware: Firmware,
+    sensors: Vec<SensorEntry>,
     tx_ready: VecDeque<(FunctionId, u16)>,
     admin_ready: VecDeque<FunctionId>,
     flow_ready: VecDeque<u16>,
@@ -185,6 +189,7 @@ impl Nic {
             timers: Timers::default(),
             clock: Clock::default(),
             firmware: Firmware::new(flash),
+            sensors: sensors::sensors(),
             tx_ready: VecDeque::new(),
             admin_ready: VecDeque::new(),
             flow_ready: VecDeque::new(),

@@ -547,6 +547,14 @@ fn a_representor_is_on_its_vfs_wire_port_but_does_not_work_it() {
         let completion = pf.set(&mut dut, opcode, PORTS, [0; 5]);
         assert_eq!(why(&completion), refused, "{}", opcode.text());
     }
+    let read = Submission {
+        buffer: pf.buffer,
+        buffer_length: 128,
+        vport: PORTS,
+        ..pf.submission(Opcode::PORT_MODULE)
+    };
+    let completion = pf.raw(&mut dut, &read.to_words());
+    assert_eq!(why(&completion), refused);
 }
 
 #[test]

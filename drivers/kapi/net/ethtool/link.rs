@@ -98,6 +98,15 @@ modes! {
     SR4_400000 = ethtool_link_mode_bit_indices_ETHTOOL_LINK_MODE_400000baseSR4_Full_BIT;
 }
 
+/// Why a link is down, as far as users are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DownReason {
+    /// Nothing is plugged in.
+    NoCable,
+    /// What comes from the far end cannot be used.
+    BadSignal,
+}
+
 /// A set of link modes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LinkModes([usize; 2]);
@@ -165,6 +174,12 @@ pub trait Operations: Sized {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Why the link of an interface that is up is down; where it can be told.
+    fn link_down_reason(&self, device: &Locked) -> Option<DownReason> {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// How often the link went down at the medium, not by a setting here; where it can be told.
     fn link_down_events(&self, device: &Locked) -> Option<u64> {
         let _ = device;
@@ -226,6 +241,25 @@ pub(super) unsafe extern "C" fn set_settings_callback<T: netdev::Operations>(
     // SAFETY: By the contract of this function.
     let ((data, device), new) = unsafe { (locked::<T>(dev), &*new) };
     errno(data.set_link_settings(device, &load(new)))
+}
+
+/// # Safety
+///
+/// The core calls this with the instance lock held; `out` is the caller's, zeroed.
+pub(super) unsafe extern "C" fn reason_callback<T: netdev::Operations>(
+    dev: *mut raw::net_device,
+    out: *mut raw::ethtool_link_ext_state_info,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ((data, device), out) = unsafe { (locked::<T>(dev), &mut *out) };
+    out.link_ext_state = match data.link_down_reason(device) {
+        Some(DownReason::NoCable) => raw::ethtool_link_ext_state_ETHTOOL_LINK_EXT_STATE_NO_CABLE,
+        Some(DownReason::BadSignal) => {
+            raw::ethtool_link_ext_state_ETHTOOL_LINK_EXT_STATE_BAD_SIGNAL_INTEGRITY
+        }
+        None => return ENODATA.to_errno(),
+    };
+    0
 }
 
 /// # Safety

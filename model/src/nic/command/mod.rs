@@ -10,6 +10,7 @@ mod flow;
 mod port;
 mod queue;
 mod rss;
+mod sensor;
 mod stats;
 mod steering;
 mod vf;
@@ -198,7 +199,7 @@ struct Shape {
 
 /// The shapes of commands, in letters: `p` PF only, `v` vport, `f` VF, `g` VF or none, `b` request in the
 /// buffer, `a` answer in the buffer, `x` parameters.
-const SHAPES: [(Opcode, &str); 61] = [
+const SHAPES: [(Opcode, &str); 63] = [
     (Opcode::NOP, "x"),
     (Opcode::CAP_LIST, "a"),
     (Opcode::CAP_GET, "ax"),
@@ -228,6 +229,7 @@ const SHAPES: [(Opcode, &str); 61] = [
     (Opcode::PORT_SET, "pvx"),
     (Opcode::PORT_STATS, "pva"),
     (Opcode::PORT_IDENTIFY, "pvx"),
+    (Opcode::PORT_MODULE, "pvax"),
     (Opcode::VF_ENABLE, "px"),
     (Opcode::VF_DISABLE, "px"),
     (Opcode::VF_SET, "pfb"),
@@ -235,6 +237,7 @@ const SHAPES: [(Opcode, &str); 61] = [
     (Opcode::VF_STATS, "pfa"),
     (Opcode::CLOCK_SET, "px"),
     (Opcode::CLOCK_QUERY, "a"),
+    (Opcode::SENSORS, "pa"),
     (Opcode::TABLE_SET, "px"),
     (Opcode::TABLE_DESTROY, "px"),
     (Opcode::PORT_TABLE, "px"),
@@ -361,6 +364,7 @@ impl Nic {
             Opcode::PORT_SET => self.port_set(host, function, submission),
             Opcode::PORT_STATS => self.port_stats(function, submission),
             Opcode::PORT_IDENTIFY => self.port_identify(function, submission),
+            Opcode::PORT_MODULE => self.port_module(function, submission),
             Opcode::VF_ENABLE => self.vf_enable(host, submission),
             Opcode::VF_DISABLE => self.vf_disable(host, submission),
             Opcode::VF_SET => self.vf_set(host, function, submission),
@@ -375,6 +379,7 @@ impl Nic {
             Opcode::FIRMWARE_COMMIT => self.firmware_commit(submission),
             Opcode::FIRMWARE_ABORT => self.firmware_abort(submission),
             Opcode::FIRMWARE_ACTIVATE => self.firmware_activate(host, submission),
+            Opcode::SENSORS => Ok(self.read_sensors()),
             _ => self.dispatch_flow(host, submission),
         }
     }

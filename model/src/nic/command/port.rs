@@ -1,13 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! Commands about wire ports.
 
-use super::{Answer, Outcome, ensure, field, parameter, parameters};
+use super::{Answer, Failure, Outcome, ensure, field, parameter, parameters};
 use crate::host::Host;
 use crate::nic::Nic;
 use crate::nic::ids::{FunctionId, wire_number};
-use crate::nic::port::SUPPORTED;
-use oxnic_abi::command::Submission;
-use oxnic_abi::port::{Medium, PortConfig, PortIdentify, PortInfo, port_fields, speeds};
+use crate::nic::module;
+use crate::nic::port::{SUPPORTED, WirePort};
+use oxnic_abi::command::{Qualifier, Status, Submission};
+use oxnic_abi::port::{
+    DownReason, MODULE_HALF, Medium, ModuleRead, PortConfig, PortIdentify, PortInfo, port_fields,
+    speeds,
+};
+
+fn down_reason(port: &WirePort) -> DownReason {
+    match (port.enabled, port.carrier) {
+        (false, _) => DownReason::DISABLED,
+        (true, false) => DownReason::NO_MODULE,
+        (true, true) => DownReason::NONE,
+    }
+}
 
 impl Nic {
     pub(super) fn port_query(&self, function: FunctionId, submission: &Submission) -> Outcome {
@@ -31,6 +43,7 @@ impl Nic {
             mac: port.mac,
             eswitch_port: wire_number(number),
             switch_id: self.switch_id(),
+            reason: down_reason(port),
         };
         Ok(Answer::buffer(&info.to_words()))
     }
@@ -95,5 +108,31 @@ impl Nic {
             }
         );
         Ok(Answer::default())
+    }
+
+    pub(super) fn port_module(&self, function: FunctionId, submission: &Submission) -> Outcome {
+        let read = parameters!(ModuleRead, submission)?;
+        let vport = self.named_vport(function, submission)?;
+        self.check_wired(vport)?;
+        let (offset, length) = (usize::from(read.offset), usize::from(read.length));
+        let room = MODULE_HALF - offset % MODULE_HALF;
+        ensure((1..=room).contains(&length), field(parameter(4)))?;
+        let port = self.port(self.vport(vport).port);
+        ensure(
+            port.carrier,
+            Failure::new(Status::ENOENT, Qualifier::STATE, 0),
+        )?;
+        ensure(read.page == 0, field(parameter(0)))?;
+        ensure(read.bank == 0, field(parameter(1)))?;
+        ensure(read.address == module::ADDRESS, field(parameter(2)))?;
+        let mut words = [0; MODULE_HALF / 8];
+        let memory = module::memory(&port.mac);
+        let bytes = memory[offset..offset + length].chunks(8);
+        for (word, bytes) in words.iter_mut().zip(bytes) {
+            let mut whole = [0; 8];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_le_bytes(whole);
+        }
+        Ok(Answer::buffer(&words[..length.div_ceil(8)]))
     }
 }

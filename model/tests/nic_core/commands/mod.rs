@@ -11,7 +11,7 @@ use oxnic_abi::caps::{CapGet, CapabilityId, NicCaps, SteeringCaps};
 use oxnic_abi::clock::{ClockConfig, StampFilter, clock_fields};
 use oxnic_abi::command::{Completion, Opcode, Qualifier, Status, Submission};
 use oxnic_abi::eswitch::EswitchCaps;
-use oxnic_abi::port::{PortConfig, port_fields};
+use oxnic_abi::port::{ModuleRead, PortConfig, port_fields};
 use oxnic_abi::queue::{CqCreate, CqModerate, QueueId, RxCreate, TxCreate};
 use oxnic_abi::regs::device;
 use oxnic_abi::rss::{RssConfig, RssId};
@@ -22,6 +22,14 @@ use oxnic_abi::vport::{VportConfig, vport_fields, vport_flags};
 use oxnic_model::host::Function;
 
 const PF: Function = Function::Pf;
+/// Reads the whole of page 0.
+const MODULE: ModuleRead = ModuleRead {
+    page: 0,
+    bank: 0,
+    address: 0x50,
+    offset: 128,
+    length: 128,
+};
 
 fn why(completion: &Completion) -> (Status, Qualifier, u16) {
     (completion.status, completion.qualifier, completion.offset)
@@ -245,8 +253,10 @@ fn good(dut: &mut Device, driver: &mut Driver) -> Vec<(Submission, Vec<u64>, usi
         ),
         answers(Opcode::PORT_STATS, [0; 5], 48),
         plain(Opcode::PORT_IDENTIFY, [1, 0, 0, 0, 0]),
+        answers(Opcode::PORT_MODULE, MODULE.to_words(), 16),
         plain(Opcode::CLOCK_SET, clock.to_words()),
         answers(Opcode::CLOCK_QUERY, [0; 5], 3),
+        answers(Opcode::SENSORS, [0; 5], 20),
         plain(Opcode::VF_ENABLE, VfRange { first: 0, count: 4 }.to_words()),
         answers(Opcode::ESWITCH_PORTS, [0; 5], 12),
         plain(Opcode::ESWITCH_SET, [0; 5]),
@@ -387,6 +397,7 @@ fn vports_and_functions_that_are_not_there_are_refused() {
         Opcode::PORT_SET,
         Opcode::PORT_STATS,
         Opcode::PORT_IDENTIFY,
+        Opcode::PORT_MODULE,
     ];
     for command in &good(&mut dut, &mut driver) {
         let opcode = command.0.opcode;

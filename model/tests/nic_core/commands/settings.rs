@@ -2,11 +2,11 @@
 //! Commands about vports, hashing, steering and ports: each field at its limit and beyond, and nothing changed by a
 //! command that failed.
 
-use super::{PF, why};
+use super::{MODULE, PF, why};
 use crate::mock::{Device, Driver, Port, frame, tagged};
 use oxnic_abi::clock::StampFilter;
 use oxnic_abi::command::{Opcode, Qualifier, Status, Submission};
-use oxnic_abi::port::{PortConfig, PortInfo, port_fields};
+use oxnic_abi::port::{DownReason, ModuleRead, PortConfig, PortInfo, port_fields};
 use oxnic_abi::rss::{RssConfig, RssId};
 use oxnic_abi::steering::{SteeringAction, SteeringId, SteeringRule, keys};
 use oxnic_abi::vport::{VportConfig, vport_fields, vport_flags};
@@ -439,6 +439,87 @@ fn ports_take_known_speeds_only() {
         let completion = driver.set(&mut dut, Opcode::PORT_SET, 0, config.to_words());
         assert_eq!(why(&completion), (Status::EINVAL, Qualifier::FIELD, offset));
     }
+}
+
+#[test]
+fn the_memory_of_a_module_is_read_in_parts_while_it_is_plugged_in() {
+    let mut dut = Device::new(1, 0);
+    let mut driver = Driver::new(&mut dut, PF);
+    let request = |driver: &mut Driver, read: ModuleRead| Submission {
+        parameters: read.to_words(),
+        ..driver.submission(Opcode::PORT_MODULE)
+    };
+    let whole = request(&mut driver, MODULE);
+    let page: [u64; 16] = driver.query(&mut dut, whole).unwrap();
+    assert_eq!(page[0] & 0xff, 0x18);
+    let some = ModuleRead {
+        offset: 129,
+        length: 5,
+        ..MODULE
+    };
+    let some = request(&mut driver, some);
+    let [name] = driver.query(&mut dut, some).unwrap();
+    assert_eq!(&name.to_le_bytes(), b"Oxnic\0\0\0");
+    let bad = [
+        (ModuleRead { page: 1, ..MODULE }, 24),
+        (ModuleRead { bank: 1, ..MODULE }, 25),
+        (
+            ModuleRead {
+                address: 0x51,
+                ..MODULE
+            },
+            26,
+        ),
+        (
+            ModuleRead {
+                length: 0,
+                ..MODULE
+            },
+            28,
+        ),
+        (
+            ModuleRead {
+                offset: 129,
+                ..MODULE
+            },
+            28,
+        ),
+        (
+            ModuleRead {
+                offset: 127,
+                length: 2,
+                ..MODULE
+            },
+            28,
+        ),
+    ];
+    let refusal = |driver: &mut Driver, dut: &mut Device, read| {
+        let submission = Submission {
+            buffer: driver.buffer,
+            buffer_length: 128,
+            ..request(driver, read)
+        };
+        why(&driver.raw(dut, &submission.to_words()))
+    };
+    for (read, offset) in bad {
+        let expected = (Status::EINVAL, Qualifier::FIELD, offset);
+        assert_eq!(refusal(&mut driver, &mut dut, read), expected);
+    }
+    let reason = |driver: &mut Driver, dut: &mut Device| {
+        let query = driver.submission(Opcode::PORT_QUERY);
+        PortInfo::from_words(&driver.query(dut, query).unwrap()).reason
+    };
+    assert_eq!(reason(&mut driver, &mut dut), DownReason::NONE);
+    dut.carrier(0, false);
+    assert_eq!(reason(&mut driver, &mut dut), DownReason::NO_MODULE);
+    let gone = (Status::ENOENT, Qualifier::STATE, 0);
+    assert_eq!(refusal(&mut driver, &mut dut, MODULE), gone);
+    let off = PortConfig {
+        fields: port_fields::ENABLED,
+        ..PortConfig::ZERO
+    };
+    driver.set_ok(&mut dut, Opcode::PORT_SET, 0, off.to_words());
+    assert_eq!(reason(&mut driver, &mut dut), DownReason::DISABLED);
 }
 
 #[test]

@@ -242,12 +242,14 @@ fn a_vf_cannot_do_what_its_pf_does() {
             Opcode::PORT_SET,
             Opcode::PORT_STATS,
             Opcode::PORT_IDENTIFY,
+            Opcode::PORT_MODULE,
             Opcode::VF_ENABLE,
             Opcode::VF_DISABLE,
             Opcode::VF_SET,
             Opcode::VF_QUERY,
             Opcode::VF_STATS,
             Opcode::CLOCK_SET,
+            Opcode::SENSORS,
         ];
         let flow = (0x60..0x90).contains(&opcode.0);
         let offset = if flow || pf_only.contains(&opcode) {
