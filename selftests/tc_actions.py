@@ -287,9 +287,10 @@ def counted_singly():
         equal(in_hw(links[0], pref), True, f"pref {pref}: in_hw")
     sh(f"ip link set dev {wire.near.name} vf 1 trust on")
     vfs[1].link.ip("promisc on")
-    capture = Capture(vfs[1].link)
+    capture, patient = Capture(vfs[1].link), Capture(vfs[1].link)
     for pref in range(1, 6):
         Injector(vfs[0].link).send(*[frame_to(vfs, pref * 1000)] * 40)
+    patient.expect("datagrams that come through without a policer", to_port(4000), count=40, seconds=20)
     arrived = [parsed.ports[1] // 1000 for parsed in capture.frames(lambda p: p.source == vfs[0].link.mac and p.ports, seconds=1)]
     came = [arrived.count(pref) for pref in range(1, 6)]
     equal(came[3:], [40, 0], "datagrams that come through without a policer")
