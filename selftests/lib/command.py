@@ -48,6 +48,12 @@ def ip(words, ns=None, check=True, parse=False):
     return json.loads(result.out or "[]") if parse else result
 
 
+def ip_batch(lines, ns=None, check=True):
+    """Several commands of `ip`, in one program; without check, also those behind one that fails."""
+    argv = ["ip"] + (["-n", ns.name] if ns is not None else []) + ([] if check else ["-force"]) + ["-batch", "-"]
+    return sh(argv, check=check, data="".join(f"{line}\n" for line in lines))
+
+
 def ethtool(words, ns=None, check=True, parse=False):
     """`ethtool ...`; with parse, what its JSON output says (not all subcommands have it)."""
     argv = ["ethtool"] + (["--json"] if parse else []) + _words(words)

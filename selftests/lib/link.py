@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A netdev in a namespace: addresses, state, features, counters, as the tools show them."""
 
+import os
 import re
 
 from .case import Failure, defer, until
-from .command import ethtool, ip, sh
+from .command import ethtool, ip, ip_batch
 
 
 class Link:
@@ -50,10 +51,16 @@ class Link:
         if up:
             self.wait_carrier()
 
+    def _path(self, name):
+        return f"{self.ns.sysfs if self.ns else '/sys'}/class/net/{self.name}/{name}"
+
     def read(self, attribute):
-        """A file of /sys/class/net/<name>, as of its namespace."""
-        result = sh(["cat", f"/sys/class/net/{self.name}/{attribute}"], ns=self.ns, check=False)
-        return result.out.strip() if result.status == 0 else None
+        """A file of /sys/class/net/<name>, as of its namespace; None where the kernel does not show it."""
+        try:
+            with open(self._path(attribute), encoding="ascii") as file:
+                return file.read().strip()
+        except OSError:
+            return None
 
     def carrier(self):
         return self.read("carrier") == "1"
@@ -71,9 +78,9 @@ class Link:
 
     def address(self, *addresses):
         """Add addresses with prefix lengths; IPv6 without duplicate address detection."""
-        for address in addresses:
-            ip(["address", "replace", address, "dev", self.name] + (["nodad"] if ":" in address else []), ns=self.ns)
-            defer(ip, ["address", "del", address, "dev", self.name], ns=self.ns, check=False)
+        each = [f"{address} dev {self.name}" for address in addresses]
+        ip_batch([f"address replace {words}{' nodad' if ':' in words else ''}" for words in each], ns=self.ns)
+        defer(ip_batch, [f"address del {words}" for words in each], ns=self.ns, check=False)
 
     def features(self):
         """Name to True or False, as `ethtool -k` says; names that cannot change map to the same."""
@@ -99,16 +106,17 @@ class Link:
 
     def stats(self):
         """The kernel's link statistics: {"rx": {"packets": n, ...}, "tx": {...}}, all that there are."""
-        out = sh(f"cd /sys/class/net/{self.name}/statistics && grep . *", ns=self.ns).out
         found = {"rx": {}, "tx": {}}
-        for name, value in re.findall(r"^(\w+):(\d+)$", out, re.M):
+        for name in os.listdir(self._path("statistics")):
             way, _, key = name.partition("_")
+            value = int(self.read(f"statistics/{name}"))
             if way in found:
-                found[way][key] = int(value)
-        found["rx"]["multicast"] = int(re.search(r"^multicast:(\d+)$", out, re.M).group(1))
+                found[way][key] = value
+            elif name == "multicast":
+                found["rx"]["multicast"] = value
         return found
 
     def queues(self):
         """Queues in use: (receive, transmit)."""
-        listing = sh(["ls", f"/sys/class/net/{self.name}/queues"], ns=self.ns).out.split()
+        listing = os.listdir(self._path("queues"))
         return sum(n.startswith("rx") for n in listing), sum(n.startswith("tx") for n in listing)

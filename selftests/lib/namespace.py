@@ -1,13 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Network namespaces. A netdev that was moved in is moved back before the namespace goes, so that none gets lost."""
+"""Network namespaces. A netdev that was moved in is moved back before the namespace goes, so that none gets lost.
 
+Starting a program is what takes time in a guest, so what is done to each namespace is done without.
+"""
+
+import contextlib
+import ctypes
+import fcntl
 import os
+import signal
 import socket
+import struct
 
 from .case import defer
-from .command import ip, sh
+from .command import ip
 
+SYSFS = "/run/sys"
+SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
+IFF_UP = 1
+_libc = ctypes.CDLL(None, use_errno=True)
 _own = None
+
+
+def _must(result):
+    """The answer of a function of C. OSError for -1."""
+    if result == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def _pids(name):
+    """Processes in a namespace."""
+    there = os.stat(f"/run/netns/{name}").st_ino
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{pid}/ns/net").st_ino == there:
+                yield int(pid)
+        except OSError:
+            pass  # It has ended.
 
 
 class Namespace:
@@ -19,11 +49,26 @@ class Namespace:
         self.removed = False
         ip(["netns", "add", name])
         defer(self.remove)
-        ip("link set dev lo up", ns=self)
-        # No duplicate address detection, so that an address works at once; no traffic that nobody asked for. All in one
-        # program, since starting one is what takes time in the guest.
-        names = [f"net.ipv6.conf.{which}.{name}" for which in ("all", "default") for name in ("accept_dad", "router_solicitations")]
-        sh(["sysctl", "-qw", *[f"{name}=0" for name in names]], ns=self)
+        self.sysfs = f"{SYSFS}/{name}"
+        os.makedirs(self.sysfs, exist_ok=True)
+        with self:
+            _must(_libc.mount(b"sysfs", self.sysfs.encode(), b"sysfs", 0, None))
+        self._loopback_up()
+        # No duplicate address detection, so that an address works at once; no traffic that nobody asked for.
+        for which in ("all", "default"):
+            for setting in ("accept_dad", "router_solicitations"):
+                self._write(f"net/ipv6/conf/{which}/{setting}", "0")
+
+    def _loopback_up(self):
+        with open_socket(self, socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            request = struct.pack("16sH22x", b"lo", 0)
+            flags = struct.unpack_from("H", fcntl.ioctl(sock, SIOCGIFFLAGS, request), 16)[0]
+            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | IFF_UP))
+
+    def _write(self, setting, value):
+        """A sysctl, which is that of the namespace of who opens it."""
+        with self, open(f"/proc/sys/{setting}", "w", encoding="ascii") as file:
+            file.write(value)
 
     def take(self, device):
         """Move a netdev in."""
@@ -40,9 +85,13 @@ class Namespace:
         if self.removed:
             return
         self.removed = True
-        sh(f"ip netns pids {self.name} | xargs -r kill -9 2>/dev/null", check=False)
+        for pid in _pids(self.name):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for device in list(self.devices):
             self.give_back(device)
+        if os.path.ismount(self.sysfs):
+            _must(_libc.umount2(self.sysfs.encode(), 0))
         ip(["netns", "del", self.name])
 
     def __enter__(self):
