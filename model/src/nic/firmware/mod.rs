@@ -2,7 +2,7 @@
 //! Firmware of the device: which build of each component runs, which one is started next, and updates that are under way.
 //!
 //! [`Firmware`] owns the flash. A slot that runs, or that would run after a failure, is never written; what becomes of a slot is one
-//! change of the [`directory`]. When things happen (resets, handshakes, time that passes) is the business of [`super::trial`].
+//! change of the [`directory`]. When things happen (resets, handshakes, time that passes) is the business of `trial`.
 
 pub mod build;
 pub mod directory;
