@@ -3,6 +3,7 @@
 """What devlink says of the flow engine, and has to do with it: how full it is, which rules it was not given, modes of the eswitch."""
 
 # sets: quick
+# quick: resource refusals many_refusals shared_block offload_off leave_with_qdisc rules_in_legacy_mode legacy_fails missing_rules interim encap
 # vm: PORTS=1 MEM=4G
 
 import json
@@ -10,6 +11,7 @@ import json
 from lib import PF, Control, Injector, VfEnd, Wire, at_least, case, defer, equal, fails, ip, main, setup, sh, skip, true, until
 from lib.eswitch import HANDLE, devlink, eswitch, representor, set_mode, switchdev
 from lib.link import Link
+from lib.nft import Chain, gone
 from lib.packet import raw_frame
 from lib.rules import agree, objects
 from lib.tc import clsact, filter_add, filter_del, in_hw, the_filter
@@ -70,7 +72,8 @@ def resource():
 
 # Rules that nobody can have in the device, and why.
 FOREIGN, NO_PORT = "action mirred egress redirect dev lo", "mirred egress redirect: the interface is no port of this eswitch"
-KEPT, SHOWN = 1024, 256
+KEPT, SHOWN, MISSING_SHOWN = 1024, 256, 128
+NOTHING = {"refused": 0, "not_listed": 0, "missing": 0, "missing_not_listed": 0, "missing_objects": 0}
 TO_LEGACY = "mode: wire port p0 has filters in hardware"
 
 
@@ -88,7 +91,7 @@ def refused(link=None):
 def refusals():
     """Rules that software has since they were refused are listed, with what tc shows of them and the reason, until they go."""
     links = stage()
-    equal(diagnosis(), {"refused": 0, "not_listed": 0}, "what is said without a rule")
+    equal(diagnosis(), NOTHING, "what is said without a rule")
     verbose = filter_add(links[0], ("pref 1 protocol ip", f"dst_ip 10.0.0.1 {FOREIGN}"), flags="verbose")
     true(NO_PORT in verbose.text, f"the reason that tc shows: {verbose.text}")
     filter_add(links[0], ("pref 2 protocol all", "action drop"), flags="")
@@ -118,7 +121,7 @@ def refusals():
     equal((refused(links[0]), [e[:3] for e in refused(links[1])]), (first[1:], [second[1][:3]]), "after two were deleted")
     for link in links:
         sh(["tc", "qdisc", "del", "dev", link.name, "clsact"])
-    equal(diagnosis(), {"refused": 0, "not_listed": 0}, "after the qdiscs have gone")
+    equal(diagnosis(), NOTHING, "after the qdiscs have gone")
 
 
 @case
@@ -131,7 +134,7 @@ def many_refusals():
     equal((said["refused"], said["not_listed"], len(said["rules"])), (KEPT + 76, KEPT + 76 - SHOWN, SHOWN), "rules counted, not listed, and listed")
     # The last 76 have no reason any more; all others go.
     sh(["tc", "-b", "-"], data="".join(f"filter del dev {link.name} ingress pref {1 + n}\n" for n in range(KEPT)), seconds=300)
-    equal(diagnosis(), {"refused": 76, "not_listed": 76}, "those that came when the list was full")
+    equal(diagnosis(), {**NOTHING, "refused": 76, "not_listed": 76}, "those that came when the list was full")
     filter_add(link, ("pref 2000 protocol ip", f"dst_ip 10.9.9.9 {FOREIGN}"), flags="")
     equal(([e[2] for e in refused()], diagnosis()["not_listed"]), ([2000], 76), "one more, and those that are not listed")
 
@@ -272,6 +275,100 @@ def legacy_fails():
         if control.function()["generation"] - first > 6:
             break
     at_least(failed, 5, "changes that have failed")
+
+
+def health():
+    """What devlink shows of the reporter: (state, failures, recoveries)."""
+    (shown,) = devlink(f"health show {HANDLE} reporter rules")["health"][HANDLE]
+    return shown["state"], shown["error"], shown["recover"]
+
+
+def dump():
+    return devlink(f"health dump show {HANDLE} reporter rules")
+
+
+def reset_refusing(requests):
+    """Resets the PF while the device refuses such requests about rules; ends that in the end, and has it forgotten."""
+    defer(until, lambda: diagnosis()["missing"] == 0, "nothing is missing any more", 60, pause=0.5)
+    defer(control.chaos)
+    control.chaos(f"nic.fail-request={requests}")
+    PF().write("reset", 1)
+
+
+def missing():
+    """The rules that devlink lists as missing, as (netdev, side, where in its block, kind)."""
+    listed = diagnosis().get("missing_rules", [])
+    where = lambda e: (e["chain"], e["pref"]) if e["kind"] == "tc" else (e["rule"], e["part"])  # noqa: E731
+    return sorted((e["netdev"], e["side"], where(e), e["kind"]) for e in listed)
+
+
+@case
+def missing_rules():
+    """Rules that the device does not take back after a reset are listed beside those that software has; they are a failure, until they are back."""
+    links = switchdev(3)
+    clsact(*links[:2])
+    chain = Chain([links[2].name])
+    defer(gone)
+    chain.add("udp dport 1 drop", "udp dport 2 drop")
+    sh(["devlink", "health", "dump", "clear", HANDLE, "reporter", "rules"])
+    failures, recoveries = health()[1:]
+    equal((health()[0], diagnosis()), ("healthy", NOTHING), "state, and what is said, before")
+    filter_add(links[0], ("pref 1 protocol ip", f"dst_ip 10.0.0.1 {FOREIGN}"), flags="")
+    filter_add(links[0], ("pref 2 protocol ip", "dst_ip 10.0.0.2 action drop"))
+    filter_add(links[0], ("chain 7 pref 3 protocol ip", "dst_ip 10.0.0.3 action drop"))
+    filter_add(links[1], ("pref 4 protocol ip", "dst_ip 10.0.0.4 action drop"), flags="", side="egress")
+    agree(control, *links[:2], besides=links[2:])
+    names = [link.name for link in links]
+    wanted = sorted([
+        (names[0], "ingress", (0, 2), "tc"), (names[0], "ingress", (7, 3), "tc"), (names[1], "egress", (0, 4), "tc"),
+        (names[2], "ingress", (1, 0), "nftables"), (names[2], "ingress", (2, 0), "nftables"),
+    ])
+    reset_refusing("1+")
+    # What stands in for the first rule is among the missing ones as well.
+    until(lambda: diagnosis()["missing"] == 6, "all rules are missing", 10)
+    equal([entry for entry in missing() if entry[2] != (0, 1)], wanted, "rules that are listed as missing")
+    equal(refused(), [("ingress", 0, 1, NO_PORT)], "rules that are listed as refused")
+    for entry in diagnosis()["missing_rules"]:
+        equal((entry["state"], entry["netdevs"]), ("missing since a reset", 1), f"state, and number of netdevs, of {entry}")
+        true("device refuses the rule" in entry["reason"] and entry["age_s"] < 60, f"reason and age: {entry}")
+    until(lambda: health() == ("error", failures + 1, recoveries), "the reporter is in error, with one failure more", 5)
+    equal((dump()["missing"], len(dump()["missing_rules"])), (6, 6), "rules missing in the dump that was made then")
+    until(lambda: all(entry["tries"] >= 3 for entry in diagnosis()["missing_rules"]), "rules are tried again and again", 10)
+    at_least(min(entry["age_s"] for entry in diagnosis()["missing_rules"]), 2, "seconds that they are missing")
+    filter_del(links[0], "chain 7 pref 3")
+    equal((diagnosis()["missing"], (7, 3) in [entry[2] for entry in missing()]), (5, False), "rules missing, after one was deleted")
+    equal([in_hw(links[0], 2), in_hw(links[1], 4, side="egress")], [True, True], "in_hw of missing rules, which the kernel cannot take back")
+    control.chaos()
+    until(lambda: diagnosis()["missing"] == 0, "all rules are back", 30)
+    agree(control, *links[:2], besides=links[2:])
+    until(lambda: health() == ("healthy", failures + 1, recoveries + 1), "the reporter is healthy, with one recovery more", 5)
+    equal(dump()["missing"], 6, "rules missing in the dump that is kept")
+    equal(diagnosis(), {**NOTHING, "refused": 1, "rules": diagnosis()["rules"]}, "what is said in the end")
+
+
+@case
+def many_missing():
+    """More missing rules than are listed are counted, also as they are deleted; and a device without rules is said to be one."""
+    (link, _) = stage()
+    count = MISSING_SHOWN + 12
+    lines = [f"filter add dev {link.name} ingress pref 5 protocol ip flower skip_sw dst_ip 10.0.1.{n} action drop" for n in range(count)]
+    sh(["tc", "-b", "-"], data="\n".join(lines) + "\n", seconds=60)
+    agree(control, link)
+    reset_refusing("1+")
+    until(lambda: diagnosis()["missing"] == count, "all rules are missing", 10)
+    said = diagnosis()
+    equal((said["missing_not_listed"], len(said["missing_rules"])), (12, MISSING_SHOWN), "rules not listed, and listed")
+    filter_del(link, "pref 5")
+    until(lambda: health()[0] == "healthy" and diagnosis() == NOTHING, "nothing is missing when nothing is to be there", 10)
+    filter_add(link, ("pref 6 protocol ip", "dst_ip 10.0.0.6 action drop"))
+    control.chaos("nic.flow-silent=1+")
+    PF().write("reset", 1)
+    until(lambda: "stopped answering" in diagnosis().get("outage", ""), "the device is said to have no rules", 30)
+    until(lambda: health()[0] == "error", "the reporter is in error", 5)
+    control.chaos()
+    PF().write("reset", 1)
+    until(lambda: health()[0] == "healthy" and diagnosis() == NOTHING, "all is back", 60)
+    agree(control, link)
 
 
 def encap_mode(mode, check=True):

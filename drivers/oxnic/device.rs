@@ -113,6 +113,8 @@ pub(crate) struct Device {
     pub(crate) health_task: Task<Device>,
     /// Gives the flow engine what it has not taken back.
     pub(crate) mend_task: Task<Device>,
+    /// Tells users of devlink when something of the flow engine's is missing in the device, and when it is not any more.
+    pub(crate) report_task: Task<Device>,
     // Last, so that DMA and the BARs stay until everything above is gone.
     pub(crate) enabled: Enabled,
 }
@@ -158,6 +160,7 @@ impl Device {
         let reset_task = Task::new(Self::run_reset)?;
         let health_task = Task::new(Self::run_health)?;
         let mend_task = Task::new(Self::run_mend)?;
+        let report_task = Task::new(Self::report_rules)?;
         Arc::pin_init(
             try_pin_init!(Self {
                 binding,
@@ -189,6 +192,7 @@ impl Device {
                 reset_task,
                 health_task,
                 mend_task,
+                report_task,
                 enabled,
             }),
             GFP_KERNEL,
@@ -362,6 +366,7 @@ impl Device {
         self.health_task.stop();
         self.mend_task.stop();
         self.reset_task.stop();
+        self.report_task.stop();
         self.event_task.stop();
     }
 }

@@ -5,7 +5,10 @@
 use crate::{
     device::Device,
     eswitch::{Function, Switch},
-    flow::{occupancy, refused}, //
+    flow::{
+        occupancy,
+        reporter::{reporter, Rules}, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -60,7 +63,7 @@ fn switch_id(device: &Device) -> Option<SwitchId> {
 pub(crate) struct Devlink {
     // In this order: they go before what they belong to.
     _resources: Option<Resources>,
-    _rules: Option<Health<refused::Rules>>,
+    rules: Option<Arc<Health<Rules>>>,
     registered: Registered,
 }
 
@@ -82,12 +85,12 @@ impl Devlink {
             false => None,
         };
         let rules = match there {
-            true => Some(refused::reporter(device, &instance)?),
+            true => Some(Arc::new(reporter(device, &instance)?, GFP_KERNEL)?),
             false => None,
         };
         Ok(Self {
             _resources: resources,
-            _rules: rules,
+            rules,
             registered: Registered::new(instance),
         })
     }
@@ -95,6 +98,11 @@ impl Devlink {
     /// The instance, to take its lock.
     pub(crate) fn instance(&self) -> &Arc<Instance> {
         self.registered.instance()
+    }
+
+    /// The reporter of rules, of a device that can have any.
+    pub(crate) fn rules(&self) -> Option<Arc<Health<Rules>>> {
+        self.rules.clone()
     }
 
     /// Makes the port that goes with an interface of the function.

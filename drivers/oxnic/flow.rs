@@ -21,7 +21,7 @@
 //!   tunnel, tunnels        tunnel devices, and how packets get to their tables
 //!   upper, uppers          VLAN devices, likewise
 //!   occupancy              how full the device is, for users
-//!   refused                rules that are not in the device, and why, for users
+//!   refused, reporter      rules that were refused, and why; these and missing ones, for users
 //!   outside, follow        what the kernel says of devices of others, of routes and neighbours
 //!   queues, queue, request the rings by which the device is told of rules
 //!   limits                 what of the device's limits is made use of
@@ -56,6 +56,7 @@ mod queues;
 pub(crate) mod read;
 pub(crate) mod refusal;
 pub(crate) mod refused;
+pub(crate) mod reporter;
 mod request;
 mod restore;
 mod samplers;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Health reporters: what `devlink health diagnose` shows of a device, in names and values of its driver.
+//! Health reporters: what `devlink health` shows of a part of a device, in names and values of its driver; when the part began to fail, how it
+//! was then, and when it works again.
 
 use super::Instance;
 use crate::callback::errno;
+use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use kernel::{
@@ -27,6 +29,14 @@ pub trait Reporter: Send + Sync + 'static {
     ///
     /// The user gets the error and nothing of what was said.
     fn diagnose(&self, message: &mut Message<'_>) -> Result;
+
+    /// Says what is worth keeping of a failure: devlink keeps the first after it was last cleared. Called as [`Self::diagnose`], when a
+    /// failure is reported, or when a user asks and nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is kept.
+    fn dump(&self, message: &mut Message<'_>) -> Result;
 }
 
 /// What a reporter says: names with values. Where there is no memory for it, the kernel notes that, and tells the user in the end.
@@ -100,7 +110,7 @@ pub struct Health<T: Reporter> {
     raw: NonNull<bindings::devlink_health_reporter>,
     instance: Arc<Instance>,
     /// Devlink has a pointer to it.
-    _reporter: KBox<T>,
+    reporter: KBox<T>,
 }
 
 // SAFETY: Devlink locks by itself, and a `Reporter` is `Send` and `Sync`.
@@ -115,6 +125,7 @@ impl<T: Reporter> Health<T> {
         // It is read only.
         ops.name = as_char_ptr_in_const_context(T::NAME).cast_mut();
         ops.diagnose = Some(Self::diagnose_callback);
+        ops.dump = Some(Self::dump_callback);
         ops
     };
 
@@ -138,8 +149,41 @@ impl<T: Reporter> Health<T> {
         Ok(Self {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,
             instance,
-            _reporter: reporter,
+            reporter,
         })
+    }
+
+    /// What the driver knows of the part.
+    pub fn reporter(&self) -> &T {
+        &self.reporter
+    }
+
+    /// The part has begun to fail: it is in error, one failure more is counted, and [`Reporter::dump`] is kept. The instance is
+    /// registered, and its lock is not held.
+    pub fn report(&self, what: &CStr) {
+        // SAFETY: By the invariants; the text is used in the call only. The core does not use what is passed on to `dump`. Without
+        // `recover` nothing can fail.
+        unsafe {
+            bindings::devlink_health_report(
+                self.raw.as_ptr(),
+                what.as_char_ptr(),
+                core::ptr::null_mut(),
+            )
+        };
+    }
+
+    /// A part that was reported works again: it is healthy, and one recovery more is counted. The instance is registered, and its lock
+    /// is not held.
+    pub fn recovered(&self) {
+        let _held = self.instance.lock();
+        // SAFETY: By the invariants; the lock is held, under which users see both.
+        unsafe {
+            bindings::devlink_health_reporter_recovery_done(self.raw.as_ptr());
+            bindings::devlink_health_reporter_state_update(
+                self.raw.as_ptr(),
+                bindings::devlink_health_reporter_state_DEVLINK_HEALTH_REPORTER_STATE_HEALTHY,
+            );
+        }
     }
 
     /// # Safety
@@ -150,6 +194,31 @@ impl<T: Reporter> Health<T> {
         message: *mut bindings::devlink_fmsg,
         _extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
+        // SAFETY: By the contract.
+        unsafe { Self::say(raw, message, T::diagnose) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::diagnose_callback`].
+    unsafe extern "C" fn dump_callback(
+        raw: *mut bindings::devlink_health_reporter,
+        message: *mut bindings::devlink_fmsg,
+        _context: *mut c_void,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: By the contract.
+        unsafe { Self::say(raw, message, T::dump) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::diagnose_callback`].
+    unsafe fn say(
+        raw: *mut bindings::devlink_health_reporter,
+        message: *mut bindings::devlink_fmsg,
+        what: impl FnOnce(&T, &mut Message<'_>) -> Result,
+    ) -> c_int {
         // SAFETY: By the contract and the invariants; the reporter is destroyed with that lock held.
         let reporter = unsafe { &*bindings::devlink_health_reporter_priv(raw).cast::<T>() };
         let Some(raw) = NonNull::new(message) else {
@@ -159,7 +228,7 @@ impl<T: Reporter> Health<T> {
             raw,
             _request: PhantomData,
         };
-        errno(reporter.diagnose(&mut message))
+        errno(what(reporter, &mut message))
     }
 }
 

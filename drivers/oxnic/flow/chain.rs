@@ -32,6 +32,11 @@ fn part(rule: Cookie, number: usize) -> Cookie {
     Cookie(rule.0 | number)
 }
 
+/// The rule that a part is of, and which part it is.
+pub(super) fn part_of(part: Cookie) -> (Cookie, usize) {
+    (Cookie(part.0 & !7), part.0 & 7)
+}
+
 /// A rule in its chain.
 struct Entry {
     rule: Cookie,
@@ -81,6 +86,11 @@ impl Positions {
             .insert_within_capacity(index, Entry { rule, number })
             .map_err(|_| Refusal::Memory)?;
         Ok(Some(number))
+    }
+
+    /// As which one of its chain a rule stands, from 1 on.
+    pub(super) fn ordinal(&self, rule: Cookie) -> Option<u32> {
+        self.index(rule)?.checked_add(1)?.try_into().ok()
     }
 
     /// The rule that is `index`-th, and its number.
@@ -317,6 +327,8 @@ mod tests {
         let front = enter(&mut all, 40, &[]);
         assert!(front < first);
         assert_eq!(*order(&all), [40, 8, 32, 16]);
+        let ordinals = [40, 16, 24].map(|rule| all.ordinal(Cookie(rule)));
+        assert_eq!(ordinals, [Some(1), Some(4), None]);
     }
 
     #[test]
@@ -348,6 +360,7 @@ mod tests {
     fn a_part_has_the_address_of_its_rule_but_for_the_lowest_bits() {
         let rule = Cookie(0x1000);
         assert_eq!(part(rule, 0), rule);
-        assert_eq!(part(rule, PARTS_MAX - 1).0 & !7, rule.0);
+        let last = part(rule, PARTS_MAX - 1);
+        assert_eq!(part_of(last), (rule, PARTS_MAX - 1));
     }
 }

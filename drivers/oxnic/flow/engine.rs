@@ -527,6 +527,7 @@ impl Device {
         let Some(engine) = holder.engine.take() else {
             return;
         };
+        self.report_task.schedule(self);
         if let Err(error) = engine.end(self) {
             if !self.is_silent() {
                 dev_err!(self.binding(), "flow engine: {}\n", error);

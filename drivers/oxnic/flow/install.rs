@@ -406,7 +406,7 @@ impl Engine {
                 }
             }
             (Presence::There, _) => {}
-            _ => self.forget_missing(store.block, cookie),
+            _ => self.forget_missing(device, store.block, cookie),
         }
         self.undo(device, store, &stored.place, &stored.objects);
         !stored.stand_in

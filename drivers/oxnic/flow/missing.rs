@@ -4,29 +4,69 @@
 //!
 //! The kernel offers no way to take a rule out of hardware that was taken over: `in_hw` goes only when the rule goes, or the block is
 //! unbound. So the driver goes on trying ([`super::restore`]), the log says how many there are, and the list here which ones, and why. It is
-//! made anew each time that they are tried.
+//! made anew each time that they are tried, and users see it in devlink ([`super::reporter`]).
 
 use super::{engine::Engine, refusal::Refusal, store::BlockSide};
 use crate::{command::Cause, command::CommandError, device::Device};
-use kernel::{prelude::*, sync::Arc};
-use oxnic_kapi::net::flow::Cookie;
+use kernel::{
+    prelude::*,
+    sync::{atomic::Relaxed, Arc}, //
+};
+use oxnic_kapi::{net::flow::Cookie, time};
 
 /// Most rules that are listed. How many there are is known in any case.
 pub(crate) const MISSING_MAX: usize = 1024;
 /// Lines in the log each time that rules are tried.
 const LINES: u32 = 8;
 
+/// By what a user finds a rule among those of its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// It is one of tc.
+    Tc {
+        /// Number of the chain.
+        chain: u32,
+        /// `pref`.
+        priority: u32,
+    },
+    /// It is a part of one of nftables.
+    Nftables {
+        /// As which one of its chain the rule stood when it was tried, from 1 on; 0: that is not known.
+        rule: u32,
+        /// Which part of the rule it is.
+        part: usize,
+    },
+}
+
+impl core::fmt::Display for Whereabouts {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Tc { chain, priority } => {
+                write!(f, "a rule of chain {chain} with pref {priority}")
+            }
+            Self::Nftables { rule, part } => {
+                write!(f, "part {part} of rule {rule} of a chain of nftables")
+            }
+        }
+    }
+}
+
+/// For the kernel's macros, which have a trait of their own.
+impl kernel::fmt::Display for Whereabouts {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
 /// A rule that is missing in the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
-    /// Where it is.
+    /// Its block.
     pub(crate) block: BlockSide,
-    /// The kernel's name of it. The lowest three bits of one of nftables say which part of the rule it is.
+    /// The kernel's name of it, of nftables with that of the part ([`super::chain::part_of`]).
     pub(crate) cookie: Cookie,
-    /// Chain of tc.
-    pub(crate) chain: u32,
-    /// Priority of tc; 0 for nftables.
-    pub(crate) priority: u32,
+    /// Where in its block it is.
+    pub(crate) place: Whereabouts,
     /// What the device says.
     pub(crate) why: Refusal,
     /// When that was found, in milliseconds of [`oxnic_kapi::time::now_ms`].
@@ -42,6 +82,20 @@ pub(crate) struct MissingRules {
     /// Those of the time before, for how long and how often.
     before: KVec<Missing>,
     count: u32,
+    count_before: u32,
+    /// Objects of the engine's that are missing: tables, templates, meters, headers, ports, rules of the driver's own.
+    objects: u32,
+}
+
+/// How much the device lacks of what it is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lack {
+    /// Rules, as far as is known.
+    pub(crate) rules: u32,
+    /// Other objects.
+    pub(crate) objects: u32,
+    /// It has no rules at all, and is tried again in so many milliseconds.
+    pub(crate) outage: Option<u32>,
 }
 
 impl MissingRules {
@@ -51,12 +105,14 @@ impl MissingRules {
             list: KVec::new(),
             before: KVec::new(),
             count: 0,
+            count_before: 0,
+            objects: 0,
         }
     }
 
     /// All are tried again.
     fn start(&mut self) {
-        self.count = 0;
+        self.count_before = core::mem::replace(&mut self.count, 0);
         core::mem::swap(&mut self.list, &mut self.before);
         self.list.clear();
     }
@@ -78,9 +134,16 @@ impl MissingRules {
         }
     }
 
-    /// All were tried.
-    fn finish(&mut self) {
+    /// All were tried, and so many objects are missing beside rules.
+    fn finish(&mut self, objects: u32) {
         self.before = KVec::new();
+        self.objects = objects;
+    }
+
+    /// Not all could be tried: what is known is what was known before.
+    fn abandon(&mut self) {
+        self.list = core::mem::take(&mut self.before);
+        self.count = self.count_before;
     }
 
     /// One that may be missing is deleted.
@@ -97,20 +160,41 @@ impl MissingRules {
 }
 
 impl Engine {
-    /// Calls `each` for the rules that are missing, as far as they are listed. Answers how many there are.
-    #[expect(
-        dead_code,
-        reason = "the health reporter of rules does not list them yet"
-    )]
-    pub(crate) fn each_missing(&self, each: impl FnMut(&Missing)) -> u32 {
+    /// The first `most` of the rules that are missing, as far as they are listed, and how many there are.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory.
+    pub(crate) fn missing_rules(&self, most: usize) -> Result<(KVec<Missing>, u32)> {
+        let mut some = KVec::with_capacity(most, GFP_KERNEL)?;
         let missing = self.missing.lock();
-        missing.list.iter().for_each(each);
-        missing.count
+        for one in missing.list.iter().take(most) {
+            // There is room.
+            let _ = some.push(*one, GFP_NOWAIT);
+        }
+        Ok((some, missing.count))
+    }
+
+    /// What the device lacks, if anything.
+    pub(crate) fn lack(&self) -> Option<Lack> {
+        // It is to have nothing.
+        if self.parked.load(Relaxed) {
+            return None;
+        }
+        let outage = self.outage.lock().ends_in(time::now_ms());
+        let missing = self.missing.lock();
+        let lack = Lack {
+            rules: missing.count,
+            objects: missing.objects,
+            outage,
+        };
+        (lack.rules > 0 || lack.objects > 0 || lack.outage.is_some()).then_some(lack)
     }
 
     /// A rule that is not in the device is deleted.
-    pub(super) fn forget_missing(&self, block: BlockSide, cookie: Cookie) {
+    pub(super) fn forget_missing(&self, device: &Arc<Device>, block: BlockSide, cookie: Cookie) {
         self.missing.lock().leave(block, cookie);
+        device.report_task.schedule(device);
     }
 }
 
@@ -120,6 +204,7 @@ pub(crate) struct Gaps<'a> {
     objects: u32,
     /// Lines that may be logged yet.
     lines: u32,
+    finished: bool,
 }
 
 impl<'a> Gaps<'a> {
@@ -131,6 +216,7 @@ impl<'a> Gaps<'a> {
             engine,
             objects: 0,
             lines: if is_loud { LINES } else { 0 },
+            finished: false,
         }
     }
 
@@ -164,9 +250,8 @@ impl<'a> Gaps<'a> {
         if self.may_say() {
             dev_warn!(
                 device.binding(),
-                "a rule of chain {} with pref {} is missing: {}\n",
-                missing.chain,
-                missing.priority,
+                "{} is missing: {}\n",
+                missing.place,
                 missing.why
             );
         }
@@ -188,10 +273,19 @@ impl<'a> Gaps<'a> {
     }
 
     /// All was tried. Answers how many objects and rules are missing.
-    pub(crate) fn finish(self) -> (u32, u32) {
+    pub(crate) fn finish(mut self) -> (u32, u32) {
+        self.finished = true;
         let mut missing = self.engine.missing.lock();
-        missing.finish();
+        missing.finish(self.objects);
         (self.objects, missing.count)
+    }
+}
+
+impl Drop for Gaps<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.engine.missing.lock().abandon();
+        }
     }
 }
 
@@ -212,8 +306,10 @@ mod tests {
         Missing {
             block: BLOCK,
             cookie: Cookie(cookie),
-            chain: 0,
-            priority: 1,
+            place: Whereabouts::Tc {
+                chain: 0,
+                priority: 1,
+            },
             why: Refusal::Lost,
             since,
             tries: 0,
@@ -238,10 +334,29 @@ mod tests {
             if now == 20 {
                 all.note(missing(2, now));
             }
-            all.finish();
+            all.finish(0);
         }
         assert_eq!(*listed(&all), [(1, 10, 3)]);
         assert_eq!(all.count, 1);
+    }
+
+    #[test]
+    fn where_not_all_could_be_tried_it_is_known_what_was_known() {
+        let mut all = MissingRules::new();
+        all.start();
+        all.note(missing(1, 10));
+        all.note(missing(2, 10));
+        all.finish(4);
+        all.start();
+        all.note(missing(2, 20));
+        all.abandon();
+        assert_eq!(*listed(&all), [(1, 10, 1), (2, 10, 1)]);
+        assert_eq!((all.count, all.objects), (2, 4));
+        all.start();
+        all.note(missing(2, 30));
+        all.finish(0);
+        assert_eq!(*listed(&all), [(2, 10, 2)]);
+        assert_eq!((all.count, all.objects), (1, 0));
     }
 
     #[test]
@@ -250,7 +365,7 @@ mod tests {
         all.start();
         all.note(missing(1, 0));
         all.note(missing(2, 0));
-        all.finish();
+        all.finish(0);
         // It was never tried.
         all.leave(BLOCK, Cookie(3));
         all.leave(BLOCK, Cookie(1));
@@ -265,7 +380,7 @@ mod tests {
         for cookie in 0..MISSING_MAX + 2 {
             all.note(missing(cookie, 0));
         }
-        all.finish();
+        all.finish(0);
         assert_eq!(
             (all.list.len(), all.count as usize),
             (MISSING_MAX, MISSING_MAX + 2)

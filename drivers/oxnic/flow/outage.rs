@@ -51,6 +51,11 @@ impl Outage {
             .unwrap_or(u32::MAX)
     }
 
+    /// If it has no rules since it has stopped answering: in how many milliseconds it is tried again.
+    pub(crate) fn ends_in(&self, now: u64) -> Option<u32> {
+        (self.failures > 0).then(|| self.left(now))
+    }
+
     /// Whether it has to be reset before it is tried.
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty
@@ -125,8 +130,9 @@ mod tests {
     #[test]
     fn a_device_that_has_stopped_answering_is_left_alone_and_reset() {
         let mut outage = Outage::default();
-        assert_eq!(outage.left(5000), 0);
+        assert_eq!((outage.left(5000), outage.ends_in(5000)), (0, None));
         outage.failed(5000, true);
+        assert_eq!(outage.ends_in(5600), Some(400));
         assert_eq!((outage.left(5000), outage.left(5600)), (1000, 400));
         assert_eq!(outage.left(6001), 0);
         assert!(outage.is_dirty() && outage.is_short());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Rules of tc that were refused and that software does instead: which, and why, for `devlink health diagnose`.
+//! Rules of tc that were refused and that software does instead: which, and why, for users ([`super::reporter`]).
 //!
 //! Each binding of an interface to a block keeps its own, under a mutex of its own, which only a rule that is refused takes, and the
 //! removal of a rule from a binding that has any. The kernel tells a driver of the end of each rule that it has offered, refused or not,
@@ -13,7 +13,7 @@
 use super::{
     engine::Side,
     refusal::Refusal,
-    store::Store, //
+    store::{BlockSide, Store}, //
 };
 use crate::device::Device;
 use kernel::{
@@ -28,7 +28,7 @@ use kernel::{
 };
 use oxnic_abi::flow::port::FlowDirection;
 use oxnic_kapi::{
-    devlink::{Health, Instance, Message, Reporter},
+    devlink::Message,
     net::{
         flow::{
             action::ActionId,
@@ -42,8 +42,6 @@ use oxnic_kapi::{
 
 /// Rules of a device of which it is known what they are.
 const KEPT: u32 = 1024;
-/// Rules that one answer lists: as many as fit the room that a socket of netlink has, by half.
-const SHOWN: u32 = 256;
 /// tc's protocol that is all of them.
 const ALL: u16 = 3;
 
@@ -248,47 +246,42 @@ impl AllRefused {
     }
 }
 
-/// What `devlink health diagnose … reporter rules` is answered with.
-pub(crate) struct Rules(Arc<Device>);
-
-impl Reporter for Rules {
-    const NAME: &'static CStr = c"rules";
-
-    fn diagnose(&self, message: &mut Message<'_>) -> Result {
-        let bindings = self.0.refused.bindings.lock();
-        let (mut all, mut shown) = (0_u64, 0);
-        for binding in bindings.iter() {
-            let rules = binding.rules.lock();
-            for entry in rules.values() {
+impl Device {
+    /// How many rules the device was refused, and how many of them are known, at most so many.
+    pub(super) fn count_refused(&self, most: u32) -> (u64, u32) {
+        let (mut all, mut known) = (0_u64, 0);
+        for binding in self.refused.bindings.lock().iter() {
+            for entry in binding.rules.lock().values() {
                 all = all.saturating_add(1);
-                shown += u32::from(entry.known.is_some() && shown < SHOWN);
+                known += u32::from(entry.known.is_some() && known < most);
             }
         }
-        message.number(c"refused", all);
-        // Rules that come or go between the two rounds are not worth a lock over both.
-        message.number(c"not_listed", all - u64::from(shown));
-        if shown == 0 {
-            return Ok(());
-        }
-        message.list(c"rules", |message| {
-            let mut left = shown;
-            for binding in bindings.iter() {
-                let rules = binding.rules.lock();
-                let known = rules.values().filter_map(|entry| entry.known.as_ref());
-                for known in known.take(left as usize) {
-                    message.object(|message| known.tell(message, binding))?;
-                    left -= 1;
-                }
-            }
-            Ok(())
-        })
+        (all, known)
     }
-}
 
-/// Shows users which rules are not in the device.
-pub(crate) fn reporter(device: &Arc<Device>, instance: &Arc<Instance>) -> Result<Health<Rules>> {
-    let rules = KBox::new(Rules(device.clone()), GFP_KERNEL)?;
-    Health::new(instance.clone(), rules)
+    /// Says what is known of so many rules that the device was refused.
+    pub(super) fn tell_refused(&self, message: &mut Message<'_>, most: u32) -> Result {
+        let mut left = most as usize;
+        for binding in self.refused.bindings.lock().iter() {
+            let rules = binding.rules.lock();
+            let known = rules.values().filter_map(|entry| entry.known.as_ref());
+            for known in known.take(left) {
+                message.object(|message| known.tell(message, binding))?;
+                left -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// By which interface a block is bound, the first of them, and by how many.
+    pub(super) fn bound_by(&self, block: BlockSide) -> (Option<DeviceRef>, u64) {
+        let bindings = self.refused.bindings.lock();
+        let mut of_block = bindings.iter().filter(|at| at.store.block == block);
+        let first = of_block.next().map(|at| at.netdev.clone());
+        let others = of_block.count() as u64;
+        let count = others + u64::from(first.is_some());
+        (first, count)
+    }
 }
 
 #[cfg(CONFIG_KUNIT)]

@@ -11,8 +11,10 @@
 //! other way around. A device that stops answering meanwhile works without rules until it is tried again.
 
 use super::{
+    chain::part_of,
     engine::{has_ingress, port_table, Engine},
-    missing::{Gaps, Missing},
+    missing::{Gaps, Missing, Whereabouts},
+    place::Place,
     queue::{Ticket, SLOT_WORDS},
     refusal::Refusal,
     request,
@@ -139,6 +141,7 @@ impl Engine {
         if let Some(ms) = again {
             device.mend_task.schedule_after(device, ms);
         }
+        device.report_task.schedule(device);
     }
 
     /// The device was reset, and has nothing. What rules have counted, and their counters forget, is kept.
@@ -370,7 +373,8 @@ impl Engine {
             match self.both(device, &stored.request, counter.unwrap_or(Ok(())), rule) {
                 Ok(()) => stored.presence = Presence::There,
                 Err(why @ Refusal::Device { .. }) => {
-                    gaps.rule(device, missing(store, sent.cookie, stored, why));
+                    let place = stored.place;
+                    gaps.rule(device, missing(store, inner, sent.cookie, &place, why));
                 }
                 Err(unreached) => {
                     if !matches!(unreached, Refusal::Unreached(EAGAIN | ENODEV)) {
@@ -384,13 +388,20 @@ impl Engine {
     }
 
     fn note_suspects(&self, device: &Arc<Device>, store: &Store, gaps: &mut Gaps<'_>) {
-        store.inner.lock().walk(Cookie(0), |cookie, stored| {
-            if stored.presence == Presence::Suspect {
+        let mut inner = store.inner.lock();
+        let mut from = Some(Cookie(0));
+        while let Some(first) = from {
+            let mut suspect = None;
+            from = inner.walk(first, |cookie, stored| {
+                let is = stored.presence == Presence::Suspect;
+                suspect = is.then_some((cookie, stored.place));
+                !is
+            });
+            if let Some((cookie, place)) = suspect {
                 let why = Refusal::Unreached(ETIMEDOUT);
-                gaps.rule(device, missing(store, cookie, stored, why));
+                gaps.rule(device, missing(store, &inner, cookie, &place, why));
             }
-            true
-        });
+        }
     }
 }
 
@@ -403,13 +414,19 @@ fn has_suspects(store: &Store) -> bool {
     found
 }
 
-fn missing(store: &Store, cookie: Cookie, stored: &Stored, why: Refusal) -> Missing {
-    let (chain, priority) = stored.place.of_tc();
+fn missing(store: &Store, inner: &Inner, cookie: Cookie, place: &Place, why: Refusal) -> Missing {
+    let place = if store.of_tc {
+        let (chain, priority) = place.of_tc();
+        Whereabouts::Tc { chain, priority }
+    } else {
+        let (rule, part) = part_of(cookie);
+        let rule = inner.positions.ordinal(rule).unwrap_or(0);
+        Whereabouts::Nftables { rule, part }
+    };
     Missing {
         block: store.block,
         cookie,
-        chain,
-        priority,
+        place,
         why,
         since: time::now_ms(),
         tries: 0,
