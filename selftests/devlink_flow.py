@@ -8,13 +8,13 @@
 
 import json
 
-from lib import PF, Control, Injector, VfEnd, Wire, at_least, case, defer, equal, fails, ip, main, setup, sh, skip, true, until
-from lib.eswitch import HANDLE, devlink, eswitch, representor, set_mode, switchdev
+from lib import PF, Control, Failure, Injector, VfEnd, Wire, at_least, case, defer, equal, fails, ip, main, setup, sh, skip, true, until
+from lib.eswitch import HANDLE, devlink, eswitch, representor, set_mode, switchdev, vfs_with_hooks
 from lib.link import Link
 from lib.nft import Chain, gone
 from lib.packet import raw_frame
-from lib.rules import agree, objects
-from lib.tc import clsact, filter_add, filter_del, in_hw, the_filter
+from lib.rules import agree, device_rules, objects
+from lib.tc import clsact, filter_add, filter_del, in_hw, packets, the_filter
 
 control = near = None
 KINDS = ("tables", "match_templates", "action_templates", "rules", "counters", "meters", "encaps", "tunnel_ports", "queues")
@@ -163,9 +163,9 @@ def shared_block():
     sh("tc qdisc add dev plain0 ingress_block 9 clsact".split())
 
 
-def takes(link, vf, pref, count=5):
-    """Which software rules take frames of a VF: sends, and says what the rule of that pref has counted in software and in hardware."""
-    Injector(vf.link).send(*[raw_frame("02:ee:00:00:00:01", vf.link.mac, b"taken")] * count)
+def takes(link, vf, pref, count=5, sends=None):
+    """Which rules take frames of a VF: sends them, and says what the rule of that pref has counted in software and in hardware, `count` in all."""
+    Injector(vf.link).send(*[raw_frame("02:ee:00:00:00:01", vf.link.mac, b"taken")] * (sends or count))
 
     def stats():
         return the_filter(link, pref)["options"]["actions"][0]["stats"]
@@ -277,6 +277,11 @@ def legacy_fails():
     at_least(failed, 5, "changes that have failed")
 
 
+# What stands in for missing rules.
+SENDS_UP, NO_SOFTWARE = "a rule that sends its packets up, to software", "nothing: software does not have the rule (skip_sw)"
+ONLY_UP, TOO = "nothing: the rule itself only sends up", "nothing: device refuses the rule: injected failure"
+
+
 def health():
     """What devlink shows of the reporter: (state, failures, recoveries)."""
     (shown,) = devlink(f"health show {HANDLE} reporter rules")["health"][HANDLE]
@@ -319,31 +324,82 @@ def missing_rules():
     filter_add(links[1], ("pref 4 protocol ip", "dst_ip 10.0.0.4 action drop"), flags="", side="egress")
     agree(control, *links[:2], besides=links[2:])
     names = [link.name for link in links]
-    wanted = sorted([
-        (names[0], "ingress", (0, 2), "tc"), (names[0], "ingress", (7, 3), "tc"), (names[1], "egress", (0, 4), "tc"),
-        (names[2], "ingress", (1, 0), "nftables"), (names[2], "ingress", (2, 0), "nftables"),
-    ])
+    # What stands in for the first rule can be missing as well.
+    wanted = [(names[0], "ingress", (0, 1), "tc"), (names[0], "ingress", (0, 2), "tc"), (names[0], "ingress", (7, 3), "tc"), (names[1], "egress", (0, 4), "tc")]
+    count = len(device_rules(control)["rules"])
     reset_refusing("1+")
-    # What stands in for the first rule is among the missing ones as well.
-    until(lambda: diagnosis()["missing"] == 6, "all rules are missing", 10)
-    equal([entry for entry in missing() if entry[2] != (0, 1)], wanted, "rules that are listed as missing")
+    until(lambda: diagnosis()["missing"] == count, f"all {count} rules are missing", 10)
+    listed = missing()
+    equal([entry for entry in listed if entry[3] == "tc"], sorted(wanted), "rules of tc that are listed as missing")
+    equal({(e[0], e[1], e[2][0]) for e in listed if e[3] == "nftables"}, {(names[2], "ingress", 1), (names[2], "ingress", 2)}, "rules of nftables")
+    equal((len(listed), len(set(listed))), (count, count), "parts of rules listed, and different ones")
     equal(refused(), [("ingress", 0, 1, NO_PORT)], "rules that are listed as refused")
     for entry in diagnosis()["missing_rules"]:
         equal((entry["state"], entry["netdevs"]), ("missing since a reset", 1), f"state, and number of netdevs, of {entry}")
         true("device refuses the rule" in entry["reason"] and entry["age_s"] < 60, f"reason and age: {entry}")
+        places = {1: [ONLY_UP], 2: [NO_SOFTWARE], 3: [NO_SOFTWARE], 4: ["nothing: at egress no packet can be sent up"], None: [ONLY_UP, TOO]}
+        true(entry["in_its_place"] in places[entry.get("pref")], f"what stands in for it: {entry}")
+    true(TOO in [entry["in_its_place"] for entry in diagnosis()["missing_rules"]], "a rule for which what stands in is refused, too")
     until(lambda: health() == ("error", failures + 1, recoveries), "the reporter is in error, with one failure more", 5)
-    equal((dump()["missing"], len(dump()["missing_rules"])), (6, 6), "rules missing in the dump that was made then")
+    equal((dump()["missing"], len(dump()["missing_rules"])), (count, count), "rules missing in the dump that was made then")
     until(lambda: all(entry["tries"] >= 3 for entry in diagnosis()["missing_rules"]), "rules are tried again and again", 10)
     at_least(min(entry["age_s"] for entry in diagnosis()["missing_rules"]), 2, "seconds that they are missing")
     filter_del(links[0], "chain 7 pref 3")
-    equal((diagnosis()["missing"], (7, 3) in [entry[2] for entry in missing()]), (5, False), "rules missing, after one was deleted")
+    equal((diagnosis()["missing"], (7, 3) in [entry[2] for entry in missing()]), (count - 1, False), "rules missing, after one was deleted")
     equal([in_hw(links[0], 2), in_hw(links[1], 4, side="egress")], [True, True], "in_hw of missing rules, which the kernel cannot take back")
     control.chaos()
     until(lambda: diagnosis()["missing"] == 0, "all rules are back", 30)
     agree(control, *links[:2], besides=links[2:])
     until(lambda: health() == ("healthy", failures + 1, recoveries + 1), "the reporter is healthy, with one recovery more", 5)
-    equal(dump()["missing"], 6, "rules missing in the dump that is kept")
+    equal(dump()["missing"], count, "rules missing in the dump that is kept")
     equal(diagnosis(), {**NOTHING, "refused": 1, "rules": diagnosis()["rules"]}, "what is said in the end")
+
+
+@case
+def interim():
+    """What stands in for a missing rule sends its packets up, so that software does it and no rule behind does; it goes with the rule, or becomes it."""
+    (links, vfs) = vfs_with_hooks(2)
+    ours, behind = ("pref 1 protocol all", "dst_mac 02:ee:00:00:00:01 action drop"), ("pref 2 protocol all", f"action mirred egress redirect dev {links[1].name}")
+    filter_add(links[0], behind)
+
+    def lose():
+        """A reset after which the device has not taken back the first rule, and goes on so, and has taken back the other."""
+        filter_add(links[0], ours, flags="")
+        defer(until, lambda: diagnosis()["missing"] == 0, "nothing is missing any more", 60, pause=0.5)
+        defer(control.chaos)
+        # Each rule has a counter, and which of the two comes first is not known. The other rule is back after a second, since it has no stand-in.
+        for request in range(1, 5):
+            control.chaos(f"nic.fail-request={request},nic.fail-update=1+")
+            PF().write("reset", 1)
+            found = [entry for entry in diagnosis().get("missing_rules", []) if entry["pref"] == 1]
+            if found:
+                return found[0]
+            until(lambda: diagnosis()["missing"] == 0, "the other rule is back", 20)
+        raise Failure("the rule is never missing")
+
+    def there(pref):
+        return [rule for rule in device_rules(control)["rules"] if rule["priority"] >> 16 == pref]
+
+    entry = lose()
+    equal(entry["in_its_place"], SENDS_UP, "what stands in for the rule")
+    equal((len(there(1)), there(1)[0]["counters"], len(there(2))), (1, [], 1), "rules in the device, and counters of the one that stands in")
+    before = packets(links[0], 2)
+    equal(takes(links[0], vfs[0], 1), (5, 0), "what the missing rule has counted, in software and in hardware")
+    until(lambda: diagnosis()["missing_rules"][0]["tries"] >= 3, "the rule is tried again and again", 20)
+    equal(takes(links[0], vfs[0], 1, 10, sends=5), (10, 0), "the same after it was tried again")
+    equal((diagnosis()["missing_rules"][0]["in_its_place"], packets(links[0], 2)), (SENDS_UP, before), "what stands in for it then, and packets of the rule behind")
+    equal(in_hw(links[0], 1), True, "in_hw of the missing rule")
+    control.chaos()
+    until(lambda: diagnosis()["missing"] == 0, "the rule is back", 40)
+    equal(takes(links[0], vfs[0], 1, 15, sends=5), (10, 5), "what it has counted then")
+    agree(control, links[0])
+    filter_del(links[0], "pref 1")
+    used = objects(control)
+    equal(lose()["in_its_place"], SENDS_UP, "what stands in for the rule once more")
+    filter_del(links[0], "pref 1")
+    equal((len(there(1)), diagnosis()["missing"]), (0, 0), "rules in the device, and missing, after it was deleted")
+    until(lambda: objects(control) == used, f"objects of the device are those of before: {used}", 40)
+    agree(control, links[0])
 
 
 @case
@@ -360,6 +416,7 @@ def many_missing():
     equal((said["missing_not_listed"], len(said["missing_rules"])), (12, MISSING_SHOWN), "rules not listed, and listed")
     filter_del(link, "pref 5")
     until(lambda: health()[0] == "healthy" and diagnosis() == NOTHING, "nothing is missing when nothing is to be there", 10)
+    control.chaos()
     filter_add(link, ("pref 6 protocol ip", "dst_ip 10.0.0.6 action drop"))
     control.chaos("nic.flow-silent=1+")
     PF().write("reset", 1)

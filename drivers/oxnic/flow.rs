@@ -9,7 +9,7 @@
 //!   chain                  rules of nftables: as parts, in an order of their own
 //!   install                rules into the device and out of it
 //!   restore, outage        back into the device after a reset, and when that is tried again
-//!   missing                what the device has not taken back
+//!   missing, interim       what the device has not taken back, and what stands in for it
 //!   count                  what rules have seen
 //!   engine, store, extras,
 //!   place                  what is in the device: tables of a block, its rules, their order
@@ -40,6 +40,7 @@ mod extras;
 pub(crate) mod follow;
 mod ids;
 mod install;
+mod interim;
 mod kept;
 mod limits;
 mod meters;

@@ -23,7 +23,7 @@ use oxnic_offload::{
         netfilter::{parts, PARTS_MAX},
         position, //
     },
-    rule::{self, Rule},
+    rule::{self, Chain, Rule},
 };
 
 /// The cookie of a part. Rules of nftables are at addresses that are multiples of 8, the alignment of their 64-bit fields.
@@ -250,14 +250,14 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let _going = self.gate.read();
         let mut request = KVec::new();
-        let is_there = {
+        let presence = {
             let mut inner = store.inner.lock();
             let stored = inner.get(part);
             let Some(stored) = stored.filter(|stored| stored.place.number != number) else {
                 return Ok(());
             };
             request.extend_from_slice(&stored.request, GFP_KERNEL)?;
-            stored.presence == Presence::There
+            stored.presence
         };
         let limit = self.rules.limit();
         let id = self.rules.take().map_err(|error| Refusal::Full {
@@ -266,11 +266,15 @@ impl Engine {
             error,
         })?;
         request::renumber(&mut request, id, number);
-        let was_there = is_there && self.is_reached();
-        let asked = match was_there {
-            true => self.ask(device, &request),
-            false => Ok(()),
+        let reached = self.is_reached();
+        let asked = match presence {
+            Presence::There if reached => self.ask(device, &request),
+            Presence::Interim if reached => self
+                .interim(device, store, Chain(0), &request)
+                .and_then(|request| self.ask(device, &request)),
+            _ => Ok(()),
         };
+        let was_there = reached && matches!(presence, Presence::There | Presence::Interim);
         match asked {
             // Where it is being reset it will be told.
             Ok(()) | Err(Refusal::Unreached(EAGAIN)) => {}

@@ -17,6 +17,7 @@ use super::{
     desk::Desks,
     encaps::Encaps,
     ids::Ids,
+    interim::Interims,
     limits,
     meters::Meters,
     missing::MissingRules,
@@ -108,6 +109,9 @@ pub(crate) struct Engine {
     pub(super) missing: Mutex<MissingRules>,
     #[pin]
     pub(super) outage: Mutex<Outage>,
+    /// Comes before the locks of templates.
+    #[pin]
+    pub(super) interims: Mutex<Interims>,
     _chains: ChainRestore,
 }
 
@@ -149,6 +153,7 @@ impl Engine {
                 desks <- desks,
                 missing <- new_mutex!(MissingRules::new()),
                 outage <- new_mutex!(Outage::default()),
+                interims <- new_mutex!(Interims::new()),
                 _chains: ChainRestore::new(),
                 caps,
             }),

@@ -122,6 +122,7 @@ impl Engine {
         let stored = Stored {
             users: 1,
             stand_in: refusal.is_some(),
+            skip_sw: asked.skip_sw,
             presence,
             ways,
             place,
@@ -406,6 +407,12 @@ impl Engine {
                 }
             }
             (Presence::There, _) => {}
+            (Presence::Interim, Some(rule)) => {
+                if self.is_reached() {
+                    self.take_out(device, rule);
+                }
+                self.forget_missing(device, store.block, cookie);
+            }
             _ => self.forget_missing(device, store.block, cookie),
         }
         self.undo(device, store, &stored.place, &stored.objects);

@@ -58,6 +58,43 @@ impl kernel::fmt::Display for Whereabouts {
     }
 }
 
+/// What the device has in place of a rule that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instead {
+    /// A rule that sends up what it takes.
+    Upwards,
+    /// Nothing: the rule itself does no more than that.
+    Same,
+    /// Nothing: software does not have the rule.
+    SkipSw,
+    /// Nothing: at egress the device cannot send up.
+    Egress,
+    /// Nothing: the device has stopped answering at the rule.
+    Suspect,
+    /// Nothing, for that is refused as well.
+    Refused(Refusal),
+}
+
+impl core::fmt::Display for Instead {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Upwards => "a rule that sends its packets up, to software",
+            Self::Same => "nothing: the rule itself only sends up",
+            Self::SkipSw => "nothing: software does not have the rule (skip_sw)",
+            Self::Egress => "nothing: at egress no packet can be sent up",
+            Self::Suspect => "nothing: the device stopped answering at the rule",
+            Self::Refused(why) => return write!(f, "nothing: {why}"),
+        })
+    }
+}
+
+/// For the kernel's macros, which have a trait of their own.
+impl kernel::fmt::Display for Instead {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
 /// A rule that is missing in the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
@@ -69,6 +106,8 @@ pub(crate) struct Missing {
     pub(crate) place: Whereabouts,
     /// What the device says.
     pub(crate) why: Refusal,
+    /// What it has in its place.
+    pub(crate) instead: Instead,
     /// When that was found, in milliseconds of [`oxnic_kapi::time::now_ms`].
     pub(crate) since: u64,
     /// How often it was tried.
@@ -202,6 +241,8 @@ impl Engine {
 pub(crate) struct Gaps<'a> {
     engine: &'a Engine,
     objects: u32,
+    /// Rules for which something stands in.
+    interims: u32,
     /// Lines that may be logged yet.
     lines: u32,
     finished: bool,
@@ -215,6 +256,7 @@ impl<'a> Gaps<'a> {
         Self {
             engine,
             objects: 0,
+            interims: 0,
             lines: if is_loud { LINES } else { 0 },
             finished: false,
         }
@@ -250,10 +292,14 @@ impl<'a> Gaps<'a> {
         if self.may_say() {
             dev_warn!(
                 device.binding(),
-                "{} is missing: {}\n",
+                "{} is missing: {} (in its place: {})\n",
                 missing.place,
-                missing.why
+                missing.why,
+                missing.instead
             );
+        }
+        if missing.instead == Instead::Upwards {
+            self.interims = self.interims.saturating_add(1);
         }
         self.engine.missing.lock().note(missing);
     }
@@ -273,8 +319,11 @@ impl<'a> Gaps<'a> {
     }
 
     /// All was tried. Answers how many objects and rules are missing.
-    pub(crate) fn finish(mut self) -> (u32, u32) {
+    pub(crate) fn finish(mut self, device: &Arc<Device>) -> (u32, u32) {
         self.finished = true;
+        if self.interims == 0 {
+            self.engine.end_interims(device);
+        }
         let mut missing = self.engine.missing.lock();
         missing.finish(self.objects);
         (self.objects, missing.count)
@@ -311,6 +360,7 @@ mod tests {
                 priority: 1,
             },
             why: Refusal::Lost,
+            instead: Instead::SkipSw,
             since,
             tries: 0,
         }

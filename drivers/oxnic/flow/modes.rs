@@ -82,7 +82,7 @@ impl Engine {
             }
             let there = inner
                 .rules()
-                .filter(|stored| stored.presence == Presence::There);
+                .filter(|stored| matches!(stored.presence, Presence::There | Presence::Interim));
             for stored in there {
                 if let Some(rule) = stored.objects.rule {
                     self.ask(device, &request::delete(rule))?;

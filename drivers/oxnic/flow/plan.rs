@@ -166,6 +166,19 @@ pub(crate) fn stand_in<'d>(
     })
 }
 
+/// The list by which a rule sends up what it takes, of one action without arguments, and the cookie that goes along.
+pub(crate) fn upwards(chain: Chain, context: &Context<'_>) -> Result<(KVec<u64>, u32), Refusal> {
+    let space = ActionSpace {
+        list: &mut [FlowAction::ZERO],
+        arguments: &mut [],
+        needs: &mut [],
+    };
+    let done = actions::send_up(chain, context, space)?;
+    let mut words = KVec::new();
+    list(&mut words, done.list.iter().map(FlowAction::to_words), &[])?;
+    Ok((words, upcall::cookie(done.exit)))
+}
+
 fn plan<'r, 'd>(
     rule: &Rule<'r>,
     context: &Context<'_>,

@@ -106,6 +106,7 @@ impl Rules {
         }
         message.text(c"state", fmt!("missing since a reset"))?;
         message.text(c"reason", fmt!("{}", missing.why))?;
+        message.text(c"in_its_place", fmt!("{}", missing.instead))?;
         let age = time::now_ms().saturating_sub(missing.since) / 1000;
         message.number(c"age_s", age);
         message.number(c"tries", missing.tries.into());

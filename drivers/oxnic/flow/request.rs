@@ -129,6 +129,12 @@ pub(crate) fn delete(rule: u32) -> [u64; SLOT_WORDS] {
     })
 }
 
+/// The template and the cookie of what a rule does that a request puts into a table.
+pub(crate) fn actions_of(request: &[u64]) -> (u32, u32) {
+    let header = header(request);
+    (header.action_template, header.cookie)
+}
+
 /// The rule that a request puts into a table.
 pub(crate) fn rule_of(request: &[u64]) -> u32 {
     let header = request.first_chunk().map(FlowRequest::from_words);
@@ -226,6 +232,7 @@ mod tests {
         let wanted = add(&changed, &key, &arguments)?;
         let request = with_actions(&request, 40, 50, &arguments)?;
         assert_eq!(*request, *wanted);
+        assert_eq!(actions_of(&request), (40, 50));
         let update = update(&request)?;
         let header = FlowRequest::from_words(update.first_chunk().ok_or(EINVAL)?);
         let wanted = FlowRequest {

@@ -7,13 +7,14 @@
 //! to or from the device meanwhile: whoever brought it has heard that the queue was stopped. Rules that came during the reset are
 //! like those from before ([`super::install`]).
 //!
-//! What the device refuses is missing, and tried again by a task, with pauses ([`super::outage`]). The task holds off resets, not the
+//! What the device refuses is missing, and tried again by a task, with pauses ([`super::outage`]); meanwhile something stands in for it where
+//! that is possible ([`super::interim`]). The task holds off resets, not the
 //! other way around. A device that stops answering meanwhile works without rules until it is tried again.
 
 use super::{
     chain::part_of,
     engine::{has_ingress, port_table, Engine},
-    missing::{Gaps, Missing, Whereabouts},
+    missing::{Gaps, Instead, Missing, Whereabouts},
     place::Place,
     queue::{Ticket, SLOT_WORDS},
     refusal::Refusal,
@@ -154,7 +155,7 @@ impl Engine {
                     let now = self.counters.read_frozen(counter);
                     rule.told.rebase(now.as_ref());
                 }
-                if rule.presence == Presence::There {
+                if matches!(rule.presence, Presence::There | Presence::Interim) {
                     rule.presence = Presence::Absent;
                 }
             }
@@ -233,7 +234,7 @@ impl Engine {
         drop(tunnels);
         self.settle_uppers(device);
         self.put_suspects_back(device, &stores, suspects, &mut gaps)?;
-        Ok(gaps.finish())
+        Ok(gaps.finish(device))
     }
 
     /// Puts back rules at which the device has stopped answering, when all others are there; not after a reset, and not for ever.
@@ -274,7 +275,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts back the rules of a block that are in such a state. Suspicious ones go one by one.
+    /// Puts back the rules of a block that are in such a state; with those that are absent, those for which something stands in. Suspicious
+    /// ones go one by one.
     fn put_rules_back(
         &self,
         device: &Arc<Device>,
@@ -298,7 +300,11 @@ impl Engine {
         while let Some(first) = from {
             let mut sent = Ok(());
             from = inner.walk(first, |cookie, rule| {
-                if rule.presence != which {
+                let known = match rule.presence {
+                    Presence::Interim => Presence::Absent,
+                    presence => presence,
+                };
+                if known != which {
                     return true;
                 }
                 sent = self.send(device, cookie, rule, &mut under_way);
@@ -344,7 +350,10 @@ impl Engine {
         let sent = Sent {
             cookie,
             counter,
-            rule: Ok(submit(&rule.request)?),
+            rule: Ok(match rule.presence {
+                Presence::Interim => submit(&request::update(&rule.request)?)?,
+                _ => submit(&rule.request)?,
+            }),
         };
         under_way.rules.push(sent, GFP_KERNEL)?;
         Ok(())
@@ -370,18 +379,33 @@ impl Engine {
             let Some(stored) = inner.get(sent.cookie) else {
                 continue;
             };
-            match self.both(device, &stored.request, counter.unwrap_or(Ok(())), rule) {
-                Ok(()) => stored.presence = Presence::There,
+            let told = self.both(device, &stored.request, counter.unwrap_or(Ok(())), rule);
+            let gap = match told {
+                Ok(()) => {
+                    stored.presence = Presence::There;
+                    Ok(None)
+                }
+                // What stands in for it stays as it is.
+                Err(why @ Refusal::Device { .. })
+                    if stored.presence == Presence::Interim && rule.is_err() =>
+                {
+                    Ok(Some((why, Instead::Upwards)))
+                }
                 Err(why @ Refusal::Device { .. }) => {
-                    let place = stored.place;
-                    gaps.rule(device, missing(store, inner, sent.cookie, &place, why));
+                    stored.presence = Presence::Absent;
+                    let instead = self.put_interim(device, store, stored);
+                    instead.map(|instead| Some((why, instead)))
                 }
-                Err(unreached) => {
-                    if !matches!(unreached, Refusal::Unreached(EAGAIN | ENODEV)) {
-                        stored.presence = Presence::Suspect;
-                    }
-                    return Err(unreached);
+                Err(unreached) => Err(unreached),
+            };
+            let gap = gap.inspect_err(|unreached| {
+                if !matches!(unreached, Refusal::Unreached(EAGAIN | ENODEV)) {
+                    stored.presence = Presence::Suspect;
                 }
+            })?;
+            if let Some(gap) = gap {
+                let place = stored.place;
+                gaps.rule(device, missing(store, inner, sent.cookie, &place, gap));
             }
         }
         Ok(())
@@ -398,8 +422,8 @@ impl Engine {
                 !is
             });
             if let Some((cookie, place)) = suspect {
-                let why = Refusal::Unreached(ETIMEDOUT);
-                gaps.rule(device, missing(store, &inner, cookie, &place, why));
+                let gap = (Refusal::Unreached(ETIMEDOUT), Instead::Suspect);
+                gaps.rule(device, missing(store, &inner, cookie, &place, gap));
             }
         }
     }
@@ -414,7 +438,13 @@ fn has_suspects(store: &Store) -> bool {
     found
 }
 
-fn missing(store: &Store, inner: &Inner, cookie: Cookie, place: &Place, why: Refusal) -> Missing {
+fn missing(
+    store: &Store,
+    inner: &Inner,
+    cookie: Cookie,
+    place: &Place,
+    (why, instead): (Refusal, Instead),
+) -> Missing {
     let place = if store.of_tc {
         let (chain, priority) = place.of_tc();
         Whereabouts::Tc { chain, priority }
@@ -428,6 +458,7 @@ fn missing(store: &Store, inner: &Inner, cookie: Cookie, place: &Place, why: Ref
         cookie,
         place,
         why,
+        instead,
         since: time::now_ms(),
         tries: 0,
     }

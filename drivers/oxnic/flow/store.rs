@@ -73,6 +73,8 @@ pub(crate) enum Presence {
     Absent,
     /// As that, and the device stopped answering when it was told of it.
     Suspect,
+    /// Here only, and in the device a rule with its id stands in for it ([`super::interim`]).
+    Interim,
 }
 
 /// A rule that the kernel has in the device, or is on its way out of it.
@@ -81,6 +83,8 @@ pub(crate) struct Stored {
     pub(crate) users: u32,
     /// Software does it; the rule in the device only stands in for it.
     pub(crate) stand_in: bool,
+    /// Software does not have it.
+    pub(crate) skip_sw: bool,
     /// How it is counted.
     pub(crate) ways: Ways,
     pub(crate) presence: Presence,

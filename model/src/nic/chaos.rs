@@ -48,6 +48,8 @@ pub enum Fault {
     TxGeneration,
     /// A request about a rule is refused with EIO, injected.
     FailRequest,
+    /// A request that changes a rule is refused with EIO, injected.
+    FailUpdate,
     /// A flow queue rests for a while, so that the result of a request is late.
     FlowLate,
     /// A result of a flow queue is not written.
@@ -96,7 +98,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault and its name in a specification.
-    pub const ALL: [(Fault, &'static str); 36] = [
+    pub const ALL: [(Fault, &'static str); 37] = [
         (Fault::FailCommand, "fail-command"),
         (Fault::FailAllocation, "fail-allocation"),
         (Fault::FailDma, "fail-dma"),
@@ -120,6 +122,7 @@ impl Fault {
         (Fault::RxFlags, "rx-flags"),
         (Fault::RxGeneration, "rx-generation"),
         (Fault::FailRequest, "fail-request"),
+        (Fault::FailUpdate, "fail-update"),
         (Fault::FlowLate, "flow-late"),
         (Fault::FlowSilent, "flow-silent"),
         (Fault::FlowTwice, "flow-twice"),

@@ -314,7 +314,8 @@ impl Nic {
         let shaped = shape(request, bytes)?;
         let Shaped { key, arguments, .. } = shaped;
         let request = &shaped.request;
-        if self.chaos.hit(Fault::FailRequest) {
+        let fails = request.op == FlowOp::UPDATE && self.chaos.hit(Fault::FailUpdate);
+        if self.chaos.hit(Fault::FailRequest) || fails {
             let status = self.chaos.status();
             return Err(Refusal::new(status, Qualifier::INJECTED, 0));
         }

@@ -5,6 +5,7 @@ use super::{Bench, KEY, OK, delete, rule};
 use crate::mock::FlowQueue;
 use oxnic_abi::command::{Qualifier, Status};
 use oxnic_abi::flow::info::FlowObject;
+use oxnic_abi::flow::request::{FlowOp, FlowRequest};
 use serde_json::json;
 
 #[test]
@@ -64,6 +65,31 @@ fn a_request_fails_with_the_status_that_was_set_and_changes_nothing() {
     assert_eq!(queue.run(dut, rule(7), &KEY, &[5, 0, 0, 0]), failed);
     assert_eq!(bench.info(FlowObject::RULE).used, 0);
     assert_eq!(queue.run(&mut bench.dut, rule(7), &KEY, &[5, 0, 0, 0]), OK);
+}
+
+#[test]
+fn changes_of_rules_are_refused_while_other_requests_are_carried_out() {
+    let mut bench = Bench::new();
+    let mut queue = bench.with_rules();
+    let dut = &mut bench.dut;
+    dut.control(json!({"cmd": "chaos", "spec": "nic.fail-update=1+"}));
+    assert_eq!(queue.run(dut, rule(7), &KEY, &[5, 0, 0, 0]), OK);
+    let update = FlowRequest {
+        op: FlowOp::UPDATE,
+        rule: 7,
+        action_template: 3,
+        cookie: 1,
+        ..FlowRequest::ZERO
+    };
+    let failed = (Status::EIO, Qualifier::INJECTED, 0);
+    for _ in 0..2 {
+        assert_eq!(queue.run(dut, update, &[], &[6, 0, 0, 0]), failed);
+    }
+    let shown = dut.control(json!({"cmd": "rules"}));
+    assert_eq!(shown["rules"][0]["arguments"], "05000000");
+    dut.control(json!({"cmd": "chaos", "spec": "off"}));
+    assert_eq!(queue.run(dut, update, &[], &[6, 0, 0, 0]), OK);
+    assert_eq!(queue.run(dut, delete(7), &[], &[]), OK);
 }
 
 #[test]
