@@ -12,11 +12,13 @@ OXNIC_FLOW_SEED is the seed of the first random round (else the clock's); OXNIC_
 import os
 import time
 
-from lib import PF, Failure, at_least, case, defer, equal, fails, main, note, setup, sh, true, until
+from lib import PF, Control, Failure, at_least, case, defer, equal, fails, main, note, setup, sh, true, until
 from lib.dice import Dice
+from lib.eswitch import HANDLE, devlink
 from lib.frames import arp, frame, icmp, ip4, ip6, other_type, tcp, udp
-from lib.nft import Chain, gone, nft, refused
+from lib.nft import TABLE, Chain, gone, nft, refused
 from lib.packet import QINQ, TEST_TYPE, VLAN
+from lib.rules import device_rules, objects
 from lib.stage import Stage, trial_mac
 
 SECONDS = float(os.environ.get("OXNIC_FLOW_SECONDS", "20"))
@@ -228,6 +230,65 @@ def refusals():
     refused("add chain netdev trial d { type filter hook ingress device " + to("R2") + " priority 1; flags offload; policy drop; }")
     equal(made.order(), ["stays"], "rules that are left")
     equal(came([one(ip4(udp(1, 1)))] + [one(ip4(udp(1, 7)))] * 2), {"vf1": 1, "cpu": 2}, "what came")
+
+
+ONLY_UP = "nothing: the rule itself only sends up"
+
+
+@case
+def brought_back():
+    """A rule that a failed transaction brings back, and that the device refuses then, is missing: listed, and tried again; software does it meanwhile."""
+    control = Control()
+    defer(control.close)
+    made = chain()
+    made.add('udp dport 1 counter drop comment "first"', f'counter fwd to {to("R1")} comment "all"')
+    frames = [one(ip4(udp(9, 1)))] * 4
+    equal(came(frames), {}, "what came before")
+    made.counted({"first": 4})
+    rules = device_rules(control)["rules"]
+    parts = [rule for rule in rules if rule["priority"] == min(rule["priority"] for rule in rules)]
+    before = objects(control)
+
+    def fail(faults):
+        """A transaction that deletes the first rule, and fails with what comes next. Answers what devlink then has as missing."""
+        defer(until, lambda: "missing_rules" not in said(), "nothing is missing any more", 60, pause=0.5)
+        defer(control.chaos)
+        control.chaos(faults)
+        handle = made.handle("first")
+        refused(f"delete rule {TABLE} {made.name} handle {handle}\n{made.line('udp dport 7 fwd to lo')}")
+        equal(made.order(), ["first", "all"], "rules in the chain afterwards")
+        return said().get("missing_rules", [])
+
+    said = lambda: devlink(f"health diagnose {HANDLE} reporter rules")  # noqa: E731
+    equal((fail("off"), objects(control)), ([], before), "what is missing if the device refuses nothing, and its objects")
+    equal(came(frames), {}, "what came then")
+    # Each part goes with one request, and what comes behind that is to bring them back.
+    missing = fail(f"nic.fail-request={len(parts) + 1}+")
+    equal(sorted((e["rule"], e["part"]) for e in missing), [(1, number) for number in range(len(parts))], "parts of the rule that are missing")
+    for entry in missing:
+        equal((entry["kind"], entry["state"]), ("nftables", "missing since a transaction failed"), f"kind and state of {entry}")
+        true(entry["in_its_place"] == ONLY_UP or "nothing: device refuses the rule" in entry["in_its_place"], f"what stands in for it: {entry}")
+    true(any(entry["in_its_place"] != ONLY_UP for entry in missing), f"a part that does more than to send up: {missing}")
+    equal(len(device_rules(control)["rules"]), len(rules) - len(parts), "rules in the device")
+    control.chaos()
+    until(lambda: objects(control) == before, "the rule is tried again, and is back", 20)
+    equal(came(frames), {}, "what came then")
+    # One request fails, and so something can stand in where the part does more than to send up; the rule itself is refused until the end.
+    for request in range(len(parts) + 1, 3 * len(parts) + 1):
+        missing = fail(f"nic.fail-request={request},nic.fail-update=1+")
+        if [entry for entry in missing if entry["in_its_place"] != ONLY_UP]:
+            break
+        until(lambda: objects(control) == before, "the part that only sends up is back", 20)
+    wanted = [(1, "a rule that sends its packets up, to software")]
+    equal([(entry["rule"], entry["in_its_place"]) for entry in missing], wanted, "parts of rules that are missing, and what stands in for them")
+    counts = made.counts()
+    equal(came(frames), {"cpu": 4}, "what comes while software does the rule")
+    made.counted({"first": counts["first"][0] + 4, "all": counts["all"][0]})
+    until(lambda: said()["missing_rules"][0]["tries"] >= 2, "it is tried again", 10)
+    control.chaos()
+    until(lambda: "missing_rules" not in said(), "the rule is back", 40)
+    equal(came(frames), {}, "what came in the end")
+    made.counted({"first": counts["first"][0] + 8})
 
 
 @case

@@ -4,6 +4,7 @@
 #include <net/act_api.h>
 #include <net/flow_offload.h>
 #include <net/ip_tunnels.h>
+#include <net/netfilter/nf_tables.h>
 #include <net/pkt_cls.h>
 #include <net/psample.h>
 #include <net/tc_act/tc_gact.h>
@@ -28,6 +29,13 @@ void oxnic_c_flow_block_cb_remove(struct flow_block_cb *block_cb, struct flow_bl
 void oxnic_c_flow_indr_block_cb_remove(struct flow_block_cb *block_cb, struct flow_block_offload *offload)
 {
 	flow_indr_block_cb_remove(block_cb, offload);
+}
+
+/* net/flow/chain.rs */
+
+bool oxnic_c_nft_is_active(const struct net_device *dev, const struct nft_rule *rule)
+{
+	return nft_is_active(dev_net(dev), rule);
 }
 
 /* net/flow/stats.rs; "age" is how long ago a packet was counted, in milliseconds */

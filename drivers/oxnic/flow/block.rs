@@ -5,7 +5,7 @@
 
 use super::{
     engine::{Engine, Side},
-    install::Asked,
+    install::{Asked, Stays},
     ports::{self, Finder},
     read::{anything, with_rule, without_actions},
     refusal::Refusal,
@@ -190,8 +190,9 @@ impl Block {
         let ports = Finder::new(&self.device, &self.netdev);
         let inserted = with_rule(new, &ports, |rule, origins| {
             let rule = (rule, origins);
+            let place = (position, position.is_return(&self.netdev));
             self.engine
-                .insert_in_chain(&self.device, &self.store, rule, position)
+                .insert_in_chain(&self.device, &self.store, rule, place)
         });
         inserted.map_err(|refusal| {
             let refusal = ports.why.take().unwrap_or(refusal);
@@ -236,6 +237,7 @@ impl Block {
                 uppers: &uppers,
                 unread: None,
                 number: None,
+                stays: Stays::Refused,
             }))
         });
         let read = read.map_err(|refusal| ports.why.take().unwrap_or(refusal));
@@ -250,6 +252,7 @@ impl Block {
                     uppers: &[],
                     unread: Some(refusal),
                     number: None,
+                    stays: Stays::Refused,
                 })
             }
             read => read.and_then(|result| result),

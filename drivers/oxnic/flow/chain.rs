@@ -8,7 +8,7 @@
 
 use super::{
     engine::Engine,
-    install::Asked,
+    install::{Asked, Stays},
     place::Place,
     read::Origin,
     refusal::Refusal,
@@ -114,7 +114,8 @@ impl Positions {
 }
 
 impl Engine {
-    /// Puts a rule of a chain into the device, for one binding of the chain.
+    /// Puts a rule of a chain into the device, for one binding of the chain. With its position comes whether it stays in the chain in any
+    /// case; what the device refuses of it is missing then.
     ///
     /// # Errors
     ///
@@ -124,10 +125,14 @@ impl Engine {
         device: &Arc<Device>,
         store: &Store,
         (rule, origins): (&Rule<'_>, &[Origin<'_>]),
-        position: &Position<'_>,
+        (position, stays): (&Position<'_>, bool),
     ) -> Result<(), Refusal> {
         let cookie = Cookie(rule.cookie.0 as usize);
         let number = self.enter(device, store, cookie, position)?;
+        let stays = match stays {
+            true => Stays::Missing,
+            false => Stays::Refused,
+        };
         let inserted = parts(rule, |piece| {
             let name = part(cookie, piece.number);
             let rule = Rule {
@@ -142,6 +147,7 @@ impl Engine {
                 uppers: &[],
                 unread: None,
                 number: Some(number),
+                stays,
             };
             self.insert(device, store, &asked)
         });

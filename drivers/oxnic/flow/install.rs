@@ -9,6 +9,9 @@
 //! A rule that meets a reset, or comes during one, is kept like those that were in the device before: it gets its place and what it needs,
 //! and [`super::restore`] puts it in. One that the device itself has not answered, or answered with nonsense, is refused, so that it does not
 //! have the device reset again and again.
+//!
+//! A rule of nftables that comes back as a transaction fails stays in its chain whatever is said. So where the device refuses it, or what it needs,
+//! it is missing, as after a reset.
 
 use super::{
     count::{means, of_action, Ways},
@@ -41,7 +44,19 @@ use oxnic_offload::{
     rule::{Action, Key, Rule},
 };
 
+/// What becomes of a rule that the device does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stays {
+    /// It is refused, and nothing is left of it.
+    Refused,
+    /// It is missing, and tried again.
+    Missing,
+    /// The same, and the device has been asked for what it needs, and is not asked now.
+    Untold,
+}
+
 /// A rule as it is asked for.
+#[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) rule: &'a Rule<'a>,
     /// Software does not have it.
@@ -57,6 +72,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) unread: Option<Refusal>,
     /// The place that it is to have, with nothing to stand in for it: a part of a rule of nftables.
     pub(crate) number: Option<u32>,
+    pub(crate) stays: Stays,
 }
 
 /// A rule that has all it needs.
@@ -86,7 +102,12 @@ impl Engine {
         if !device.eswitch.takes_rules() {
             return Err(Refusal::Legacy);
         }
-        self.check(device)?;
+        let stays = asked.stays != Stays::Refused;
+        match self.check(device) {
+            // It is tried with all others.
+            Err(Refusal::Lost) if stays => {}
+            checked => checked?,
+        }
         let cookie = Cookie(asked.rule.cookie.0 as usize);
         {
             let mut inner = store.inner.lock();
@@ -103,7 +124,16 @@ impl Engine {
         }
         let room = Room::new()?;
         let mut desk = self.desks.lend(&self.caps)?;
-        let prepared = self.prepare(device, store, asked, &mut desk);
+        let mut prepared = self.prepare(device, store, asked, &mut desk);
+        let mut missing = None;
+        if let (Err(why), true) = (&prepared, stays) {
+            missing = Some(*why);
+            let untold = Asked {
+                stays: Stays::Untold,
+                ..*asked
+            };
+            prepared = self.prepare(device, store, &untold, &mut desk);
+        }
         self.desks.take_back(desk);
         let Prepared {
             place,
@@ -112,8 +142,19 @@ impl Engine {
             request,
             refusal,
         } = prepared?;
-        let presence = match self.tell(device, &objects, &request) {
+        let told = match missing {
+            Some(_) => Ok(Presence::Absent),
+            None => self.tell(device, &objects, &request),
+        };
+        let presence = match told {
             Ok(presence) => presence,
+            Err(why) if stays => {
+                missing = Some(why);
+                match why {
+                    Refusal::Unreached(_) => Presence::Suspect,
+                    _ => Presence::Absent,
+                }
+            }
             Err(error) => {
                 self.undo(device, store, &place, &objects);
                 return Err(error);
@@ -137,6 +178,9 @@ impl Engine {
         store.inner.lock().insert(room, cookie, stored);
         if follows {
             device.follow.start(device);
+        }
+        if let Some(why) = missing {
+            self.miss(device, store, cookie, why);
         }
         refusal.map_or(Ok(()), Err)
     }
@@ -468,7 +512,7 @@ impl Engine {
         planned: &mut Planned<'_>,
         objects: &mut Objects,
     ) -> Result<(), Refusal> {
-        let reached = self.is_reached();
+        let reached = self.is_reached() && asked.stays != Stays::Untold;
         let list = planned.conditions;
         let template = self
             .matches

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Rules that the kernel has in hardware, and that the device has not taken back after a reset.
+//! Rules that the kernel has in hardware, and that the device has not taken back: after a reset, or when a transaction of nftables failed that
+//! had deleted them.
 //!
 //! The kernel offers no way to take a rule out of hardware that was taken over: `in_hw` goes only when the rule goes, or the block is
 //! unbound. So the driver goes on trying ([`super::restore`]), the log says how many there are, and the list here which ones, and why. It is
 //! made anew each time that they are tried, and users see it in devlink ([`super::reporter`]).
 
-use super::{engine::Engine, refusal::Refusal, store::BlockSide};
+use super::{
+    chain::part_of,
+    engine::Engine,
+    outage,
+    place::Place,
+    refusal::Refusal,
+    store::{BlockSide, Inner, Presence, Store}, //
+};
 use crate::{command::Cause, command::CommandError, device::Device};
 use kernel::{
     prelude::*,
@@ -108,10 +116,61 @@ pub(crate) struct Missing {
     pub(crate) why: Refusal,
     /// What it has in its place.
     pub(crate) instead: Instead,
+    /// When it went missing.
+    pub(crate) lost: Lost,
     /// When that was found, in milliseconds of [`oxnic_kapi::time::now_ms`].
     pub(crate) since: u64,
     /// How often it was tried.
     pub(crate) tries: u32,
+}
+
+/// What a rule is missing since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// A reset.
+    Reset,
+    /// A transaction of nftables that had deleted it, and failed.
+    Transaction,
+}
+
+impl Lost {
+    /// For users.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "missing since a reset",
+            Self::Transaction => "missing since a transaction failed",
+        }
+    }
+}
+
+impl Missing {
+    /// A rule at this place of its block, for this reason and with this in its place, that was not missing before a reset.
+    pub(super) fn new(
+        store: &Store,
+        inner: &Inner,
+        cookie: Cookie,
+        place: &Place,
+        (why, instead): (Refusal, Instead),
+    ) -> Self {
+        let place = if store.of_tc {
+            let (chain, priority) = place.of_tc();
+            Whereabouts::Tc { chain, priority }
+        } else {
+            let (rule, part) = part_of(cookie);
+            let rule = inner.positions.ordinal(rule).unwrap_or(0);
+            Whereabouts::Nftables { rule, part }
+        };
+        Self {
+            block: store.block,
+            cookie,
+            place,
+            why,
+            instead,
+            lost: Lost::Reset,
+            since: time::now_ms(),
+            tries: 0,
+        }
+    }
 }
 
 /// The rules that are missing.
@@ -162,11 +221,13 @@ impl MissingRules {
         let old = self.before.iter().find(same);
         let tries = old.map_or(0, |old| old.tries).saturating_add(1);
         let since = old.map_or(new.since, |old| old.since);
+        let lost = old.map_or(new.lost, |old| old.lost);
         self.count = self.count.saturating_add(1);
         if self.list.len() < MISSING_MAX {
             let missing = Missing {
                 tries,
                 since,
+                lost,
                 ..new
             };
             let _ = self.list.push(missing, GFP_KERNEL);
@@ -228,6 +289,42 @@ impl Engine {
             outage,
         };
         (lack.rules > 0 || lack.objects > 0 || lack.outage.is_some()).then_some(lack)
+    }
+
+    /// A rule is missing, as the device has refused it, or what it needs, though it stays in its chain. It is tried again soon, if not when
+    /// the device was reset.
+    pub(super) fn miss(&self, device: &Arc<Device>, store: &Store, cookie: Cookie, why: Refusal) {
+        if !self.is_reached() {
+            return;
+        }
+        let mut inner = store.inner.lock();
+        let Some(stored) = inner.get(cookie) else {
+            return;
+        };
+        let instead = match stored.presence {
+            Presence::Suspect => Ok(Instead::Suspect),
+            _ => self.put_interim(device, store, stored),
+        };
+        let instead = instead.unwrap_or_else(|_| {
+            stored.presence = Presence::Suspect;
+            Instead::Suspect
+        });
+        let place = stored.place;
+        let missing = Missing {
+            lost: Lost::Transaction,
+            ..Missing::new(store, &inner, cookie, &place, (why, instead))
+        };
+        drop(inner);
+        dev_warn!(
+            device.binding(),
+            "{} is missing: {} (in its place: {})\n",
+            missing.place,
+            why,
+            instead
+        );
+        self.missing.lock().note(missing);
+        device.mend_task.schedule_after(device, outage::PAUSE);
+        device.report_task.schedule(device);
     }
 
     /// A rule that is not in the device is deleted.
@@ -361,6 +458,7 @@ mod tests {
             },
             why: Refusal::Lost,
             instead: Instead::SkipSw,
+            lost: Lost::Reset,
             since,
             tries: 0,
         }

@@ -6,7 +6,7 @@
 //! given rules is to work all the same: so it is left without rules for a while, then reset, and tried again.
 
 /// The first pause, in milliseconds; each one is twice as long as the one before.
-const PAUSE: u32 = 1000;
+pub(super) const PAUSE: u32 = 1000;
 /// Pauses do not get longer after so many.
 const LONGEST: u32 = 5;
 /// As often in a row the device may stop answering before new rules are refused.

@@ -178,8 +178,8 @@ impl Refusal {
     }
 
     /// The error for nftables. When a transaction fails it brings rules back that were in the device before, and takes any error but
-    /// that there is no memory for a fault of the kernel, with a warning. So what can happen to such a rule looks like that; the log says
-    /// what it was.
+    /// that there is no memory for a fault of the kernel, with a warning. What the device refuses of such a rule is missing, and no error; what
+    /// can happen to it else looks like that, and the log says what it was.
     pub(crate) fn error_in_chain(&self) -> Error {
         match self {
             Self::Lost

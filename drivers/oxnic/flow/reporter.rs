@@ -3,7 +3,7 @@
 //! The reporter `rules` of devlink: rules that are not in the device.
 //!
 //! There are two kinds, in two lists. Some were *refused* when they came, and software has them ([`super::refused`]): as it should be. Others are
-//! *missing*: the kernel was told that they are in the device, which has not taken them back after a reset ([`super::missing`]). That is a
+//! *missing*: the kernel was told that they are in the device, which has not taken them back ([`super::missing`]). That is a
 //! failure of the device's. It is reported to devlink when it begins, with a dump of what is missing then, and it has recovered when the device
 //! has everything.
 //!
@@ -104,7 +104,7 @@ impl Rules {
                 message.text(c"kind", fmt!("nftables"))?;
             }
         }
-        message.text(c"state", fmt!("missing since a reset"))?;
+        message.text(c"state", fmt!("{}", missing.lost.name()))?;
         message.text(c"reason", fmt!("{}", missing.why))?;
         message.text(c"in_its_place", fmt!("{}", missing.instead))?;
         let age = time::now_ms().saturating_sub(missing.since) / 1000;

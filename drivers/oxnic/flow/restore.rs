@@ -12,10 +12,8 @@
 //! other way around. A device that stops answering meanwhile works without rules until it is tried again.
 
 use super::{
-    chain::part_of,
     engine::{has_ingress, port_table, Engine},
-    missing::{Gaps, Instead, Missing, Whereabouts},
-    place::Place,
+    missing::{Gaps, Instead, Missing},
     queue::{Ticket, SLOT_WORDS},
     refusal::Refusal,
     request,
@@ -405,7 +403,7 @@ impl Engine {
             })?;
             if let Some(gap) = gap {
                 let place = stored.place;
-                gaps.rule(device, missing(store, inner, sent.cookie, &place, gap));
+                gaps.rule(device, Missing::new(store, inner, sent.cookie, &place, gap));
             }
         }
         Ok(())
@@ -423,7 +421,7 @@ impl Engine {
             });
             if let Some((cookie, place)) = suspect {
                 let gap = (Refusal::Unreached(ETIMEDOUT), Instead::Suspect);
-                gaps.rule(device, missing(store, &inner, cookie, &place, gap));
+                gaps.rule(device, Missing::new(store, &inner, cookie, &place, gap));
             }
         }
     }
@@ -436,30 +434,4 @@ fn has_suspects(store: &Store) -> bool {
         !found
     });
     found
-}
-
-fn missing(
-    store: &Store,
-    inner: &Inner,
-    cookie: Cookie,
-    place: &Place,
-    (why, instead): (Refusal, Instead),
-) -> Missing {
-    let place = if store.of_tc {
-        let (chain, priority) = place.of_tc();
-        Whereabouts::Tc { chain, priority }
-    } else {
-        let (rule, part) = part_of(cookie);
-        let rule = inner.positions.ordinal(rule).unwrap_or(0);
-        Whereabouts::Nftables { rule, part }
-    };
-    Missing {
-        block: store.block,
-        cookie,
-        place,
-        why,
-        instead,
-        since: time::now_ms(),
-        tries: 0,
-    }
 }

@@ -9,6 +9,7 @@
 //! kernel's own list alone, and [`Position`] looks it up there.
 
 use super::classifier::Cookie;
+use crate::net::netdev::Device;
 use core::iter;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
@@ -68,6 +69,18 @@ pub struct Position<'a> {
 }
 
 impl<'a> Position<'a> {
+    /// Whether the kernel brings the rule back, as a transaction fails that has deleted it. The rule stays in its chain then, whatever is
+    /// answered. `device`: one that the chain is on.
+    ///
+    /// Of a transaction that is being carried out, new rules are not active yet, and those that it deletes still are.
+    pub fn is_return(&self, device: &Device) -> bool {
+        // SAFETY: By the invariants the entry is in a rule; the device is registered, so that it is in a namespace.
+        unsafe {
+            let rule = container_of!(self.at, bindings::nft_rule, list);
+            bindings::nft_is_active(device.as_raw(), rule)
+        }
+    }
+
     /// The rules before it, from the nearest to the first. There may be some among them that the device was not asked to take over
     /// yet, and some that it was asked to forget already.
     pub fn before(&self) -> impl Iterator<Item = Cookie> + use<'a> {
