@@ -15,7 +15,7 @@
 //!   place                  what is in the device: tables of a block, its rules, their order
 //!   template, counters,
 //!   meters, samplers,
-//!   encaps                 objects that rules name; ids: their numbers
+//!   encaps                 objects that rules name; ids: their numbers; there: whether the device has them
 //!   shared, kept, change   actions that tc has by themselves; what they and rules with them do; and when that is changed
 //!   upcall                 frames that come up, and where they go on
 //!   tunnel, tunnels        tunnel devices, and how packets get to their tables
@@ -64,6 +64,7 @@ mod samplers;
 mod shared;
 mod store;
 mod template;
+mod there;
 mod tunnel;
 mod tunnels;
 pub(crate) mod upcall;

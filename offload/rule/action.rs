@@ -118,7 +118,41 @@ pub enum Action<'a> {
     TunnelUnset,
 }
 
-impl Action<'_> {
+impl<'a> Action<'a> {
+    /// The same without what it borrows, to be kept: its edits, which come along; if it has none, there are none. None for headers of a
+    /// tunnel, which cannot be kept so.
+    pub const fn apart(&self) -> Option<(Action<'static>, &'a [Edit])> {
+        let mut edits: &[Edit] = &[];
+        let action = match *self {
+            Self::Pedit(all) => {
+                edits = all;
+                Action::Pedit(&[])
+            }
+            Self::TunnelSet(_) => return None,
+            Self::TunnelUnset => Action::TunnelUnset,
+            Self::Control(verdict) => Action::Control(verdict),
+            Self::Redirect(port, direction) => Action::Redirect(port, direction),
+            Self::Mirror(port, direction) => Action::Mirror(port, direction),
+            Self::VlanPush { tpid, id, priority } => Action::VlanPush { tpid, id, priority },
+            Self::VlanPop => Action::VlanPop,
+            Self::VlanModify { tpid, id, priority } => Action::VlanModify { tpid, id, priority },
+            Self::Checksum(what) => Action::Checksum(what),
+            Self::Mark(mark) => Action::Mark(mark),
+            Self::Priority(priority) => Action::Priority(priority),
+            Self::Sample {
+                group,
+                rate,
+                truncate,
+            } => Action::Sample {
+                group,
+                rate,
+                truncate,
+            },
+            Self::Police(police) => Action::Police(police),
+        };
+        Some((action, edits))
+    }
+
     /// Its name, as tc has it.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -568,3 +568,55 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_action_without_what_it_borrows_does_the_same_with_its_edits() {
+    let edits = [Edit {
+        header: Header::Ipv4,
+        offset: 8,
+        operation: Operation::Set,
+        keep: [0; 4],
+        value: [1, 2, 3, 4],
+    }];
+    let police = Police {
+        index: 8,
+        rate: Rate::None,
+        mtu: 9,
+        conform: Verdict::Pipe,
+        exceed: Verdict::Drop,
+    };
+    let sample = Action::Sample {
+        group: 1,
+        rate: 2,
+        truncate: Some(3),
+    };
+    let plain = [
+        Action::Control(Verdict::Goto(Chain(4))),
+        Action::Redirect(Port(1), Direction::Ingress),
+        Action::Mirror(Port(2), Direction::Egress),
+        Action::VlanPush {
+            tpid: 0x88a8,
+            id: 3,
+            priority: 4,
+        },
+        Action::VlanPop,
+        Action::VlanModify {
+            tpid: 0x8100,
+            id: 5,
+            priority: None,
+        },
+        Action::Checksum(checksum::UDP),
+        Action::Mark(6),
+        Action::Priority(7),
+        sample,
+        Action::Police(police),
+        Action::TunnelUnset,
+    ];
+    for action in plain {
+        let apart = action.apart().unwrap();
+        assert_eq!(apart, (action, &[][..]));
+    }
+    let (without, borrowed) = Action::Pedit(&edits).apart().unwrap();
+    assert_eq!((without, borrowed), (Action::Pedit(&[]), &edits[..]));
+    assert_eq!(Action::TunnelSet(Encap::default()).apart(), None);
+}

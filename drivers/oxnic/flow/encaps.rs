@@ -11,11 +11,12 @@ use super::{
     ids::Ids,
     missing::Gaps,
     refusal::Refusal,
+    there::There,
     tunnel::{Tunnel, Underlay}, //
 };
 use crate::{
     cmd,
-    command::{insist, told, CommandError},
+    command::{told, CommandError},
     device::Device, //
 };
 use core::net::IpAddr;
@@ -127,7 +128,7 @@ struct Encap {
     /// What the device has, if it has it.
     set: EncapSet,
     headers: KVec<u64>,
-    there: bool,
+    there: There,
 }
 
 /// The outer headers of an engine.
@@ -176,8 +177,9 @@ impl Encaps {
                 })
         };
         if let Some(encap) = self.encaps.iter_mut().find(same) {
-            if reached && !encap.there {
-                encap.there = told(encap.tell(device, flow_set::CREATE))?;
+            if reached && !encap.there.is() {
+                let there = told(encap.tell(device, flow_set::CREATE))?;
+                encap.there.set(there);
             }
             encap.rules += 1;
             return Ok((encap.id, encap.port));
@@ -198,14 +200,15 @@ impl Encaps {
             port,
             set: EncapSet::ZERO,
             headers: KVec::new(),
-            there: false,
+            there: There::new(),
         };
         let made = encap
             .look(device, self.longest, true)
             .and_then(|(set, headers)| {
                 (encap.set, encap.headers) = (set, headers);
                 // Where the device is being reset it will be told.
-                encap.there = reached && told(encap.tell(device, flow_set::CREATE))?;
+                let there = reached && told(encap.tell(device, flow_set::CREATE))?;
+                encap.there.set(there);
                 Ok(())
             });
         if let Err(refusal) = made {
@@ -227,18 +230,10 @@ impl Encaps {
             return;
         }
         // `at` was found above.
-        let there = self.encaps.remove(at).is_ok_and(|encap| encap.there);
-        if !reached || !there {
-            self.ids.give(id);
-            return;
-        }
-        let destroyed = insist(
-            || cmd::flow::encap_destroy(device, id),
-            CommandError::is_refusal,
-        );
-        if let Err(error) = self.ids.give_destroyed(id, destroyed) {
-            dev_err!(device.binding(), "encap {}: {}\n", id, error);
-        }
+        let there = self.encaps.remove(at).is_ok_and(|encap| encap.there.is());
+        self.ids.end(device, ("encap", id), reached && there, || {
+            cmd::flow::encap_destroy(device, id)
+        });
     }
 
     /// Looks at routes and neighbours, and tells the device where they have changed. Those that `used` names are in use, and the kernel
@@ -291,9 +286,7 @@ impl Encaps {
 
     /// The device was reset, and has none.
     pub(crate) fn lose(&mut self) {
-        for encap in self.encaps.iter_mut() {
-            encap.there = false;
-        }
+        self.encaps.iter().for_each(|encap| encap.there.set(false));
         self.ids.reclaim();
     }
 
@@ -303,15 +296,16 @@ impl Encaps {
     ///
     /// It cannot be reached.
     pub(crate) fn put_back(
-        &mut self,
+        &self,
         device: &Arc<Device>,
         gaps: &mut Gaps<'_>,
     ) -> Result<(), Refusal> {
-        for encap in self.encaps.iter_mut().filter(|encap| !encap.there) {
-            let told = encap.tell(device, flow_set::CREATE);
-            encap.there = gaps.object(device, "encap", encap.id, told)?;
-        }
-        Ok(())
+        self.encaps.iter().try_for_each(|encap| {
+            let name = ("encap", encap.id);
+            encap
+                .there
+                .put_back(device, gaps, name, || encap.tell(device, flow_set::CREATE))
+        })
     }
 }
 
@@ -390,7 +384,7 @@ impl Encap {
 
     /// Tells the device of a change. Where it does not take the headers, there are none.
     fn update(&mut self, device: &Arc<Device>) {
-        if !self.there {
+        if !self.there.is() {
             return;
         }
         let told = self.tell(device, 0).or_else(|error| {

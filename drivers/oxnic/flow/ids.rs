@@ -4,11 +4,14 @@
 //!
 //! A spinlock guards them, for as long as it takes to look at the last entry of a list; memory is allocated outside of it.
 
-use crate::command::CommandError;
+use crate::{
+    command::{insist, CommandError},
+    device::Device, //
+};
 use kernel::{
     new_spinlock,
     prelude::*,
-    sync::SpinLock, //
+    sync::{Arc, SpinLock}, //
 };
 
 /// Ids from 0 up to a limit. What was given back is taken again first.
@@ -113,6 +116,23 @@ impl Ids {
                 self.give(id);
                 Ok(())
             }
+        }
+    }
+
+    /// Gives one back, and has the device destroy the object first if it has it. `what`: the kind, for the log.
+    pub(crate) fn end(
+        &self,
+        device: &Arc<Device>,
+        (what, id): (&str, u32),
+        there: bool,
+        destroy: impl FnMut() -> Result<(), CommandError>,
+    ) {
+        if !there {
+            return self.give(id);
+        }
+        let destroyed = insist(destroy, CommandError::is_refusal);
+        if let Err(error) = self.give_destroyed(id, destroyed) {
+            dev_err!(device.binding(), "{} {}: {}\n", what, id, error);
         }
     }
 

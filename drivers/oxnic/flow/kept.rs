@@ -61,35 +61,15 @@ impl Kept {
         };
         kept.uppers.extend_from_slice(uppers, GFP_KERNEL)?;
         for (action, origin) in actions.iter().zip(origins) {
-            let mut edits = KVec::new();
-            let action = match *action {
-                Action::Pedit(all) => {
-                    edits.extend_from_slice(all, GFP_KERNEL)?;
-                    Action::Pedit(&[])
-                }
-                Action::TunnelSet(_) | Action::TunnelUnset => return Ok(None),
-                Action::Control(verdict) => Action::Control(verdict),
-                Action::Redirect(port, direction) => Action::Redirect(port, direction),
-                Action::Mirror(port, direction) => Action::Mirror(port, direction),
-                Action::VlanPush { tpid, id, priority } => Action::VlanPush { tpid, id, priority },
-                Action::VlanPop => Action::VlanPop,
-                Action::VlanModify { tpid, id, priority } => {
-                    Action::VlanModify { tpid, id, priority }
-                }
-                Action::Checksum(what) => Action::Checksum(what),
-                Action::Mark(mark) => Action::Mark(mark),
-                Action::Priority(priority) => Action::Priority(priority),
-                Action::Sample {
-                    group,
-                    rate,
-                    truncate,
-                } => Action::Sample {
-                    group,
-                    rate,
-                    truncate,
-                },
-                Action::Police(police) => Action::Police(police),
+            let apart = match action {
+                Action::TunnelUnset => None,
+                action => action.apart(),
             };
+            let Some((action, borrowed)) = apart else {
+                return Ok(None);
+            };
+            let mut edits = KVec::new();
+            edits.extend_from_slice(borrowed, GFP_KERNEL)?;
             let piece = Piece {
                 action,
                 edits,

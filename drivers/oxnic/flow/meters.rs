@@ -5,10 +5,10 @@
 //! `known`, a mutex, is held to find a meter, and while the device is told of one; nothing is taken under it but the lock of the admin
 //! queue. While the device is reset, meters are made and changed here only, and [`Meters::put_back`] tells the device of them.
 
-use super::{ids::Ids, missing::Gaps, refusal::Refusal};
+use super::{ids::Ids, missing::Gaps, refusal::Refusal, there::There};
 use crate::{
     cmd,
-    command::{insist, told, CommandError},
+    command::{told, CommandError},
     device::Device, //
 };
 use kernel::{
@@ -33,8 +33,7 @@ struct Meter {
     mtu: u32,
     /// The kernel tells us when the action changes: what rules say of it may be older.
     follows: bool,
-    /// The device has it.
-    there: bool,
+    there: There,
 }
 
 impl Meter {
@@ -47,7 +46,7 @@ impl Meter {
     ) -> Result<(), Refusal> {
         let (rate, mtu) = (police.rate, police.mtu);
         if (self.rate, self.mtu) != (rate, mtu) {
-            if reached && self.there {
+            if reached && self.there.is() {
                 // Where the device is being reset it will be told.
                 told(cmd::flow::meter_set(device, &set(id, 0, rate, mtu)))?;
             }
@@ -57,9 +56,9 @@ impl Meter {
     }
 
     /// Tells the device of it, which does not have it. Where that is being reset it will be told.
-    fn make(&mut self, device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
+    fn make(&self, device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
         let set = set(id, flow_set::CREATE, self.rate, self.mtu);
-        self.there = told(cmd::flow::meter_set(device, &set))?;
+        self.there.set(told(cmd::flow::meter_set(device, &set))?);
         Ok(())
     }
 }
@@ -112,7 +111,7 @@ impl Meters {
             if !meter.follows {
                 meter.change(device, id, police, reached)?;
             }
-            if reached && !meter.there {
+            if reached && !meter.there.is() {
                 meter.make(device, id)?;
             }
             meter.rules += 1;
@@ -130,7 +129,7 @@ impl Meters {
             rate: police.rate,
             mtu: police.mtu,
             follows: false,
-            there: false,
+            there: There::new(),
         };
         self.make(device, known, id, meter, reached)
             .inspect_err(|_| self.ids.give(id))?;
@@ -167,7 +166,7 @@ impl Meters {
         device: &Arc<Device>,
         known: &mut Known,
         id: u32,
-        mut meter: Meter,
+        meter: Meter,
         reached: bool,
     ) -> Result<(), Refusal> {
         let name = RBTreeNode::new(meter.action, id, GFP_KERNEL).map_err(|_| Refusal::Memory)?;
@@ -182,9 +181,11 @@ impl Meters {
 
     /// The device was reset, and has none.
     pub(crate) fn forget(&self) {
-        for meter in self.known.lock().meters.values_mut() {
-            meter.there = false;
-        }
+        let known = self.known.lock();
+        known
+            .meters
+            .values()
+            .for_each(|meter| meter.there.set(false));
         self.ids.reclaim();
     }
 
@@ -198,14 +199,14 @@ impl Meters {
         device: &Arc<Device>,
         gaps: &mut Gaps<'_>,
     ) -> Result<(), Refusal> {
-        let mut known = self.known.lock();
-        let meters = known.meters.iter_mut();
-        for (id, meter) in meters.filter(|(_, meter)| !meter.there) {
-            let set = set(*id, flow_set::CREATE, meter.rate, meter.mtu);
-            let set = cmd::flow::meter_set(device, &set);
-            meter.there = gaps.object(device, "meter", *id, set)?;
-        }
-        Ok(())
+        let known = self.known.lock();
+        let mut meters = known.meters.iter();
+        meters.try_for_each(|(id, meter)| {
+            meter.there.put_back(device, gaps, ("meter", *id), || {
+                let set = set(*id, flow_set::CREATE, meter.rate, meter.mtu);
+                cmd::flow::meter_set(device, &set)
+            })
+        })
     }
 
     /// A rule does not name it any more. Without rules it goes, from the device as well where that has it.
@@ -218,20 +219,12 @@ impl Meters {
         if meter.rules > 0 {
             return;
         }
-        let (action, there) = (meter.action, meter.there);
+        let (action, there) = (meter.action, meter.there.is());
         known.ids.remove(&action);
         known.meters.remove(&id);
-        if !reached || !there {
-            self.ids.give(id);
-            return;
-        }
-        let destroyed = insist(
-            || cmd::flow::meter_destroy(device, id),
-            CommandError::is_refusal,
-        );
-        if let Err(error) = self.ids.give_destroyed(id, destroyed) {
-            dev_err!(device.binding(), "meter {}: {}\n", id, error);
-        }
+        self.ids.end(device, ("meter", id), reached && there, || {
+            cmd::flow::meter_destroy(device, id)
+        });
     }
 }
 

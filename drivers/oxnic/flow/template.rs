@@ -6,10 +6,10 @@
 //! device is told of one that comes or goes; nothing is taken under it but the lock of the admin queue. While the device is reset, templates
 //! are made here only, and [`Templates::put_back`] tells the device of them.
 
-use super::{ids::Ids, missing::Gaps, refusal::Refusal};
+use super::{ids::Ids, missing::Gaps, refusal::Refusal, there::There};
 use crate::{
     cmd,
-    command::{insist, told, CommandError},
+    command::{told, CommandError},
     device::Device, //
 };
 use kernel::{
@@ -66,8 +66,7 @@ pub(crate) struct Template {
     set: TemplateSet,
     /// Rules that name it. It goes from none to one under the lock only, and with none leaves.
     rules: Atomic<i32>,
-    /// The device has it. Changes under the lock only.
-    there: Atomic<bool>,
+    there: There,
     hash: u64,
     list: KVec<u64>,
 }
@@ -141,7 +140,7 @@ impl Templates {
                 break;
             }
             if *template.list == *list {
-                if reached && !template.there.load(Relaxed) {
+                if reached && !template.there.is() {
                     self.set(device, template).map_err(NoTemplate::Device)?;
                 }
                 template.rules.fetch_add(1, Relaxed);
@@ -163,7 +162,7 @@ impl Templates {
                 options: options as u16,
             },
             rules: Atomic::new(1),
-            there: Atomic::new(false),
+            there: There::new(),
             hash,
             list: kept,
         };
@@ -194,7 +193,7 @@ impl Templates {
     /// Tells the device of a template that it does not have. Where it is being reset, it will be told.
     fn set(&self, device: &Arc<Device>, template: &Template) -> Result<(), CommandError> {
         let there = told(self.kind.set(device, &template.set, &template.list))?;
-        template.there.store(there, Relaxed);
+        template.there.set(there);
         Ok(())
     }
 
@@ -208,15 +207,10 @@ impl Templates {
         if template.rules.load(Relaxed) > 0 || known.remove(&template.key()).is_none() {
             return;
         }
-        let id = template.id();
-        if !reached || !template.there.load(Relaxed) {
-            self.ids.give(id);
-            return;
-        }
-        let destroyed = insist(|| self.kind.destroy(device, id), CommandError::is_refusal);
-        if let Err(error) = self.ids.give_destroyed(id, destroyed) {
-            dev_err!(device.binding(), "{} {}: {}\n", self.kind.name(), id, error);
-        }
+        let name = (self.kind.name(), template.id());
+        let there = reached && template.there.is();
+        let destroy = || self.kind.destroy(device, template.id());
+        self.ids.end(device, name, there, destroy);
     }
 
     /// Takes all of them out of the device, and keeps them here. No rule in the device has any.
@@ -226,21 +220,20 @@ impl Templates {
     /// Some are there still.
     pub(crate) fn park(&self, device: &Arc<Device>) -> Result<(), CommandError> {
         let known = self.known.lock();
-        let mut there = known
-            .values()
-            .filter(|template| template.there.load(Relaxed));
+        let mut there = known.values().filter(|template| template.there.is());
         there.try_for_each(|template| {
             self.kind.destroy(device, template.id())?;
-            template.there.store(false, Relaxed);
+            template.there.set(false);
             Ok(())
         })
     }
 
     /// The device was reset, and has none.
     pub(crate) fn forget(&self) {
-        for template in self.known.lock().values() {
-            template.there.store(false, Relaxed);
-        }
+        let known = self.known.lock();
+        known
+            .values()
+            .for_each(|template| template.there.set(false));
         self.ids.reclaim();
     }
 
@@ -255,12 +248,13 @@ impl Templates {
         gaps: &mut Gaps<'_>,
     ) -> Result<(), Refusal> {
         let known = self.known.lock();
-        for template in known.values().filter(|known| !known.there.load(Relaxed)) {
-            let set = self.kind.set(device, &template.set, &template.list);
-            let there = gaps.object(device, self.kind.name(), template.id(), set)?;
-            template.there.store(there, Relaxed);
-        }
-        Ok(())
+        let mut templates = known.values();
+        templates.try_for_each(|template| {
+            let name = (self.kind.name(), template.id());
+            template.there.put_back(device, gaps, name, || {
+                self.kind.set(device, &template.set, &template.list)
+            })
+        })
     }
 }
 
