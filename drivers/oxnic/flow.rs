@@ -18,7 +18,8 @@
 //!   encaps                 objects that rules name; ids: their numbers; there: whether the device has them
 //!   shared, kept, change   actions that tc has by themselves; what they and rules with them do; and when that is changed
 //!   upcall                 frames that come up, and where they go on
-//!   tunnel, tunnels        tunnel devices, and how packets get to their tables
+//!   tunnel, tunnels        tunnel devices, and how packets get to their tables: by guard (tables), own_rule, exactly (rules of the driver's
+//!                          own), locals (addresses of the host)
 //!   upper, uppers          VLAN devices, likewise
 //!   occupancy              how full the device is, for users
 //!   refused, reporter      rules that were refused, and why; these and missing ones, for users
@@ -36,19 +37,23 @@ mod counters;
 mod desk;
 mod encaps;
 pub(crate) mod engine;
+mod exactly;
 mod extras;
 pub(crate) mod follow;
+mod guard;
 mod ids;
 mod install;
 mod interim;
 mod kept;
 mod limits;
+mod locals;
 mod meters;
 mod missing;
 mod modes;
 pub(crate) mod occupancy;
 mod outage;
 pub(crate) mod outside;
+mod own_rule;
 mod place;
 mod plan;
 pub(crate) mod ports;

@@ -16,12 +16,14 @@
 
 use super::{
     engine::{new_store, port_table, Engine, Side},
+    exactly::Exactly,
+    guard::{table, Tables},
+    locals::Local,
     missing::Gaps,
+    own_rule::OwnRule,
     refusal::Refusal,
-    request,
-    store::{BlockSide, Objects, Presence, Store},
-    template::Template,
-    tunnel::{Tunnel, Underlay},
+    store::{BlockSide, Store},
+    tunnel::Tunnel,
     uppers::BoundUpper, //
 };
 use crate::{
@@ -29,75 +31,30 @@ use crate::{
     command::{told, CommandError},
     device::Device, //
 };
-use core::net::IpAddr;
-use kernel::{
-    prelude::*,
-    sync::{atomic::Relaxed, Arc}, //
+use kernel::{prelude::*, sync::Arc};
+use oxnic_abi::flow::{
+    port::FlowDirection,
+    table::{TableView, NO_TABLE},
+    tunnel::{tunnel_flags, TunnelPort}, //
 };
-use oxnic_abi::{
-    flow::{
-        action::{action_flags, FlowAction, FlowActionKind},
-        field::FlowField,
-        flow_set,
-        port::FlowDirection,
-        request::FlowRequest,
-        table::{TableMiss, TableSet, TableView, NO_TABLE},
-        template::{ConditionKind, FlowCondition},
-        tunnel::{tunnel_flags, TunnelPort},
-    },
-    vport::EswitchPortKind,
-};
-use oxnic_kapi::net::{netdev::Device as NetDevice, underlay::Path};
+use oxnic_kapi::net::netdev::Device as NetDevice;
 use oxnic_offload::{plan::TunnelId, rule::Chain};
-
-/// A rule of the driver's own.
-pub(crate) struct OwnRule {
-    rule: u32,
-    matches: Arc<Template>,
-    actions: Arc<Template>,
-    /// What puts it into the device.
-    pub(crate) request: KVec<u64>,
-    /// It is in the device.
-    pub(crate) there: bool,
-}
-
-/// An address of the host that rules of a tunnel device are about.
-struct Local {
-    id: u32,
-    /// Rules that are about it, never 0.
-    rules: u32,
-    tunnel: Tunnel,
-    address: IpAddr,
-    /// Where the address is on no wire port: who sends to it. The route there says which port that is.
-    peer: Option<IpAddr>,
-    at: Option<Underlay>,
-    guard: Option<OwnRule>,
-}
-
-/// What there is while a tunnel device is bound.
-struct Tables {
-    guard: u32,
-    guard_there: bool,
-    dispatch: u32,
-    dispatch_there: bool,
-    /// Numbers of wire ports.
-    wires: KVec<u16>,
-}
 
 /// The tunnel devices of an engine.
 pub(crate) struct Tunnels {
-    tables: Option<Tables>,
+    pub(super) tables: Option<Tables>,
     /// Ports that are on, and how many tunnel devices have them.
     ports: KVec<(TunnelPort, u32)>,
-    bound: KVec<Bound>,
+    pub(super) bound: KVec<Bound>,
     /// VLAN devices that are bound.
     pub(super) uppers: KVec<BoundUpper>,
-    locals: KVec<Local>,
-    next: u32,
+    pub(super) locals: KVec<Local>,
+    /// The number of the next address.
+    pub(super) next: u32,
 }
 
 /// A tunnel device that is bound to a block.
-struct Bound {
+pub(super) struct Bound {
     block: BlockSide,
     tunnel: Tunnel,
     /// Brings packets to its table; none once the device was changed, so that all its rules were for another one.
@@ -267,16 +224,6 @@ impl Tunnels {
     }
 }
 
-fn table(id: u32, view: TableView) -> TableSet {
-    TableSet {
-        id,
-        flags: flow_set::CREATE,
-        view,
-        miss: TableMiss::DEFAULT,
-        ..TableSet::ZERO
-    }
-}
-
 fn ingress(port: u16, table: u32) -> oxnic_abi::flow::port::PortTable {
     let side = Side {
         port,
@@ -285,80 +232,10 @@ fn ingress(port: u16, table: u32) -> oxnic_abi::flow::port::PortTable {
     port_table(side, table)
 }
 
-fn log(device: &Arc<Device>, result: Result<(), CommandError>) {
+/// Tells who looks into the log what the device has not done.
+pub(super) fn log(device: &Arc<Device>, result: Result<(), CommandError>) {
     if let Err(error) = result {
         dev_err!(device.binding(), "tunnels: {}\n", error);
-    }
-}
-
-/// Conditions on whole fields, and their key.
-#[derive(Default)]
-pub(super) struct Exactly {
-    words: KVec<u64>,
-    key: KVec<u8>,
-    count: usize,
-}
-
-impl Exactly {
-    /// A field, which comes behind those that were added before.
-    pub(super) fn add(&mut self, field: FlowField, value: &[u8]) -> Result<(), Refusal> {
-        let mut condition = FlowCondition {
-            field,
-            kind: ConditionKind::MASK,
-            ..FlowCondition::ZERO
-        };
-        let width = field.width();
-        let mask = condition.mask.get_mut(..width).ok_or(Refusal::Long)?;
-        mask.fill(0xff);
-        if let Some(first) = mask.first_mut() {
-            *first >>= width * 8 - field.bits();
-        }
-        self.words
-            .extend_from_slice(&condition.to_words(), GFP_KERNEL)?;
-        self.key.extend_from_slice(value, GFP_KERNEL)?;
-        self.count += 1;
-        Ok(())
-    }
-
-    /// What packets of a tunnel device have.
-    fn of_tunnel(tunnel: &Tunnel) -> Result<Self, Refusal> {
-        let port = tunnel.port();
-        let mut exactly = Self::default();
-        if let TunnelId::Fixed(id) = tunnel.device.id {
-            exactly.add(FlowField::ENC_KEY_ID, &id.to_be_bytes())?;
-        }
-        if port.port != [0, 0] {
-            exactly.add(FlowField::ENC_DST_PORT, &port.port)?;
-        }
-        exactly.add(FlowField::TUNNEL_KIND, &[port.kind.0])?;
-        Ok(exactly)
-    }
-
-    /// What packets have that come to an address of the host.
-    fn to_host(at: &Underlay, address: IpAddr) -> Result<Self, Refusal> {
-        const TAGS: [(FlowField, FlowField); 2] = [
-            (FlowField::VLAN_ID, FlowField::VLAN_TPID),
-            (FlowField::CVLAN_ID, FlowField::CVLAN_TPID),
-        ];
-        let mut exactly = Self::default();
-        exactly.add(FlowField::INGRESS_PORT, &u32::from(at.port).to_be_bytes())?;
-        exactly.add(FlowField::ETH_DST, &at.mac)?;
-        exactly.add(FlowField::NUM_OF_VLANS, &[at.tags().len() as u8])?;
-        for ((id, tpid), (has_tpid, tci)) in TAGS.iter().zip(at.tags()) {
-            exactly.add(*id, &(tci & 0xfff).to_be_bytes())?;
-            exactly.add(*tpid, &has_tpid.to_be_bytes())?;
-        }
-        match address {
-            IpAddr::V4(address) => {
-                exactly.add(FlowField::FAMILY, &[4])?;
-                exactly.add(FlowField::IPV4_DST, &address.octets())?;
-            }
-            IpAddr::V6(address) => {
-                exactly.add(FlowField::FAMILY, &[6])?;
-                exactly.add(FlowField::IPV6_DST, &address.octets())?;
-            }
-        }
-        Ok(exactly)
     }
 }
 
@@ -476,318 +353,5 @@ impl Engine {
     pub(crate) fn forget_tunnel(&self, device: &Arc<Device>, netdev: &NetDevice) {
         let _going = self.gate.read();
         self.encaps.lock().forget(device, netdev);
-    }
-
-    /// Makes what all tunnel and VLAN devices share, for the first.
-    pub(super) fn open_tables(
-        &self,
-        device: &Arc<Device>,
-        stores: &[Arc<Store>],
-        tunnels: &mut Tunnels,
-    ) -> Result<(), Refusal> {
-        if tunnels.tables.is_some() {
-            return Ok(());
-        }
-        let mut wires = KVec::new();
-        for index in 0..device.port_count() {
-            let found = device
-                .port_numbers
-                .find(device, EswitchPortKind::WIRE, index)?;
-            if let Some(port) = found {
-                wires.push(port, GFP_KERNEL)?;
-            }
-        }
-        let dispatch = self.new_table_id()?;
-        let guard = self
-            .new_table_id()
-            .inspect_err(|_| self.tables.give(dispatch))?;
-        let tables = tunnels.tables.insert(Tables {
-            guard,
-            guard_there: false,
-            dispatch,
-            dispatch_there: false,
-            wires,
-        });
-        let made = self.make_tables(device, stores, tables);
-        made.inspect_err(|_| self.close_tables(device, stores, tunnels, self.is_reached()))
-    }
-
-    /// Tells the device of the two tables. Where it is being reset it will be told.
-    fn make_tables(
-        &self,
-        device: &Arc<Device>,
-        stores: &[Arc<Store>],
-        tables: &mut Tables,
-    ) -> Result<(), Refusal> {
-        if self.is_reached() {
-            let make = |id, view| told(cmd::flow::table_set(device, &table(id, view)));
-            tables.dispatch_there = make(tables.dispatch, TableView::TUNNEL)?;
-            tables.guard_there = make(tables.guard, TableView::PACKET)?;
-        }
-        self.link(device, stores, &tables.wires, tables.guard)
-    }
-
-    /// Drops what all tunnel and VLAN devices share, if there is none of them.
-    pub(super) fn close_tables(
-        &self,
-        device: &Arc<Device>,
-        stores: &[Arc<Store>],
-        tunnels: &mut Tunnels,
-        reached: bool,
-    ) {
-        if !tunnels.bound.is_empty() || !tunnels.uppers.is_empty() {
-            return;
-        }
-        let Some(tables) = tunnels.tables.take() else {
-            return;
-        };
-        self.guard.store(NO_TABLE, Relaxed);
-        if reached {
-            if let Err(refusal) = self.link(device, stores, &tables.wires, NO_TABLE) {
-                dev_err!(device.binding(), "tunnels: {}\n", refusal);
-            }
-        }
-        for (id, there) in [
-            (tables.guard, tables.guard_there),
-            (tables.dispatch, tables.dispatch_there),
-        ] {
-            if !reached || !there {
-                self.tables.give(id);
-            } else {
-                log(device, self.destroy_table(device, id));
-            }
-        }
-    }
-
-    /// Puts a rule of the driver's own into the device: what it takes goes on in another table, without so many of its tags.
-    pub(super) fn add_own(
-        &self,
-        device: &Arc<Device>,
-        (table, priority): (u32, u32),
-        exactly: &Exactly,
-        pops: usize,
-        to: u32,
-    ) -> Result<OwnRule, Refusal> {
-        let pop = FlowAction {
-            kind: FlowActionKind::VLAN_POP,
-            ..FlowAction::ZERO
-        };
-        let action = FlowAction {
-            kind: FlowActionKind::GOTO,
-            flags: action_flags::ARGUMENT,
-            ..FlowAction::ZERO
-        };
-        let mut list = KVec::new();
-        for action in Iterator::chain(core::iter::repeat_n(pop, pops), [action]) {
-            list.extend_from_slice(&action.to_words(), GFP_KERNEL)?;
-        }
-        let reached = self.is_reached();
-        let words = &exactly.words;
-        let matches = self.matches.get(device, words, exactly.count, 0, reached)?;
-        let actions = self.actions.get(device, &list, pops + 1, 0, reached);
-        let actions = actions.inspect_err(|_| {
-            self.matches.put(device, &matches, self.is_reached());
-        })?;
-        let limit = self.rules.limit();
-        let rule = self.rules.take().map_err(|error| Refusal::Full {
-            what: "rules",
-            limit,
-            error,
-        });
-        let rule = rule.inspect_err(|_| {
-            let reached = self.is_reached();
-            self.actions.put(device, &actions, reached);
-            self.matches.put(device, &matches, reached);
-        })?;
-        let header = FlowRequest {
-            rule,
-            table,
-            priority,
-            match_template: matches.id(),
-            action_template: actions.id(),
-            ..FlowRequest::ZERO
-        };
-        let mut own = OwnRule {
-            rule,
-            matches,
-            actions,
-            request: KVec::new(),
-            there: false,
-        };
-        let added = request::add(&header, &exactly.key, &to.to_le_bytes())
-            .map_err(Refusal::from)
-            .and_then(|request| {
-                own.request = request;
-                self.tell(device, &Objects::default(), &own.request)
-            });
-        match added {
-            Ok(presence) => {
-                own.there = presence == Presence::There;
-                Ok(own)
-            }
-            Err(refusal) => {
-                self.give_own(device, &own, self.is_reached());
-                Err(refusal)
-            }
-        }
-    }
-
-    fn give_own(&self, device: &Arc<Device>, own: &OwnRule, reached: bool) {
-        self.rules.give(own.rule);
-        self.actions.put(device, &own.actions, reached);
-        self.matches.put(device, &own.matches, reached);
-    }
-
-    pub(super) fn remove_own(&self, device: &Arc<Device>, own: OwnRule, reached: bool) {
-        if reached && own.there {
-            self.take_out(device, own.rule);
-        }
-        self.give_own(device, &own, self.is_reached());
-    }
-
-    /// Lets packets to an address of the host into the tables of tunnel devices, for one more rule.
-    ///
-    /// # Errors
-    ///
-    /// It is on no wire port, and the route to the peer leads to none.
-    pub(crate) fn add_local(
-        &self,
-        device: &Arc<Device>,
-        tunnel: &Tunnel,
-        address: IpAddr,
-        peer: Option<IpAddr>,
-    ) -> Result<u32, Refusal> {
-        if !tunnel.has_family(address) {
-            return Err(Refusal::Tunnel("an address of the other family"));
-        }
-        let owned = Underlay::with_address(device, &tunnel.netdev, address);
-        let peer = peer.filter(|_| owned.is_none());
-        let mut tunnels = self.tunnels.lock();
-        let same = |local: &&mut Local| {
-            core::ptr::eq::<NetDevice>(&*local.tunnel.netdev, &*tunnel.netdev)
-                && (local.address, local.peer) == (address, peer)
-        };
-        if let Some(local) = tunnels.locals.iter_mut().find(same) {
-            local.rules += 1;
-            return Ok(local.id);
-        }
-        let at = locate(device, tunnel, address, peer).ok_or(Refusal::Underlay)?;
-        tunnels.locals.reserve(1, GFP_KERNEL)?;
-        let guard = self.add_guard(device, &tunnels, &at, address)?;
-        let id = tunnels.next;
-        tunnels.next = id.wrapping_add(1);
-        let local = Local {
-            id,
-            rules: 1,
-            tunnel: tunnel.clone(),
-            address,
-            peer,
-            at: Some(at),
-            guard: Some(guard),
-        };
-        // There is room, see above.
-        let _ = tunnels.locals.push(local, GFP_KERNEL);
-        Ok(id)
-    }
-
-    fn add_guard(
-        &self,
-        device: &Arc<Device>,
-        tunnels: &Tunnels,
-        at: &Underlay,
-        address: IpAddr,
-    ) -> Result<OwnRule, Refusal> {
-        let tables = tunnels.tables.as_ref().ok_or(Refusal::Lost)?;
-        let exactly = Exactly::to_host(at, address)?;
-        // Behind those of VLAN devices.
-        self.add_own(device, (tables.guard, 1), &exactly, 0, tables.dispatch)
-    }
-
-    /// A rule about an address of the host is gone.
-    pub(crate) fn put_local(&self, device: &Arc<Device>, id: u32, reached: bool) {
-        let mut tunnels = self.tunnels.lock();
-        let locals = &mut tunnels.locals;
-        let Some(at) = locals.iter().position(|local| local.id == id) else {
-            return;
-        };
-        locals[at].rules -= 1;
-        if locals[at].rules > 0 {
-            return;
-        }
-        if let Ok(Local {
-            guard: Some(guard), ..
-        }) = locals.remove(at)
-        {
-            self.remove_own(device, guard, reached);
-        }
-    }
-
-    /// Looks where addresses of the host are now, and lets their packets in there only.
-    pub(crate) fn follow_locals(&self, device: &Arc<Device>) {
-        let mut tunnels = self.tunnels.lock();
-        for number in 0..tunnels.locals.len() {
-            let local = &mut tunnels.locals[number];
-            let address = local.address;
-            let now = locate(device, &local.tunnel, address, local.peer);
-            if now == local.at && now.is_some() == local.guard.is_some() {
-                continue;
-            }
-            local.at = now;
-            if let Some(guard) = local.guard.take() {
-                self.remove_own(device, guard, true);
-            }
-            let Some(at) = now else {
-                continue;
-            };
-            match self.add_guard(device, &tunnels, &at, address) {
-                Ok(guard) => tunnels.locals[number].guard = Some(guard),
-                Err(refusal) => dev_err!(device.binding(), "tunnels: {}\n", refusal),
-            }
-        }
-    }
-}
-
-/// Where packets to an address of the host come in.
-fn locate(
-    device: &Arc<Device>,
-    tunnel: &Tunnel,
-    address: IpAddr,
-    peer: Option<IpAddr>,
-) -> Option<Underlay> {
-    if let Some(at) = Underlay::with_address(device, &tunnel.netdev, address) {
-        return Some(at);
-    }
-    // An address of no interface is none of the host's.
-    oxnic_kapi::net::underlay::address_owner(&tunnel.netdev, address)?;
-    let query = tunnel.query(Some(address), peer?, 0);
-    let path = Path::find(&tunnel.netdev, &query).ok()?;
-    Underlay::of(device, &path.device)
-}
-
-#[cfg(CONFIG_KUNIT)]
-#[allow(unsafe_code)] // What the macro makes of it.
-#[kernel::macros::kunit_tests(oxnic_flow_tunnels)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_field_that_is_asked_for_exactly_has_all_of_its_bits_and_no_others() -> Result<(), Refusal>
-    {
-        let mut exactly = Exactly::default();
-        exactly.add(FlowField::ETH_DST, &[2, 0, 0, 0, 0, 1])?;
-        exactly.add(FlowField::VLAN_ID, &7u16.to_be_bytes())?;
-        assert_eq!(exactly.count, 2);
-        assert_eq!(*exactly.key, [2, 0, 0, 0, 0, 1, 0, 7]);
-        let condition = |number: usize| {
-            let words = exactly.words.get(number * FlowCondition::WORDS..)?;
-            words.first_chunk().map(FlowCondition::from_words)
-        };
-        let masks = [condition(0), condition(1)].map(|found| found.map(|found| found.mask));
-        let mut address = [0; 16];
-        address[..6].fill(0xff);
-        let mut id = [0; 16];
-        id[..2].copy_from_slice(&[0x0f, 0xff]);
-        assert_eq!(masks, [Some(address), Some(id)]);
-        Ok(())
     }
 }

@@ -15,10 +15,12 @@
 
 use super::{
     engine::{has_ingress, new_store, port_table, Engine, Side},
+    exactly::Exactly,
+    own_rule::OwnRule,
     plan,
     refusal::Refusal,
     store::{BlockSide, Store},
-    tunnels::{Exactly, OwnRule, Tunnels},
+    tunnels::Tunnels,
     upper::Upper, //
 };
 use crate::{cmd, command::told, device::Device};
