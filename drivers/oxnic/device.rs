@@ -15,8 +15,8 @@ use crate::{
     eswitch::Eswitch,
     eventq::EventQueue,
     flow::{
-        engine::Holder,
         follow::Follow,
+        holder::Holder,
         outside::{Outside, Routes},
         ports::PortNumbers,
         refused::AllRefused, //

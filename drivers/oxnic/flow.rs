@@ -7,16 +7,18 @@
 //!   read, refusal, ports   what the kernel says, as a rule of oxnic_offload, or why not
 //!   plan, desk             what oxnic_offload makes of it for the device, and room for that
 //!   chain                  rules of nftables: as parts, in an order of their own
-//!   install                rules into the device and out of it
+//!   install, take, tell    rules into the device and out of it: what they need, and what the device is told
 //!   restore, outage        back into the device after a reset, and when that is tried again
 //!   missing, interim       what the device has not taken back, and what stands in for it
 //!   count                  what rules have seen
-//!   engine, store, extras,
-//!   place                  what is in the device: tables of a block, its rules, their order
+//!   engine, holder, tables,
+//!   store, extras, place   what is in the device: tables of a block, its rules, their order
 //!   template, counters,
 //!   meters, samplers,
-//!   encaps                 objects that rules name; ids: their numbers; there: whether the device has them
-//!   shared, kept, change   actions that tc has by themselves; what they and rules with them do; and when that is changed
+//!   encaps, wanted         objects that rules name; ids: their numbers; there: whether the device has them
+//!   shared, alone, kept,
+//!   kept_rule, change,
+//!   parts                  actions that tc has by themselves; what they and rules with them do; and when that is changed
 //!   upcall                 frames that come up, and where they go on
 //!   tunnel, tunnels        tunnel devices, and how packets get to their tables: by guard (tables), own_rule, exactly (rules of the driver's
 //!                          own), locals (addresses of the host)
@@ -24,11 +26,13 @@
 //!   occupancy              how full the device is, for users
 //!   refused, reporter      rules that were refused, and why; these and missing ones, for users
 //!   outside, follow        what the kernel says of devices of others, of routes and neighbours
-//!   queues, queue, request the rings by which the device is told of rules
+//!   queues, queue, ticket,
+//!   request                the rings by which the device is told of rules
 //!   limits                 what of the device's limits is made use of
 //!   modes                  what the modes of the eswitch mean for rules
 //! ```
 
+mod alone;
 pub(crate) mod block;
 mod chain;
 mod change;
@@ -41,10 +45,12 @@ mod exactly;
 mod extras;
 pub(crate) mod follow;
 mod guard;
+pub(crate) mod holder;
 mod ids;
 mod install;
 mod interim;
 mod kept;
+mod kept_rule;
 mod limits;
 mod locals;
 mod meters;
@@ -54,6 +60,7 @@ pub(crate) mod occupancy;
 mod outage;
 pub(crate) mod outside;
 mod own_rule;
+mod parts;
 mod place;
 mod plan;
 pub(crate) mod ports;
@@ -68,10 +75,15 @@ mod restore;
 mod samplers;
 mod shared;
 mod store;
+mod tables;
+mod take;
+mod tell;
 mod template;
 mod there;
+mod ticket;
 mod tunnel;
 mod tunnels;
 pub(crate) mod upcall;
 mod upper;
 mod uppers;
+mod wanted;

@@ -22,12 +22,11 @@ use super::{
     meters::Meters,
     missing::MissingRules,
     outage::Outage,
-    plan,
     queues::FlowQueues,
     refusal::Refusal,
     samplers::Samplers,
     shared::SharedActions,
-    store::{BlockSide, Inner, Store, Table},
+    store::{BlockSide, Inner, Store},
     template::{Kind, Templates},
     tunnel::Tunnel,
     tunnels::Tunnels,
@@ -49,9 +48,8 @@ use kernel::{
 };
 use oxnic_abi::flow::{
     capability::FlowCaps,
-    flow_set,
     port::{FlowDirection, PortTable},
-    table::{TableMiss, TableSet, TableView, NO_TABLE},
+    table::NO_TABLE, //
 };
 use oxnic_kapi::{
     net::flow::{Binding, ChainRestore},
@@ -121,7 +119,10 @@ impl Engine {
     /// # Errors
     ///
     /// The device has none, or not what it takes.
-    fn start(device: &Arc<Device>, known: &mut Option<FlowCaps>) -> Result<Arc<Self>, Refusal> {
+    pub(super) fn start(
+        device: &Arc<Device>,
+        known: &mut Option<FlowCaps>,
+    ) -> Result<Arc<Self>, Refusal> {
         let caps = match (cmd::caps::flow(device), *known) {
             (Ok(caps), _) => caps,
             (Err(error), Some(caps)) if matches!(error.cause, Cause::Unavailable) => caps,
@@ -196,7 +197,7 @@ impl Engine {
     /// # Errors
     ///
     /// It may still write.
-    fn end(&self, device: &Arc<Device>) -> Result<(), CommandError> {
+    pub(super) fn end(&self, device: &Arc<Device>) -> Result<(), CommandError> {
         let _alone = self.gate.write();
         if self.parked.load(Relaxed) {
             return Ok(());
@@ -276,149 +277,8 @@ impl Engine {
         self.forget(device, &mut stores, store, reached);
     }
 
-    /// The table of a chain of a block; makes it if there is none, in the device as well where that can be reached.
-    ///
-    /// # Errors
-    ///
-    /// There is none.
-    pub(super) fn table(
-        &self,
-        device: &Arc<Device>,
-        store: &Store,
-        inner: &mut Inner,
-        chain: Chain,
-    ) -> Result<u32, Refusal> {
-        let reached = self.is_reached();
-        let make = |id| match reached {
-            true => told(cmd::flow::table_set(
-                device,
-                &self.new_table(id, store, chain),
-            )),
-            false => Ok(false),
-        };
-        if let Some(known) = inner.tables.iter_mut().find(|known| known.chain == chain.0) {
-            if reached && !known.there {
-                known.there = make(known.id)?;
-            }
-            return Ok(known.id);
-        }
-        inner.tables.reserve(1, GFP_KERNEL)?;
-        let id = self.new_table_id()?;
-        let there = make(id).inspect_err(|_| self.tables.give(id))?;
-        let chain = chain.0;
-        inner.tables.push(Table { chain, id, there }, GFP_KERNEL)?;
-        Ok(id)
-    }
-
-    /// The id of a table.
-    pub(super) fn new_table_id(&self) -> Result<u32, Refusal> {
-        let limit = self.tables.limit();
-        self.tables.take().map_err(|error| Refusal::Full {
-            what: "tables",
-            limit,
-            error,
-        })
-    }
-
-    /// The table of a chain. Packets that the first chain of ports does not take are looked at by the guard of tunnel and VLAN devices,
-    /// while there is one.
-    pub(super) fn new_table(&self, id: u32, store: &Store, chain: Chain) -> TableSet {
-        let (tunnel, egress) = (store.tunnel.is_some(), store.block.is_egress());
-        let (miss, cookie) = plan::miss(&self.caps, store, chain);
-        let table = TableSet {
-            id,
-            flags: flow_set::CREATE,
-            view: if tunnel {
-                TableView::TUNNEL
-            } else {
-                TableView::PACKET
-            },
-            miss,
-            cookie,
-            ..TableSet::ZERO
-        };
-        let of_port = !tunnel && store.upper.is_none() && !egress;
-        match self.guard.load(Relaxed) {
-            guard if guard != NO_TABLE && chain == Chain(0) && of_port => TableSet {
-                miss: TableMiss::TABLE,
-                miss_table: guard,
-                ..table
-            },
-            _ => table,
-        }
-    }
-
-    /// Lets all packets that no rule of a port takes be looked at by the guard of tunnel and VLAN devices, or by none.
-    pub(super) fn link(
-        &self,
-        device: &Arc<Device>,
-        stores: &[Arc<Store>],
-        wires: &[u16],
-        guard: u32,
-    ) -> Result<(), Refusal> {
-        self.guard.store(guard, Relaxed);
-        if !self.is_reached() {
-            return Ok(());
-        }
-        let of_port = |store: &&Arc<Store>| store.tunnel.is_none() && store.upper.is_none();
-        for store in stores.iter().filter(of_port) {
-            let inner = store.inner.lock();
-            // What the device has not it gets as it is to be.
-            let mut first = inner
-                .tables
-                .iter()
-                .filter(|table| table.chain == 0 && table.there);
-            if let Some(table) = first.next() {
-                let table = self.new_table(table.id, store, Chain(0));
-                told(cmd::flow::table_set(
-                    device,
-                    &TableSet { flags: 0, ..table },
-                ))?;
-            }
-        }
-        for port in wires.iter().filter(|port| !has_ingress(stores, **port)) {
-            let side = Side {
-                port: *port,
-                direction: FlowDirection::INGRESS,
-            };
-            told(cmd::flow::port_table(device, &port_table(side, guard)))?;
-        }
-        Ok(())
-    }
-
-    /// Drops the tables of a block if nothing is bound to it any more, from the device too if it can be reached.
-    pub(super) fn forget(
-        &self,
-        device: &Arc<Device>,
-        stores: &mut KVec<Arc<Store>>,
-        store: &Arc<Store>,
-        reached: bool,
-    ) {
-        let mut inner = store.inner.lock();
-        if !inner.sides.is_empty() {
-            return;
-        }
-        stores.retain(|known| !Arc::ptr_eq(known, store));
-        for Table { chain, id, there } in inner.tables.drain_all() {
-            if !reached || !there {
-                self.tables.give(id);
-            } else if let Err(error) = self.destroy_table(device, id) {
-                dev_err!(device.binding(), "chain {}: {}\n", chain, error);
-            }
-        }
-    }
-
-    /// Takes a table out of the device, and gives its id back.
-    pub(super) fn destroy_table(&self, device: &Arc<Device>, id: u32) -> Result<(), CommandError> {
-        let destroyed = insist(
-            || cmd::flow::table_destroy(device, id),
-            CommandError::is_refusal,
-        );
-        self.tables.give_destroyed(id, destroyed)
-    }
-
     /// Whether there are rules that a port has to do with, or can be: a chain of nftables is asked about the port once.
-    fn has_rules(&self, port: u16) -> bool {
+    pub(super) fn has_rules(&self, port: u16) -> bool {
         let above = |store: &Arc<Store>| {
             let upper = store.upper.as_ref();
             upper.is_some_and(|upper| upper.device.port == port) && !store.inner.lock().is_empty()
@@ -468,105 +328,4 @@ pub(super) fn new_store(
     let store = Arc::pin_init(store, GFP_KERNEL).map_err(|_| Refusal::Memory)?;
     stores.push(store.clone(), GFP_KERNEL)?;
     Ok(store)
-}
-
-/// The engine of a function, while it has one.
-pub(crate) struct Holder {
-    engine: Option<Arc<Engine>>,
-    /// Bindings.
-    users: u32,
-    /// What the device may still write to.
-    defunct: KVec<Arc<Engine>>,
-    /// What the device has said of its engine.
-    caps: Option<FlowCaps>,
-}
-
-impl Holder {
-    /// None.
-    pub(crate) fn new() -> Self {
-        Self {
-            engine: None,
-            users: 0,
-            defunct: KVec::new(),
-            caps: None,
-        }
-    }
-
-    /// The engine, if there is one.
-    pub(crate) fn engine(&self) -> Option<Arc<Engine>> {
-        self.engine.clone()
-    }
-}
-
-impl Device {
-    /// The engine, for one more binding; starts it for the first.
-    ///
-    /// # Errors
-    ///
-    /// There is none.
-    pub(crate) fn join_flow(self: &Arc<Self>) -> Result<Arc<Engine>, Refusal> {
-        let mut holder = self.flow.lock();
-        if !self.eswitch.takes_rules() {
-            return Err(Refusal::Legacy);
-        }
-        holder.defunct.reserve(1, GFP_KERNEL)?;
-        let engine = match holder.engine() {
-            Some(engine) => {
-                engine.check(self)?;
-                engine
-            }
-            None => Engine::start(self, &mut holder.caps)?,
-        };
-        holder.engine = Some(engine.clone());
-        holder.users += 1;
-        Ok(engine)
-    }
-
-    /// A binding is gone. With the last one the engine goes.
-    pub(crate) fn leave_flow(self: &Arc<Self>) {
-        let mut holder = self.flow.lock();
-        holder.users -= 1;
-        if holder.users > 0 {
-            return;
-        }
-        let Some(engine) = holder.engine.take() else {
-            return;
-        };
-        self.report_task.schedule(self);
-        if let Err(error) = engine.end(self) {
-            if !self.is_silent() {
-                dev_err!(self.binding(), "flow engine: {}\n", error);
-                // There is room since it was joined.
-                let _ = holder.defunct.push(engine, GFP_KERNEL);
-            }
-        }
-    }
-
-    /// Whether the engine has rules that a port has to do with.
-    pub(crate) fn has_flow_rules(&self, port: u16) -> bool {
-        let engine = self.flow.lock().engine.clone();
-        engine.is_some_and(|engine| engine.has_rules(port))
-    }
-
-    /// The device is asked what its engine can do, for when it is needed first while it cannot be asked.
-    pub(crate) fn learn_flow(self: &Arc<Self>) {
-        let caps = cmd::caps::flow(self).ok();
-        let mut holder = self.flow.lock();
-        holder.caps = caps.or(holder.caps);
-    }
-
-    /// The function is about to be reset, or cannot be reached; commands are stopped. Nobody waits for results any more, and whoever was
-    /// about to tell the device of something has ended.
-    pub(crate) fn stop_flow(&self) {
-        let engine = self.flow.lock().engine();
-        if let Some(engine) = engine {
-            engine.queues.stop();
-            drop(engine.gate.write());
-        }
-    }
-
-    /// The function was reset: it writes nothing any more, and has no objects.
-    pub(crate) fn release_flow(&self) {
-        self.flow.lock().defunct.clear();
-    }
 }

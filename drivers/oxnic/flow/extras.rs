@@ -4,7 +4,7 @@
 
 use super::{
     counters::Counter,
-    kept::KeptRule, //
+    kept_rule::KeptRule, //
 };
 use kernel::{alloc::AllocError, prelude::*};
 

@@ -14,34 +14,28 @@
 //! it is missing, as after a reset.
 
 use super::{
-    count::{means, of_action, Ways},
+    count::Ways,
     counters::Told,
     desk::Desk,
     engine::Engine,
     extras::Extras,
-    kept::KeptRule,
     place::{Place, Stance},
     plan::{self, Planned, Tables},
-    queue::{Ticket, SLOT_WORDS},
+    queue::SLOT_WORDS,
     read::Origin,
     refusal::Refusal,
     request,
-    shared::Named,
     store::{Objects, Presence, Room, Store, Stored},
     template::Template,
     tunnel::Tunnel, //
 };
-use crate::{command::insist, device::Device};
+use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
-use oxnic_abi::{
-    command::Status,
-    flow::{completion::FlowCompletion, request::FlowRequest},
-    regs::ResetReason,
-};
-use oxnic_kapi::net::flow::{Cookie, Samples};
+use oxnic_abi::flow::request::FlowRequest;
+use oxnic_kapi::net::flow::Cookie;
 use oxnic_offload::{
-    plan::{reached, UpperDevice},
-    rule::{Action, Key, Rule},
+    plan::UpperDevice,
+    rule::{Key, Rule}, //
 };
 
 /// What becomes of a rule that the device does not take.
@@ -324,107 +318,6 @@ impl Engine {
         request.len() / SLOT_WORDS > self.caps.request_slots_max.into()
     }
 
-    /// Tells the device of a rule, if it can be reached. Where it is reset meanwhile it will be told.
-    pub(super) fn tell(
-        &self,
-        device: &Arc<Device>,
-        objects: &Objects,
-        request: &[u64],
-    ) -> Result<Presence, Refusal> {
-        if !self.is_reached() {
-            return Ok(Presence::Absent);
-        }
-        match self.tell_now(device, objects, request) {
-            Ok(()) => Ok(Presence::There),
-            Err(Refusal::Unreached(EAGAIN)) => self.check(device).map(|()| Presence::Absent),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// Tells the device of the counter and of the rule that has it, with one doorbell; of further counters before.
-    fn tell_now(
-        &self,
-        device: &Arc<Device>,
-        objects: &Objects,
-        request: &[u64],
-    ) -> Result<(), Refusal> {
-        for counter in objects.more.counters() {
-            self.ask(device, &request::reset_counter(counter))?;
-        }
-        let Some(counter) = &objects.counter else {
-            return self.ask(device, request);
-        };
-        let both = [&request::reset_counter(counter)[..], request];
-        let [reset, added] = self
-            .queues
-            .submit(device, both)
-            .map_err(Refusal::Unreached)?;
-        let reset = self.result(device, reset);
-        let added = self.result(device, added);
-        self.both(device, request, reset, added)
-    }
-
-    /// What came of a rule and its counter. Where the device has the rule and not the counter, it is told to take the rule out.
-    pub(super) fn both(
-        &self,
-        device: &Arc<Device>,
-        request: &[u64],
-        counter: Result<(), Refusal>,
-        rule: Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        match (counter, rule) {
-            (Ok(()), rule) => rule,
-            // What the device has said counts more than that the other was not answered, and either more than that a reset came.
-            (Err(Refusal::Unreached(EAGAIN)), Err(why)) => Err(why),
-            (Err(why), rule) => {
-                if rule.is_ok() && matches!(why, Refusal::Device { .. }) {
-                    self.take_out(device, request::rule_of(request));
-                }
-                Err(why)
-            }
-        }
-    }
-
-    /// Takes a rule out of the device. One that does not do that is reset, so that no rule is in hardware that the kernel does not know.
-    pub(super) fn take_out(&self, device: &Arc<Device>, rule: u32) {
-        let delete = || match self.ask(device, &request::delete(rule)) {
-            Err(Refusal::Device {
-                status: Status::ENOENT,
-                ..
-            }) => Ok(()),
-            deleted => deleted,
-        };
-        let taken = insist(delete, |refusal| matches!(refusal, Refusal::Device { .. }));
-        // Where it cannot be asked it is being reset.
-        if let Err(refusal @ Refusal::Device { .. }) = taken {
-            dev_err!(device.binding(), "rule {} does not go: {}\n", rule, refusal);
-            device.request_reset(ResetReason::PROTOCOL);
-            // Nobody gets the id before.
-            self.queues.stop();
-        }
-    }
-
-    /// Has one request carried out.
-    pub(super) fn ask(&self, device: &Arc<Device>, words: &[u64]) -> Result<(), Refusal> {
-        let [ticket] = self
-            .queues
-            .submit(device, [words])
-            .map_err(Refusal::Unreached)?;
-        self.result(device, ticket)
-    }
-
-    /// Waits for the result of a request.
-    pub(super) fn result(&self, device: &Arc<Device>, ticket: Ticket) -> Result<(), Refusal> {
-        let completion = self.queues.wait(device, ticket);
-        let FlowCompletion {
-            status, qualifier, ..
-        } = completion.map_err(Refusal::Unreached)?;
-        match status {
-            Status::OK => Ok(()),
-            status => Err(Refusal::Device { status, qualifier }),
-        }
-    }
-
     /// Takes a rule out of the device that a binding of its block does not have any more, if no other one has it. Does nothing where
     /// it is unknown. Says whether the rule was there, and not just something that stood in for it.
     pub(crate) fn remove(&self, device: &Arc<Device>, store: &Store, cookie: Cookie) -> bool {
@@ -502,158 +395,4 @@ impl Engine {
             self.put_local(device, local, reached);
         }
     }
-
-    /// Takes an id for a rule, its templates, its counter and its meters, and writes the latter two into the arguments. What was taken
-    /// is in `objects`, also where it fails.
-    fn take(
-        &self,
-        device: &Arc<Device>,
-        asked: &Asked<'_>,
-        planned: &mut Planned<'_>,
-        objects: &mut Objects,
-    ) -> Result<(), Refusal> {
-        let reached = self.is_reached() && asked.stays != Stays::Untold;
-        let list = planned.conditions;
-        let template = self
-            .matches
-            .get(device, list.words, list.count, list.options, reached)?;
-        objects.match_template = Some(template);
-        let list = planned.actions;
-        let template = self
-            .actions
-            .get(device, list.words, list.count, 0, reached)?;
-        objects.action_template = Some(template);
-        let limit = self.rules.limit();
-        let rule = self.rules.take().map_err(|error| Refusal::Full {
-            what: "rules",
-            limit,
-            error,
-        })?;
-        objects.rule = Some(rule);
-        if let Some(at) = planned.counter {
-            let counter = self.counters.take(device, reached)?;
-            fill(planned.arguments, at, objects.counter.insert(counter).id)?;
-        }
-        for (at, _) in &planned.counters {
-            let counters = &mut objects.more.make()?.counters;
-            counters.reserve(1, GFP_KERNEL)?;
-            let counter = self.counters.take(device, reached)?;
-            fill(planned.arguments, *at, counter.id)?;
-            counters.push(counter, GFP_KERNEL)?;
-        }
-        for (at, police) in &planned.meters {
-            let same =
-                |(action, _): &(&Action<'_>, &Origin<'_>)| **action == Action::Police(*police);
-            let mut actions = asked.rule.actions.iter().zip(asked.origins);
-            let (_, origin) = actions.find(same).ok_or(Refusal::Verdict("police"))?;
-            let meters = &mut objects.more.make()?.meters;
-            meters.reserve(1, GFP_KERNEL)?;
-            let meter = self.meters.get(device, origin.cookie, police, reached)?;
-            meters.push(meter, GFP_KERNEL)?;
-            fill(planned.arguments, *at, meter)?;
-        }
-        for (at, wanted) in planned.encaps.drain_all() {
-            let encaps = &mut objects.more.make()?.encaps;
-            encaps.reserve(1, GFP_KERNEL)?;
-            let tunnel = asked.tunnels.get(wanted.tunnel as usize);
-            let tunnel = tunnel.ok_or(Refusal::Lost)?;
-            let (encap, port) = self.encaps.lock().get(device, wanted, tunnel, reached)?;
-            encaps.push(encap, GFP_KERNEL)?;
-            fill(planned.arguments, at, port.into())?;
-            fill(planned.arguments, at + 4, encap)?;
-        }
-        self.take_samplers(device, asked, planned, objects)
-    }
-
-    /// Has actions of the rule counted for themselves that are to be. What was done is in `objects`, also where it fails.
-    fn name_actions(
-        &self,
-        store: &Store,
-        asked: &Asked<'_>,
-        planned: &Planned<'_>,
-        ways: Ways,
-        objects: &mut Objects,
-    ) -> Result<(), Refusal> {
-        let (rule, singly) = (objects.rule.ok_or(Refusal::Lost)?, ways.singly());
-        let cookies = asked.origins.iter().map(|origin| origin.cookie);
-        let any = self.shared.has_any(cookies);
-        if !singly && !any {
-            return Ok(());
-        }
-        if any && store.of_tc {
-            let kept = KeptRule::new(
-                asked.rule,
-                asked.origins,
-                asked.uppers,
-                asked.skip_sw,
-                planned.upwards,
-            )?;
-            if let Some(kept) = kept {
-                // It is not known which is newer, what the rule says or what the action was when we heard of it.
-                if !self.shared.agree(&kept.kept) {
-                    return Err(Refusal::Feature {
-                        action: "index",
-                        feature: "a change of the action meanwhile",
-                    });
-                }
-                objects.more.make()?.kept = Some(KBox::new(kept, GFP_KERNEL)?);
-            }
-        }
-        let reached = reached(asked.rule.actions);
-        let Extras {
-            counters, shared, ..
-        } = objects.more.make()?;
-        let own = objects.counter.as_ref();
-        let counter_of = |action| of_action(action, reached, &planned.counters, own, counters);
-        let uses = asked
-            .origins
-            .iter()
-            .enumerate()
-            .map(|(action, origin)| Named {
-                cookie: origin.cookie,
-                means: means(origin.hw_stats),
-                counter: counter_of(action),
-            });
-        self.shared.enter(rule, uses, singly, shared)
-    }
-
-    /// Takes names for copies, and writes them into the arguments.
-    fn take_samplers(
-        &self,
-        device: &Arc<Device>,
-        asked: &Asked<'_>,
-        planned: &mut Planned<'_>,
-        objects: &mut Objects,
-    ) -> Result<(), Refusal> {
-        let mut actions = asked.rule.actions.iter().zip(asked.origins);
-        for (at, sample) in &planned.samplers {
-            let origin = actions.find(|(action, _)| *action == sample);
-            let listeners = origin.and_then(|(_, origin)| origin.listeners);
-            let listeners = listeners.ok_or(Refusal::Verdict("sample"))?;
-            let Action::Sample { rate, truncate, .. } = *sample else {
-                continue;
-            };
-            let wanted = Samples {
-                listeners,
-                rate,
-                truncate,
-                egress: planned.egress,
-            };
-            let samplers = &mut objects.more.make()?.samplers;
-            samplers.reserve(1, GFP_KERNEL)?;
-            let sampler = self.samplers.get(&device.samplers, &wanted)?;
-            samplers.push(sampler, GFP_KERNEL)?;
-            fill(planned.arguments, *at, sampler)?;
-            // Listeners are told how long the packet was, by the copy: it comes whole, and is cut for them.
-            fill(planned.arguments, at - 4, 0)?;
-        }
-        Ok(())
-    }
-}
-
-/// Writes an id into the arguments of a rule.
-pub(super) fn fill(arguments: &mut [u8], at: usize, id: u32) -> Result<(), Refusal> {
-    let place = arguments.get_mut(at..at + 4).ok_or(Refusal::Long)?;
-    place.copy_from_slice(&id.to_le_bytes());
-    Ok(())
 }

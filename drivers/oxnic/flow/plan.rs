@@ -4,12 +4,12 @@
 
 use super::{
     desk::Desk,
-    encaps::Wanted,
     ports::{TUNNELS, UPPERS},
     refusal::Refusal,
     store::Store,
     tunnel::Tunnel,
-    upcall, //
+    upcall,
+    wanted::Wanted, //
 };
 use kernel::prelude::*;
 use oxnic_abi::flow::{

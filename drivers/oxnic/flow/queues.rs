@@ -7,8 +7,9 @@
 
 use super::{
     limits,
-    queue::{FlowQueue, Ticket},
-    refusal::Refusal, //
+    queue::FlowQueue,
+    refusal::Refusal,
+    ticket::Ticket, //
 };
 use crate::{command::CommandError, device::Device};
 use kernel::{

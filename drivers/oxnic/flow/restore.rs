@@ -14,10 +14,11 @@
 use super::{
     engine::{has_ingress, port_table, Engine},
     missing::{Gaps, Instead, Missing},
-    queue::{Ticket, SLOT_WORDS},
+    queue::SLOT_WORDS,
     refusal::Refusal,
     request,
     store::{Inner, Presence, Store, Stored}, //
+    ticket::Ticket,
 };
 use crate::{cmd, device::Device};
 use kernel::{
