@@ -8,8 +8,10 @@
 //!   plan, desk             what oxnic_offload makes of it for the device, and room for that
 //!   chain                  rules of nftables: as parts, in an order of their own
 //!   install, take, tell    rules into the device and out of it: what they need, and what the device is told
-//!   restore, outage        back into the device after a reset, and when that is tried again
-//!   missing, interim       what the device has not taken back, and what stands in for it
+//!   restore, on_way,
+//!   outage                 back into the device after a reset, and when that is tried again
+//!   missing, gap, gaps,
+//!   interim                what the device has not taken back, and what stands in for it
 //!   count                  what rules have seen
 //!   engine, holder, tables,
 //!   store, extras, place   what is in the device: tables of a block, its rules, their order
@@ -44,6 +46,8 @@ pub(crate) mod engine;
 mod exactly;
 mod extras;
 pub(crate) mod follow;
+mod gap;
+mod gaps;
 mod guard;
 pub(crate) mod holder;
 mod ids;
@@ -57,6 +61,7 @@ mod meters;
 mod missing;
 mod modes;
 pub(crate) mod occupancy;
+mod on_way;
 mod outage;
 pub(crate) mod outside;
 mod own_rule;

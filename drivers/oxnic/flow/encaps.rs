@@ -8,8 +8,8 @@
 //! from the moment on that the command is answered the new ones only.
 
 use super::{
+    gaps::Gaps,
     ids::Ids,
-    missing::Gaps,
     refusal::Refusal,
     there::There,
     tunnel::{Tunnel, Underlay},

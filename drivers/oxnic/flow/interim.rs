@@ -13,7 +13,7 @@
 use super::{
     count::Ways,
     engine::Engine,
-    missing::Instead,
+    gap::Instead,
     plan,
     refusal::Refusal,
     request,

@@ -5,7 +5,7 @@
 //! `known`, a mutex, is held to find a meter, and while the device is told of one; nothing is taken under it but the lock of the admin
 //! queue. While the device is reset, meters are made and changed here only, and [`Meters::put_back`] tells the device of them.
 
-use super::{ids::Ids, missing::Gaps, refusal::Refusal, there::There};
+use super::{gaps::Gaps, ids::Ids, refusal::Refusal, there::There};
 use crate::{
     cmd,
     command::{told, CommandError},

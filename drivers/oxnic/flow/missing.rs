@@ -8,14 +8,13 @@
 //! made anew each time that they are tried, and users see it in devlink ([`super::reporter`]).
 
 use super::{
-    chain::part_of,
     engine::Engine,
+    gap::{Instead, Lost, Missing},
     outage,
-    place::Place,
     refusal::Refusal,
-    store::{BlockSide, Inner, Presence, Store}, //
+    store::{BlockSide, Presence, Store}, //
 };
-use crate::{command::Cause, command::CommandError, device::Device};
+use crate::device::Device;
 use kernel::{
     prelude::*,
     sync::{atomic::Relaxed, Arc}, //
@@ -24,154 +23,6 @@ use oxnic_kapi::{net::flow::Cookie, time};
 
 /// Most rules that are listed. How many there are is known in any case.
 pub(crate) const MISSING_MAX: usize = 1024;
-/// Lines in the log each time that rules are tried.
-const LINES: u32 = 8;
-
-/// By what a user finds a rule among those of its block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whereabouts {
-    /// It is one of tc.
-    Tc {
-        /// Number of the chain.
-        chain: u32,
-        /// `pref`.
-        priority: u32,
-    },
-    /// It is a part of one of nftables.
-    Nftables {
-        /// As which one of its chain the rule stood when it was tried, from 1 on; 0: that is not known.
-        rule: u32,
-        /// Which part of the rule it is.
-        part: usize,
-    },
-}
-
-impl core::fmt::Display for Whereabouts {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Tc { chain, priority } => {
-                write!(f, "a rule of chain {chain} with pref {priority}")
-            }
-            Self::Nftables { rule, part } => {
-                write!(f, "part {part} of rule {rule} of a chain of nftables")
-            }
-        }
-    }
-}
-
-/// For the kernel's macros, which have a trait of their own.
-impl kernel::fmt::Display for Whereabouts {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        core::fmt::Display::fmt(self, f)
-    }
-}
-
-/// What the device has in place of a rule that is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Instead {
-    /// A rule that sends up what it takes.
-    Upwards,
-    /// Nothing: the rule itself does no more than that.
-    Same,
-    /// Nothing: software does not have the rule.
-    SkipSw,
-    /// Nothing: at egress the device cannot send up.
-    Egress,
-    /// Nothing: the device has stopped answering at the rule.
-    Suspect,
-    /// Nothing, for that is refused as well.
-    Refused(Refusal),
-}
-
-impl core::fmt::Display for Instead {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Upwards => "a rule that sends its packets up, to software",
-            Self::Same => "nothing: the rule itself only sends up",
-            Self::SkipSw => "nothing: software does not have the rule (skip_sw)",
-            Self::Egress => "nothing: at egress no packet can be sent up",
-            Self::Suspect => "nothing: the device stopped answering at the rule",
-            Self::Refused(why) => return write!(f, "nothing: {why}"),
-        })
-    }
-}
-
-/// For the kernel's macros, which have a trait of their own.
-impl kernel::fmt::Display for Instead {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        core::fmt::Display::fmt(self, f)
-    }
-}
-
-/// A rule that is missing in the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Missing {
-    /// Its block.
-    pub(crate) block: BlockSide,
-    /// The kernel's name of it, of nftables with that of the part ([`super::chain::part_of`]).
-    pub(crate) cookie: Cookie,
-    /// Where in its block it is.
-    pub(crate) place: Whereabouts,
-    /// What the device says.
-    pub(crate) why: Refusal,
-    /// What it has in its place.
-    pub(crate) instead: Instead,
-    /// When it went missing.
-    pub(crate) lost: Lost,
-    /// When that was found, in milliseconds of [`oxnic_kapi::time::now_ms`].
-    pub(crate) since: u64,
-    /// How often it was tried.
-    pub(crate) tries: u32,
-}
-
-/// What a rule is missing since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
-    /// A reset.
-    Reset,
-    /// A transaction of nftables that had deleted it, and failed.
-    Transaction,
-}
-
-impl Lost {
-    /// For users.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Reset => "missing since a reset",
-            Self::Transaction => "missing since a transaction failed",
-        }
-    }
-}
-
-impl Missing {
-    /// A rule at this place of its block, for this reason and with this in its place, that was not missing before a reset.
-    pub(super) fn new(
-        store: &Store,
-        inner: &Inner,
-        cookie: Cookie,
-        place: &Place,
-        (why, instead): (Refusal, Instead),
-    ) -> Self {
-        let place = if store.of_tc {
-            let (chain, priority) = place.of_tc();
-            Whereabouts::Tc { chain, priority }
-        } else {
-            let (rule, part) = part_of(cookie);
-            let rule = inner.positions.ordinal(rule).unwrap_or(0);
-            Whereabouts::Nftables { rule, part }
-        };
-        Self {
-            block: store.block,
-            cookie,
-            place,
-            why,
-            instead,
-            lost: Lost::Reset,
-            since: time::now_ms(),
-            tries: 0,
-        }
-    }
-}
 
 /// The rules that are missing.
 pub(crate) struct MissingRules {
@@ -179,7 +30,7 @@ pub(crate) struct MissingRules {
     list: KVec<Missing>,
     /// Those of the time before, for how long and how often.
     before: KVec<Missing>,
-    count: u32,
+    pub(super) count: u32,
     count_before: u32,
     /// Objects of the engine's that are missing: tables, templates, meters, headers, ports, rules of the driver's own.
     objects: u32,
@@ -209,14 +60,14 @@ impl MissingRules {
     }
 
     /// All are tried again.
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         self.count_before = core::mem::replace(&mut self.count, 0);
         core::mem::swap(&mut self.list, &mut self.before);
         self.list.clear();
     }
 
     /// One was tried, and is missing. Where there is no memory it is only counted.
-    fn note(&mut self, new: Missing) {
+    pub(super) fn note(&mut self, new: Missing) {
         let same = |old: &&Missing| (old.block, old.cookie) == (new.block, new.cookie);
         let old = self.before.iter().find(same);
         let tries = old.map_or(0, |old| old.tries).saturating_add(1);
@@ -235,13 +86,13 @@ impl MissingRules {
     }
 
     /// All were tried, and so many objects are missing beside rules.
-    fn finish(&mut self, objects: u32) {
+    pub(super) fn finish(&mut self, objects: u32) {
         self.before = KVec::new();
         self.objects = objects;
     }
 
     /// Not all could be tried: what is known is what was known before.
-    fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
         self.list = core::mem::take(&mut self.before);
         self.count = self.count_before;
     }
@@ -334,112 +185,12 @@ impl Engine {
     }
 }
 
-/// What could not be put back while everything was tried. Refusals leave a gap; where the device cannot be reached, trying ends.
-pub(crate) struct Gaps<'a> {
-    engine: &'a Engine,
-    objects: u32,
-    /// Rules for which something stands in.
-    interims: u32,
-    /// Lines that may be logged yet.
-    lines: u32,
-    finished: bool,
-}
-
-impl<'a> Gaps<'a> {
-    /// None yet.
-    pub(crate) fn new(engine: &'a Engine) -> Self {
-        engine.missing.lock().start();
-        let is_loud = engine.outage.lock().is_loud();
-        Self {
-            engine,
-            objects: 0,
-            interims: 0,
-            lines: if is_loud { LINES } else { 0 },
-            finished: false,
-        }
-    }
-
-    /// The device was told of an object. Answers whether it has it.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be reached.
-    pub(crate) fn object(
-        &mut self,
-        device: &Arc<Device>,
-        what: &str,
-        id: u32,
-        told: Result<(), CommandError>,
-    ) -> Result<bool, Refusal> {
-        match told {
-            Ok(()) => Ok(true),
-            Err(error) if matches!(error.cause, Cause::Refused { .. }) => {
-                self.objects = self.objects.saturating_add(1);
-                if self.may_say() {
-                    dev_warn!(device.binding(), "{} {} is missing: {}\n", what, id, error);
-                }
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A rule is missing.
-    pub(crate) fn rule(&mut self, device: &Arc<Device>, missing: Missing) {
-        if self.may_say() {
-            dev_warn!(
-                device.binding(),
-                "{} is missing: {} (in its place: {})\n",
-                missing.place,
-                missing.why,
-                missing.instead
-            );
-        }
-        if missing.instead == Instead::Upwards {
-            self.interims = self.interims.saturating_add(1);
-        }
-        self.engine.missing.lock().note(missing);
-    }
-
-    /// A rule of the driver's own is missing.
-    pub(crate) fn own_rule(&mut self, device: &Arc<Device>, why: Refusal) {
-        self.objects = self.objects.saturating_add(1);
-        if self.may_say() {
-            dev_warn!(device.binding(), "tunnels: a rule is missing: {}\n", why);
-        }
-    }
-
-    fn may_say(&mut self) -> bool {
-        let may = self.lines > 0;
-        self.lines = self.lines.saturating_sub(1);
-        may
-    }
-
-    /// All was tried. Answers how many objects and rules are missing.
-    pub(crate) fn finish(mut self, device: &Arc<Device>) -> (u32, u32) {
-        self.finished = true;
-        if self.interims == 0 {
-            self.engine.end_interims(device);
-        }
-        let mut missing = self.engine.missing.lock();
-        missing.finish(self.objects);
-        (self.objects, missing.count)
-    }
-}
-
-impl Drop for Gaps<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.engine.missing.lock().abandon();
-        }
-    }
-}
-
 #[cfg(CONFIG_KUNIT)]
 #[allow(unsafe_code)] // What the macro makes of it.
 #[kernel::macros::kunit_tests(oxnic_flow_missing)]
 mod tests {
     use super::*;
+    use crate::flow::gap::Whereabouts;
     use oxnic_abi::flow::port::FlowDirection;
     use oxnic_kapi::net::flow::BlockId;
 

@@ -9,7 +9,10 @@
 //!
 //! Devlink's lock comes before all others that are taken here, so a task reports, which holds none.
 
-use super::missing::{Lack, Missing, Whereabouts};
+use super::{
+    gap::{Missing, Whereabouts},
+    missing::Lack, //
+};
 use crate::device::Device;
 use kernel::{
     prelude::*,

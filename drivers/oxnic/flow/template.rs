@@ -6,7 +6,7 @@
 //! device is told of one that comes or goes; nothing is taken under it but the lock of the admin queue. While the device is reset, templates
 //! are made here only, and [`Templates::put_back`] tells the device of them.
 
-use super::{ids::Ids, missing::Gaps, refusal::Refusal, there::There};
+use super::{gaps::Gaps, ids::Ids, refusal::Refusal, there::There};
 use crate::{
     cmd,
     command::{told, CommandError},

@@ -2,7 +2,7 @@
 
 //! Whether the device has an object that the driver keeps: it has not while it is reset, and gets it back afterwards, if it takes it.
 
-use super::{missing::Gaps, refusal::Refusal};
+use super::{gaps::Gaps, refusal::Refusal};
 use crate::{command::CommandError, device::Device};
 use kernel::{
     prelude::*,

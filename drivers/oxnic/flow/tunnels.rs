@@ -17,9 +17,9 @@
 use super::{
     engine::{new_store, port_table, Engine, Side},
     exactly::Exactly,
+    gaps::Gaps,
     guard::{table, Tables},
     locals::Local,
-    missing::Gaps,
     own_rule::OwnRule,
     refusal::Refusal,
     store::{BlockSide, Store},
