@@ -55,11 +55,22 @@ def all_sent(capture, what, *frames):
     equal(sorted(parsed.frame.hex() for parsed in found), sorted(frame.hex() for frame in frames), what)
 
 
+def vfs_with_upper():
+    """(representors, VFs, a VLAN device with the tag 5 above the first representor), with hooks for filters on all but the VFs."""
+    links, vfs = vfs_with_hooks()
+    return links, vfs, vlan(links[0], "upper5", 5)
+
+
+def show_all_tags(vf):
+    """A VF shows frames with any tag."""
+    sh(f"ip link set dev {wire.near.name} vf {vf.index} trust on")
+    vf.link.ip("promisc on")
+
+
 @case
 def on_a_vlan_device():
     """A rule of a VLAN device is about frames with its tag, and sees them without; the host's CPU does not."""
-    links, vfs = vfs_with_hooks()
-    upper = vlan(links[0], "upper5", 5)
+    links, vfs, upper = vfs_with_upper()
     filter_add(upper, ("pref 1 protocol ip", f"ip_proto udp dst_port 1000 action mirred egress redirect dev {links[1].name}"), flags="")
     equal(in_hw(upper, 1), True, "in_hw")
     there, here = Capture(vfs[1].link), Capture(links[0])
@@ -90,9 +101,7 @@ def on_a_vlan_device():
 def to_a_vlan_device():
     """What a rule sends to a VLAN device leaves by the port below with its tag; of a copy, the frame itself stays without."""
     links, vfs = vfs_with_hooks()
-    # It shows frames with any tag.
-    sh(f"ip link set dev {wire.near.name} vf 1 trust on")
-    vfs[1].link.ip("promisc on")
+    show_all_tags(vfs[1])
     seven, outer = vlan(links[1], "upper7", 7, hook=False), vlan(links[1], "outer8", 8, "protocol 802.1ad", hook=False)
     both = vlan(outer, "inner9", 9, hook=False)
     filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp dst_port 1000 action mirred egress redirect dev {seven.name}"))
@@ -141,8 +150,7 @@ def from_vlan_to_vlan():
 @case
 def in_its_order():
     """Rules of the port below come first; what a VLAN device's rules do not take goes on in software as it came, also out of later chains."""
-    links, vfs = vfs_with_hooks()
-    upper = vlan(links[0], "upper5", 5)
+    links, vfs, upper = vfs_with_upper()
     tag = ((CTAG, 5),)
     redirect = f"action mirred egress redirect dev {links[1].name}"
     filter_add(links[0], ("pref 1 protocol 802.1Q", "vlan_id 5 vlan_ethtype ip ip_proto udp dst_port 1000 action drop"), flags="")
@@ -169,8 +177,7 @@ def in_its_order():
 @case
 def closed_and_opened():
     """What a VLAN device drops while it is closed, or sees with its tag, is left to software; a reset leaves all that as it is."""
-    links, vfs = vfs_with_hooks()
-    upper = vlan(links[0], "upper5", 5)
+    links, vfs, upper = vfs_with_upper()
     filter_add(upper, ("pref 1 protocol all", f"action mirred egress redirect dev {links[1].name}"), flags="")
     equal(in_hw(upper, 1), True, "in_hw")
     there, injector = Capture(vfs[1].link), Injector(vfs[0].link)
@@ -193,8 +200,7 @@ def closed_and_opened():
     passes("closed", None, False)
     upper.ip("up")
     passes("opened again", frame, True)
-    sh(f"ip link set dev {wire.near.name} vf 1 trust on")
-    vfs[1].link.ip("promisc on")
+    show_all_tags(vfs[1])
     upper.ip("type vlan reorder_hdr off")
     passes("with its tag", came, False)
     upper.ip("type vlan reorder_hdr on")
@@ -212,8 +218,7 @@ def closed_and_opened():
 @case
 def refusals():
     """What rules of VLAN devices cannot do is refused by name, and done in software; so is a VLAN device that the engine does not know."""
-    links, vfs = vfs_with_hooks()
-    upper = vlan(links[0], "upper5", 5)
+    links, vfs, upper = vfs_with_upper()
     mapped = vlan(links[1], "mapped7", 7, "egress-qos-map 0:3", hook=False)
     plain = vlan(links[1], "plain8", 8, hook=False)
     for to, word in ((f"egress redirect dev {mapped.name}", "egress-qos-map"), (f"ingress redirect dev {plain.name}", "VLAN device")):
