@@ -17,6 +17,7 @@ pub mod action;
 pub mod block;
 pub mod chain;
 pub mod classifier;
+pub mod entry;
 #[cfg(CONFIG_KUNIT)]
 pub mod fixture;
 pub mod indirect;
@@ -30,10 +31,11 @@ pub mod shared_action;
 pub mod stats;
 pub mod tunnel;
 
-pub use action::{Action, Actions, Entry};
+pub use action::{Action, Actions};
 pub use block::{Binder, Binding, BlockId};
 pub use chain::Position;
 pub use classifier::{Cookie, NewRule, Rules};
+pub use entry::Entry;
 pub use indirect::{Others, Registration};
 pub use key::Key;
 pub use masked::Masked;

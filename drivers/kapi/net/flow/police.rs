@@ -2,7 +2,7 @@
 
 //! Policers.
 
-use super::action::Facts;
+use super::entry::Facts;
 use oxnic_bindings as bindings;
 
 /// What happens to a packet behind a policer, or behind another action.
