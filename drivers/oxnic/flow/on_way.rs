@@ -50,8 +50,9 @@ impl Engine {
             Presence::Suspect => 1,
             _ => BATCH,
         };
-        // Behind those that are on their way there has to be room for the longest one, its counters, and one that takes a rule out.
-        let longest = usize::from(self.caps.request_slots_max) + COUNTERS + 1;
+        // Behind those that are on their way there has to be room for the longest one, its counters, one that takes a rule out, and what
+        // stands in for it then.
+        let longest = 2 * usize::from(self.caps.request_slots_max) + COUNTERS + 1;
         let room = self.queues.slots().saturating_sub(longest);
         let mut under_way = UnderWay {
             rules: KVec::with_capacity(most, GFP_KERNEL)?,
