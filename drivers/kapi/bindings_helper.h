@@ -31,6 +31,7 @@
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
 #include <linux/pci.h>
+#include <linux/pldmfw.h>
 #include <linux/ptp_clock_kernel.h>
 #include <linux/rtnetlink.h>
 #include <linux/rwsem.h>

@@ -19,6 +19,7 @@
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
 #include <linux/pci.h>
+#include <linux/pldmfw.h>
 #include <linux/ptp_clock_kernel.h>
 #include <linux/rtnetlink.h>
 #include <linux/rwsem.h>
@@ -176,6 +177,27 @@ void oxnic_c_ptp_read_system_prets(struct ptp_system_timestamp *sts)
 void oxnic_c_ptp_read_system_postts(struct ptp_system_timestamp *sts)
 {
 	ptp_read_system_postts(sts);
+}
+
+/* devlink/package.rs */
+
+/* A kernel has this library if a driver of its own asks for it. The module loads without it, too. */
+extern int pldmfw_flash_image(struct pldmfw *context, const struct firmware *fw) __weak;
+extern bool pldmfw_op_pci_match_record(struct pldmfw *context, struct pldmfw_record *record) __weak;
+
+bool oxnic_has_pldmfw(void)
+{
+	return pldmfw_flash_image && pldmfw_op_pci_match_record;
+}
+
+int oxnic_pldmfw_flash_image(struct pldmfw *context, const struct firmware *fw)
+{
+	return pldmfw_flash_image(context, fw);
+}
+
+bool oxnic_pldmfw_match_record(struct pldmfw *context, struct pldmfw_record *record)
+{
+	return pldmfw_op_pci_match_record(context, record);
 }
 
 #include "net/helpers.c"

@@ -28,6 +28,11 @@ pub fn poll<R>(timeout_ms: u32, mut done: impl FnMut() -> Result<Option<R>>) -> 
     }
 }
 
+/// Sleeps for so many milliseconds, or a little longer.
+pub fn sleep_ms(milliseconds: u32) {
+    fsleep(Delta::from_millis(milliseconds.into()));
+}
+
 /// Milliseconds since the system was started; for intervals.
 pub fn now_ms() -> u64 {
     // SAFETY: Reads a clock.

@@ -5,6 +5,7 @@
 pub(crate) mod caps;
 pub(crate) mod clock;
 pub(crate) mod eswitch;
+pub(crate) mod firmware;
 pub(crate) mod flow;
 pub(crate) mod port;
 pub(crate) mod queue;

@@ -119,6 +119,14 @@ pub(crate) struct CommandError {
 }
 
 impl CommandError {
+    /// There is no memory for what a block of firmware is sent in.
+    pub(crate) const fn memory() -> Self {
+        Self {
+            opcode: Opcode::FIRMWARE_WRITE,
+            cause: Cause::Memory,
+        }
+    }
+
     /// Whether the device has said no. Else it could not be asked.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.cause, Cause::Refused { .. })

@@ -124,6 +124,7 @@ impl Device {
             }
             EventKind::RESET_REQUESTED => self.request_reset(ResetReason::REQUESTED),
             EventKind::HEALTH => self.log_health(),
+            EventKind::FIRMWARE => self.firmware_event(event),
             _ => {}
         }
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The function in devlink: its versions, its eswitch, and a port for each of its interfaces.
+//! The function in devlink: its versions, its eswitch, its firmware, and a port for each of its interfaces.
 
 use crate::{
     device::Device,
     eswitch::{Function, Switch},
+    firmware::Firmware,
     flow::{
         occupancy,
         reporter::{reporter, Rules}, //
@@ -23,12 +24,13 @@ use oxnic_kapi::{
     pci::Binding, //
 };
 
-/// What devlink asks of a function. The versions do not change while it is bound.
+/// What devlink asks of a function.
 struct Answers {
     binding: Binding,
     model: u32,
     device: u32,
     switch: Option<Switch>,
+    firmware: Option<Firmware>,
 }
 
 impl Operations for Answers {
@@ -43,11 +45,20 @@ impl Operations for Answers {
         request.running(
             c"fw.mgmt.api",
             fmt!("{}.{}", self.device >> 16, self.device & 0xffff),
-        )
+        )?;
+        match &self.firmware {
+            Some(firmware) => firmware.info(request),
+            None => Ok(()),
+        }
     }
 
     fn eswitch(&self) -> Option<&dyn Eswitch> {
         self.switch.as_ref().map(|switch| switch as &dyn Eswitch)
+    }
+
+    fn firmware(&self) -> Option<&dyn oxnic_kapi::devlink::Firmware> {
+        let firmware = self.firmware.as_ref()?;
+        Some(firmware)
     }
 }
 
@@ -78,6 +89,7 @@ impl Devlink {
             device: limits.version,
             // The reference goes with the instance, which remove takes from the device.
             switch: there.then(|| Switch(device.clone())),
+            firmware: Firmware::discover(device),
         };
         let instance = Instance::new(device.binding(), KBox::new(answers, GFP_KERNEL)?)?;
         let resources = match there {

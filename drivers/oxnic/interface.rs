@@ -113,6 +113,10 @@ impl Port for Interface {
             .unwrap_or(Ok(()))
     }
 
+    fn firmware_changed(&self) {
+        self.with(|port, _| port.learn());
+    }
+
     fn take(&self) -> Option<Registration<NetPort>> {
         self.registration.lock().take()
     }

@@ -7,6 +7,7 @@
 //!   reset  health  sriov      control: recovery, watching, virtual functions
 //!   device                    what the parts of a function share
 //!   eswitch                  its mode, representors of VFs
+//!   firmware                  updates, and how they come to run
 //!   clock                     the device's clock as a PTP hardware clock
 //!   sensors                   temperatures and power as hardware monitoring
 //!   cmd -> command -> cmdq    commands; eventq: events; regs, handshake: registers
@@ -28,6 +29,7 @@ mod ethtool;
 mod eventq;
 mod features;
 mod filter;
+mod firmware;
 mod flow;
 mod handshake;
 mod health;

@@ -47,6 +47,9 @@ pub(crate) trait Port: Send + Sync {
     /// interface. Where this fails the reset is tried again, with [`Self::prepare_reset`] first.
     fn complete_reset(&self) -> Result;
 
+    /// Other firmware runs: what the device can do may have changed.
+    fn firmware_changed(&self);
+
     /// Gives its registration away, to be ended together with others. The interface is as if [`Self::unregister`] had been
     /// called.
     fn take(&self) -> Option<Registration<NetPort>>;

@@ -152,6 +152,22 @@ impl Device {
         };
     }
 
+    /// Resets a function that works, and brings it back, while the caller waits. RTNL is not held.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: it does not work, or is being started or reset; `EIO`: it could not be brought back.
+    pub(crate) fn reset_now(self: &Arc<Self>, reason: ResetReason) -> Result {
+        let mut state = self.recovery.state.lock();
+        if state.phase != Phase::Running {
+            return Err(EBUSY);
+        }
+        dev_info!(self.binding(), "reset: {}\n", reason.text());
+        self.quiesce(Cause::Unavailable);
+        state.phase = self.recover(reason);
+        (state.phase == Phase::Running).then_some(()).ok_or(EIO)
+    }
+
     /// Stops everything of a device that is gone.
     fn give_up(self: &Arc<Self>, state: &mut State) {
         dev_err!(self.binding(), "the device is gone\n");

@@ -80,19 +80,45 @@ pub(crate) struct Steering {
     rules: RBTree<u32, Rule>,
 }
 
+/// What the device can match.
+fn offered(device: &Arc<Device>) -> core::result::Result<SteeringCaps, CommandError> {
+    let caps = cmd::caps::steering(device)?;
+    Ok(SteeringCaps {
+        // Flags of C's interface are above that.
+        rules: caps.rules.min(1 << 20),
+        ..caps
+    })
+}
+
 impl Steering {
     /// None yet. Asks the device what it can match.
     pub(crate) fn new(device: &Arc<Device>, first_queue: u16) -> Self {
-        let caps = cmd::caps::steering(device).unwrap_or(SteeringCaps::ZERO);
-        // Flags of C's interface are above that.
-        let caps = SteeringCaps {
-            rules: caps.rules.min(1 << 20),
-            ..caps
-        };
         Self {
-            caps,
+            caps: offered(device).unwrap_or(SteeringCaps::ZERO),
             first_queue,
             rules: RBTree::new(),
+        }
+    }
+
+    /// Asks the device again, which may have other firmware now. Rules at places that it does not have any more are lost.
+    pub(crate) fn learn(&mut self, port: &NetPort) {
+        if self.caps.rules == 0 {
+            // What had none at first is not offered any.
+            return;
+        }
+        let Ok(caps) = offered(&port.device) else {
+            return;
+        };
+        let capacity = caps.rules;
+        self.caps = caps;
+        while let Some(last) = self.locations().last().filter(|last| *last >= capacity) {
+            dev_warn!(
+                port.device.binding(),
+                "the steering rule at place {} is lost: there are {} places now\n",
+                last,
+                capacity
+            );
+            self.rules.remove(&last);
         }
     }
 

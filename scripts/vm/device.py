@@ -14,6 +14,7 @@ SOCKET = "device.sock"
 CONTROL = "control.sock"
 VENDOR_ID = "0x6f78"
 PF_DEVICE_ID = "0x0001"
+FIRMWARE_TOOL = os.path.join(options.CACHE, "target", "release", "oxnic-firmware")
 
 
 def wire(port):

@@ -171,6 +171,8 @@ class Machine:
             shutil.copy(module, self.folder.guest("oxnic.ko"))
         elif self.wanted.load:
             raise MachineError(f"the driver is not built for this kernel ({module}): run 'make', or give LOAD=0")
+        if os.path.isfile(device.FIRMWARE_TOOL):
+            shutil.copy(device.FIRMWARE_TOOL, self.folder.guest("oxnic-firmware"))
         if self.wanted.load:
             self.command("load", "/run/oxnic/oxnic.ko", *self.wanted.module_args)
             self.loaded = "oxnic"
@@ -190,6 +192,7 @@ class Machine:
             self.names["PCI"] = self.command("address", self.names["PF"])
         self.names.update(KERNEL=wanted.kernel, OXNIC_TOP=options.TOP, OXNIC_RUN="/run/oxnic")
         self.names["OXNIC_MODULE"] = "/run/oxnic/oxnic.ko"
+        self.names["OXNIC_FIRMWARE"] = "/run/oxnic/oxnic-firmware"
         self.command("environment", *(f"{name}={value}" for name, value in self.names.items()))
 
     # The conversation.

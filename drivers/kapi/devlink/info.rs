@@ -5,6 +5,9 @@
 use kernel::{error::to_result, fmt, prelude::*, str::CString};
 use oxnic_bindings as bindings;
 
+const COMPONENT: bindings::devlink_info_version_type =
+    bindings::devlink_info_version_type_DEVLINK_INFO_VERSION_TYPE_COMPONENT;
+
 /// An answer to `devlink dev info` that is being written.
 pub struct InfoRequest<'a>(pub(super) &'a mut bindings::devlink_info_req);
 
@@ -31,6 +34,34 @@ impl InfoRequest<'_> {
                 self.0,
                 name.as_char_ptr(),
                 value.as_char_ptr(),
+            )
+        })
+    }
+
+    /// A version of what runs now, of a component that can be updated by this name.
+    pub fn running_component(&mut self, name: &CStr, value: fmt::Arguments<'_>) -> Result {
+        let value = CString::try_from_fmt(value)?;
+        // SAFETY: The request is valid, and copies both strings.
+        to_result(unsafe {
+            bindings::devlink_info_version_running_put_ext(
+                self.0,
+                name.as_char_ptr(),
+                value.as_char_ptr(),
+                COMPONENT,
+            )
+        })
+    }
+
+    /// A version of what is stored and runs next, of a component that can be updated by this name.
+    pub fn stored_component(&mut self, name: &CStr, value: fmt::Arguments<'_>) -> Result {
+        let value = CString::try_from_fmt(value)?;
+        // SAFETY: The request is valid, and copies both strings.
+        to_result(unsafe {
+            bindings::devlink_info_version_stored_put_ext(
+                self.0,
+                name.as_char_ptr(),
+                value.as_char_ptr(),
+                COMPONENT,
             )
         })
     }

@@ -4,8 +4,10 @@
 
 use super::{
     eswitch,
+    flash,
     lock::{Guard, Owner},
     Eswitch,
+    Firmware,
     InfoRequest, //
 };
 use crate::{callback::errno, extack::Extack, pci::Binding};
@@ -19,6 +21,9 @@ pub trait Operations: Send + Sync + 'static {
 
     /// The embedded switch, where the device has one. It has one always or never.
     fn eswitch(&self) -> Option<&dyn Eswitch>;
+
+    /// The firmware, where it can be updated. It always can or never.
+    fn firmware(&self) -> Option<&dyn Firmware>;
 }
 
 /// What stands in the private part of a `struct devlink`.
@@ -66,13 +71,28 @@ impl Instance {
         eswitch::fill(&mut ops);
         ops
     };
+    const OPS_WITH_FIRMWARE: bindings::devlink_ops = {
+        let mut ops = Self::OPS;
+        flash::fill(&mut ops);
+        ops
+    };
+    const OPS_WITH_BOTH: bindings::devlink_ops = {
+        let mut ops = Self::OPS_WITH_ESWITCH;
+        flash::fill(&mut ops);
+        ops
+    };
 
     /// Allocates the instance of a device.
     pub fn new(binding: &Binding, operations: KBox<dyn Operations>) -> Result<Arc<Self>> {
-        let ops: &'static bindings::devlink_ops = if operations.eswitch().is_some() {
-            &Self::OPS_WITH_ESWITCH
-        } else {
-            &Self::OPS
+        let has = (
+            operations.eswitch().is_some(),
+            operations.firmware().is_some(),
+        );
+        let ops: &'static bindings::devlink_ops = match has {
+            (true, true) => &Self::OPS_WITH_BOTH,
+            (true, false) => &Self::OPS_WITH_ESWITCH,
+            (false, true) => &Self::OPS_WITH_FIRMWARE,
+            (false, false) => &Self::OPS,
         };
         // SAFETY: The operations are static, and the device is bound.
         let raw = unsafe {

@@ -13,6 +13,7 @@ use oxnic_abi::{
     clock::ClockCaps,
     command::Opcode,
     eswitch::EswitchCaps,
+    firmware::FirmwareCaps,
     flow::capability::FlowCaps, //
 };
 
@@ -38,6 +39,11 @@ pub(crate) fn clock(device: &Arc<Device>) -> Result<ClockCaps, CommandError> {
 /// What the eswitch can do; an error where there is none.
 pub(crate) fn eswitch(device: &Arc<Device>) -> Result<EswitchCaps, CommandError> {
     ask(device, get(CapabilityId::ESWITCH))
+}
+
+/// What can be done about firmware; an error where nothing can.
+pub(crate) fn firmware(device: &Arc<Device>) -> Result<FirmwareCaps, CommandError> {
+    ask(device, get(CapabilityId::FIRMWARE))
 }
 
 /// What the flow engine can do; an error where there is none.

@@ -45,6 +45,8 @@ impl NetPort {
         let state = &mut *state;
         // The device has forgotten all rings.
         state.defunct.clear();
+        // Its firmware may be another one.
+        state.steering.learn(self);
         let mut open = false;
         if let Some(mut queues) = state.queues.take() {
             let result = queues
@@ -58,6 +60,14 @@ impl NetPort {
         netdev.restart_watchdog();
         netdev.attach();
         Ok(open)
+    }
+
+    /// Asks what the device can do that may have changed while the interface works.
+    pub(crate) fn learn(&self) {
+        let mut state = self.state.lock();
+        if !state.resetting {
+            state.steering.learn(self);
+        }
     }
 
     /// The transmit queue whose completion is missing, if there is one. Not looked at while something else is done.

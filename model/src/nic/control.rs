@@ -5,6 +5,7 @@
 
 use super::Nic;
 use super::event::Notice;
+use super::firmware::COMPONENTS;
 use super::function::FunctionState;
 use super::ids::FunctionId;
 use super::sensors;
@@ -192,8 +193,26 @@ impl Nic {
             .collect();
         json!({
             "eswitch": self.mode.text(), "functions": functions, "ports": ports, "flow": self.report_flow(),
-            "chaos_hits": self.chaos.hits(),
+            "firmware": self.report_firmware(), "chaos_hits": self.chaos.hits(),
         })
+    }
+
+    /// What runs, what is stored, and how much of an update has come.
+    fn report_firmware(&self) -> Value {
+        let text = |version: [u8; 32]| {
+            String::from_utf8_lossy(&version)
+                .trim_end_matches('\0')
+                .to_string()
+        };
+        let known = COMPONENTS.iter().filter_map(|component| {
+            let info = self.firmware.info(*component).ok()?;
+            let report = json!({
+                "running": text(info.running_version), "stored": text(info.stored_version), "written": info.written,
+                "state": info.state.text(), "fault": info.fault.text(), "security": info.security,
+            });
+            Some((component.text().to_string(), report))
+        });
+        Value::Object(known.collect())
     }
 
     /// What there is of the flow engine, and what it did.

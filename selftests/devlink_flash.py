@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Firmware: `devlink dev flash` and `devlink dev reload action fw_activate`, what is refused, and what follows from builds that fail."""
+
+# sets: quick
+# quick: information whole component refusals stops power_lost
+# vm: PORTS=1 MEM=4G
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+
+from lib import PF, Control, Stream, Wire, at_least, case, defer, equal, fails, main, note, setup, sh, skip, true, until
+from lib.eswitch import HANDLE, devlink, eswitch, representors, switchdev
+from lib.genl import activate_live
+from lib.pace import slow
+from lib.tc import clsact, filter_add, in_hw
+
+TOOL = os.environ.get("OXNIC_FIRMWARE", "")
+COMPONENTS = ("fw.app", "fw.bootloader", "fw.mgmt")
+NUMBERS = iter(range(1, 1000))
+wire = control = folder = None
+least = 0  # security number of what the device has run
+
+
+@setup
+def topology():
+    global wire, control, folder
+    wire = Wire()
+    control = Control()
+    defer(control.close)
+    defer(control.chaos, "off")
+    folder = tempfile.mkdtemp()
+    with open("/sys/module/firmware_class/parameters/path", "w") as file:
+        file.write(folder)
+    with open(f"{folder}/empty.pldm", "w") as file:
+        file.write("nothing")
+    refused = sh(f"devlink dev flash {HANDLE} file empty.pldm", check=False).text
+    if "CONFIG_PLDMFW" in refused:
+        skip(refused)
+
+
+class Build:
+    """A package that the tool has made, of a version and a limit that no other has."""
+
+    def __init__(self, options="", live=False):
+        number = next(NUMBERS)
+        self.version, self.rules = f"2.{number}.0", 1024 + 16 * number
+        self.file = f"{number}.pldm"
+        words = f"--out {folder}/{self.file} --version {self.version} --rules {self.rules} {'--live' if live else ''}"
+        if "--security" not in options:
+            words += f" --security {least}"
+        sh(f"{TOOL} {words} {options}")
+
+    def flash(self, component="", check=True):
+        return sh(f"devlink dev flash {HANDLE} file {self.file} {component and f'component {component}'}", check=check, seconds=120)
+
+    def bytes(self):
+        with open(f"{folder}/{self.file}", "rb") as file:
+            return bytearray(file.read())
+
+    def put(self, data):
+        with open(f"{folder}/{self.file}", "wb") as file:
+            file.write(data)
+        return self
+
+
+def versions():
+    """{fixed, running, stored} to {component: version}, of the components."""
+    shown = devlink(f"dev info {HANDLE}")["info"][HANDLE]["versions"]
+    return {kind: {name: shown[kind].get(name) for name in COMPONENTS} for kind in ("fixed", "running", "stored")}
+
+
+def all_of(version):
+    return dict.fromkeys(COMPONENTS, version)
+
+
+def activate(check=True):
+    return sh(f"devlink dev reload {HANDLE} action fw_activate", check=check, seconds=120)
+
+
+def refused_live():
+    """The text of a refusal of a live activation; nothing where it has been done."""
+    return activate_live(PF().address)
+
+
+def has_place(location):
+    """Whether the port takes a steering rule at this place."""
+    rule = sh(f"ethtool -N {wire.near.name} flow-type udp4 dst-port 9 action 0 loc {location}", check=False)
+    if rule.status == 0:
+        sh(f"ethtool -N {wire.near.name} delete {location}")
+    return rule.status == 0
+
+
+def places(build):
+    """The port has as many places as the build brings, and not one more."""
+    equal((has_place(build.rules - 1), has_place(build.rules)), (True, False), f"places {build.rules - 1} and {build.rules}")
+
+
+def running():
+    return Stream(wire.near, wire.far, wire.near4, wire.far4)
+
+
+@case
+def information():
+    """The serial number, and versions of each component: as it was made, running, and stored."""
+    info = devlink(f"dev info {HANDLE}")["info"][HANDLE]
+    true(info.get("serial_number"), f"serial number: {info}")
+    shown = versions()
+    for kind, found in shown.items():
+        for name, version in found.items():
+            true(re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version or ""), f"{kind} version of {name}: {version!r}")
+    equal(shown["stored"], shown["running"], "stored and running versions")
+
+
+@case
+def whole():
+    """All components are flashed under traffic, with progress; they run, and bring what they have, after fw_activate."""
+    build, before = Build(), versions()
+    true(not has_place(build.rules - 1), "the port has the place already")
+    stream = running()
+    shown = build.flash().text
+    for name in COMPONENTS:
+        true(f"[{name}] Flashing" in shown and f"[{name}] Verifying" in shown, f"progress of {name}: {shown!r}")
+    true(stream.flows(), "traffic while firmware is flashed")
+    during = versions()
+    equal(during["stored"], all_of(build.version), "stored versions after the flash")
+    equal((during["running"], during["fixed"]), (before["running"], before["fixed"]), "running and fixed versions after the flash")
+    true(not has_place(build.rules - 1), "the port has the place before activation")
+    rule = sh(f"ethtool -N {wire.near.name} flow-type udp4 dst-port 99 action 0 loc 5")
+    equal(rule.status, 0, "a steering rule")
+    start = time.monotonic()
+    activate()
+    note(f"fw_activate took {time.monotonic() - start:.2f} s")
+    note(f"traffic {stream.resumes():.2f} s afterwards")
+    after = versions()
+    equal((after["running"], after["stored"]), (all_of(build.version), all_of(build.version)), "versions after activation")
+    places(build)
+    true("Filter: 5" in sh(f"ethtool -n {wire.near.name}").out, "the steering rule is still there")
+    sh(f"ethtool -N {wire.near.name} delete 5")
+    stats = json.loads(sh(f"devlink -js dev show {HANDLE}").out)["dev"][HANDLE]["stats"]["reload"]
+    at_least(sum(stats["fw_activate"].values()), 1, f"reload statistics ({stats})")
+
+
+@case
+def component():
+    """One component of a package is flashed and activated, and the others stay; one that there is not is refused."""
+    build, before = Build(), versions()
+    build.flash("fw.app")
+    wanted = {**before["running"], "fw.app": build.version}
+    equal(versions()["stored"], wanted, "stored versions")
+    activate()
+    equal(versions()["running"], wanted, "running versions")
+    places(build)
+    fails(build.flash("fw.nonsense", check=False), "a component that there is not")
+    alone = Build("--components boot")
+    fails(alone.flash("fw.app", check=False), "a package without the component", "does not have this component")
+    equal(versions()["stored"], wanted, "stored versions after what was refused")
+
+
+@case
+def live():
+    """fw_activate with limit no_reset: no reset, no packet lost, rules stay; refused for what cannot."""
+    dead = Build()
+    dead.flash()
+    refusal = refused_live()
+    true("cannot be activated without a reset" in refusal, f"what needs a reset: {refusal!r}")
+    build = Build(live=True)
+    build.flash()
+    stream, generation = running(), control.function()["generation"]
+    before = [link.stats()["rx"] for link in (wire.near, wire.far)]
+    equal(refused_live(), "", "refusal of a live activation")
+    true(stream.flows(), "traffic after a live activation")
+    after = [link.stats()["rx"] for link in (wire.near, wire.far)]
+    for link, old, new in zip(("near", "far"), before, after, strict=True):
+        equal(new["dropped"] - old["dropped"], 0, f"packets dropped at the {link} end")
+    equal(control.function()["generation"], generation, "generation of the function")
+    equal(versions()["running"], all_of(build.version), "running versions")
+    places(build)
+
+
+@case
+def nothing_waits():
+    """fw_activate is refused where nothing was flashed since."""
+    if versions()["stored"] != versions()["running"]:
+        activate()
+    fails(activate(check=False), "nothing to activate", "no firmware waits for activation")
+    refusal = refused_live()
+    true("no firmware waits for activation" in refusal, f"nothing to activate live: {refusal!r}")
+
+
+@case
+def refusals():
+    """Each thing that can be wrong with a package or an image has its own message, and changes nothing."""
+    global least
+    least += 5
+    build = Build()
+    build.flash()
+    activate()
+    before = versions()
+    good = Build().bytes()
+    header = good[17] | good[18] << 8
+
+    def spoilt(at, value=1):
+        data = bytearray(good)
+        data[at] ^= value
+        return Build().put(data)
+
+    for package, pattern in (
+        (Build(f"--security {least - 1}"), "downgrade below the security number"),
+        (Build("--image-device 77"), "firmware for another device"),
+        (Build("--device 77"), "not for this device"),
+        (Build("--key none"), "not signed"),
+        (Build("--key stranger"), "signature is wrong or not of a trusted key"),
+        (Build("--content 1048576"), "too large"),
+        (Build("--cut 10"), "firmware is truncated"),
+        (Build("--flip 40"), "signature is wrong"),
+        (Build("--flip 5000"), "content of the firmware is damaged"),
+        (Build("--flip 0"), "not a firmware image"),
+        (spoilt(0), "no PLDM firmware package"),
+        (spoilt(16), "unknown format"),
+        (spoilt(32, 8), "more components than its records have bits"),
+        (spoilt(40), "checksum of its header is wrong"),
+        (spoilt(header + 9000), "content of the firmware is damaged"),
+        (Build().put(good[:-100]), "truncated"),
+        (Build().put(good[:20]), "truncated"),
+        (Build().put(b"nothing of that kind"), "no PLDM firmware package"),
+    ):
+        fails(package.flash(check=False), pattern, pattern)
+        equal(versions(), before, f"versions after {pattern!r}")
+    fails(sh(f"devlink dev flash {HANDLE} file absent.pldm", check=False), "a file that there is not")
+    fails(activate(check=False), "nothing of it is activated", "no firmware waits for activation")
+
+
+def rolled_back(behaviour, words, live=False):
+    before, stream = versions(), running()
+    build = Build(f"--behaviour {behaviour} --components pipeline", live=live)
+    build.flash()
+    start = time.monotonic()
+    refusal = refused_live() if live else activate(check=False).text
+    true(words in refusal, f"activation of what does {behaviour}: {refusal!r}")
+    note(f"rolled back after {time.monotonic() - start:.2f} s")
+    stream.resumes()
+    now = versions()
+    equal((now["running"], now["stored"]), (before["running"], before["running"]), "versions after the roll-back")
+    true(not has_place(build.rules - 1), "the build's place is there after the roll-back")
+
+
+@case
+def fails_its_self_test():
+    """A build that fails its self-test does not run; the one before does, and the reason is told."""
+    rolled_back("self-test", "failed its self-test")
+
+
+@case
+def does_not_get_ready():
+    """A build that hangs makes way for the one before within the time of a reset."""
+    rolled_back("hang", "did not get ready in time")
+
+
+@case
+def stops():
+    """A build that stops soon after makes way for the one before, by the driver's own recovery."""
+    rolled_back("crash", "stopped while on trial")
+
+
+@case
+def live_and_unhealthy():
+    """A build that fails its self-test is refused live, and nothing rests."""
+    generation = control.function()["generation"]
+    rolled_back("self-test", "failed its self-test", live=True)
+    equal(control.function()["generation"], generation, "generation of the function")
+
+
+def caught():
+    """`devlink dev flash` in the background, of which the device has some blocks and not all; none, if it was too fast."""
+    build = Build("--content 1040000")
+    child = subprocess.Popen(["devlink", "dev", "flash", HANDLE, "file", build.file], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    defer(child.wait)
+    defer(child.kill)
+    while child.poll() is None:
+        if control.do("stats")["nic"]["firmware"]["management"]["written"]:
+            return child
+    return None
+
+
+@case
+def interrupted():
+    """Flash that fails, damage on the way, a silent command, a reset, power that is lost: the device is as before, and takes the next."""
+    before = versions()
+    for spec, pattern in (
+        ("nic.firmware-write=1", "flash memory error"),
+        ("nic.firmware-write=7", "flash memory error"),
+        ("nic.firmware-corrupt=5", "content of the firmware is damaged"),
+        ("nic.fail-command=4", "injected failure"),
+    ):
+        control.chaos(spec)
+        fails(Build().flash(check=False), spec, pattern)
+        control.chaos("off")
+        equal(versions(), before, f"versions after {spec}")
+    child = until(caught, "a flash that is under way", 120)
+    PF().write("reset", 1)
+    error = child.communicate(timeout=slow(60))[1]
+    note(f"flash during a reset: status {child.returncode}, {error.strip()!r}")
+    true(child.returncode, "a flash is done though the function was reset in the middle of it")
+    equal(versions(), before, "versions after a flash that a reset has ended")
+    build = Build()
+    build.flash()
+    activate()
+    equal(versions()["running"], all_of(build.version), "running versions after all of that")
+
+
+@case
+def nothing_is_lost():
+    """Rules, VFs, representors and the mode of the eswitch are there after an activation with a reset."""
+    links = switchdev(2)
+    clsact(*links)
+    for number in range(1, 9):
+        filter_add(links[0], (f"pref {number} protocol ip", f"dst_ip 10.9.0.{number} action drop"))
+    before = representors(), PF().count(), eswitch()
+    for is_live in (True, False):
+        build = Build(live=True)
+        build.flash()
+        if is_live:
+            equal(refused_live(), "", "refusal of a live activation")
+        else:
+            activate()
+        equal((representors(), PF().count(), eswitch()), before, "representors, VFs, eswitch")
+        for number in range(1, 9):
+            true(in_hw(links[0], number), f"rule {number} is in hardware")
+        rules = control.do("stats")["nic"]["flow"]["objects"]["rule"]
+        at_least(rules, 8, "rules in the device")
+        equal(versions()["running"], all_of(build.version), "running versions")
+
+
+@case
+def vf_has_none():
+    """A VF has neither firmware to flash nor to activate."""
+    vf = PF().with_vfs(1)[0]
+    build = Build()
+    handle = f"pci/{vf.address}"
+    until(lambda: handle in devlink("dev show")["dev"], "the VF's instance")
+    fails(sh(f"devlink dev flash {handle} file {build.file}", check=False), "flash of a VF")
+    fails(sh(f"devlink dev reload {handle} action fw_activate", check=False), "activation by a VF")
+
+
+@case
+def power_lost():
+    """What was flashed runs after the card was pulled out and plugged in; what was half flashed does not."""
+    build = Build()
+    build.flash()
+    control.chaos("nic.firmware-write=9")
+    Build("--components pipeline").flash(check=False)
+    control.chaos("off")
+    stored = versions()["stored"]
+    control.do("remove")
+    until(lambda: not PF().exists(), "the function is gone", 60)
+    control.do("insert")
+    until(lambda: PF().exists() and PF().netdevs(), "the function is back", 60)
+    until(lambda: versions()["running"] == stored, "what was stored runs", 30)
+
+
+@case
+def unloaded():
+    """What was flashed is stored without a driver, and is activated by the next one."""
+    build = Build()
+    build.flash()
+    PF().unbind()
+    PF().bind("oxnic")
+    until(lambda: PF().netdevs(), "the interface is back")
+    equal(versions()["stored"], all_of(build.version), "stored versions")
+    activate()
+    equal(versions()["running"], all_of(build.version), "running versions")
+
+
+main()
