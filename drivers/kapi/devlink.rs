@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Devlink instances and ports, the mode of an embedded switch, firmware, resources, and health reporters.
+//! Devlink instances and ports, the mode of an embedded switch, firmware, reload, resources, and health reporters.
 //!
 //! An [`Instance`] is allocated for a bound device and given its ports; [`Registered`] shows it to user space. References
 //! run from the port to the instance, and from the network device to the port, so that each goes before what it belongs to.
@@ -14,14 +14,16 @@ mod instance;
 mod lock;
 mod package;
 mod port;
+mod reload;
 mod resource;
 
 pub use eswitch::{Eswitch, Mode};
-pub use flash::{Activation, Firmware, Update};
+pub use flash::{Firmware, Update};
 pub use health::{Health, Message, Reporter};
 pub use info::InfoRequest;
 pub use instance::{Instance, Operations, Registered};
 pub use lock::Guard;
 pub use package::{Component, Failure, Target};
 pub use port::{Flavour, Function, Port, SwitchId, HW_ADDR_LENGTH};
+pub use reload::{Action, Reload};
 pub use resource::{Occupancy, Resource, Resources};

@@ -5,7 +5,7 @@
 use crate::{
     device::Device,
     eswitch::{Function, Switch},
-    firmware::Firmware,
+    firmware::{activate, Firmware},
     flow::{
         occupancy,
         reporter::{reporter, Rules}, //
@@ -17,8 +17,8 @@ use kernel::{
 };
 use oxnic_kapi::{
     devlink::{
-        Eswitch, Flavour, Health, InfoRequest, Instance, Operations, Port, Registered, Resources,
-        SwitchId,
+        Action, Eswitch, Flavour, Health, InfoRequest, Instance, Operations, Port, Registered,
+        Reload, Resources, SwitchId,
     },
     extack::Extack,
     pci::Binding, //
@@ -28,7 +28,8 @@ use oxnic_kapi::{
 struct Answers {
     binding: Binding,
     model: u32,
-    device: u32,
+    version: u32,
+    device: Arc<Device>,
     switch: Option<Switch>,
     firmware: Option<Firmware>,
 }
@@ -44,7 +45,7 @@ impl Operations for Answers {
         request.fixed(c"asic.id", fmt!("{:#x}", self.model))?;
         request.running(
             c"fw.mgmt.api",
-            fmt!("{}.{}", self.device >> 16, self.device & 0xffff),
+            fmt!("{}.{}", self.version >> 16, self.version & 0xffff),
         )?;
         match &self.firmware {
             Some(firmware) => firmware.info(request),
@@ -56,9 +57,35 @@ impl Operations for Answers {
         self.switch.as_ref().map(|switch| switch as &dyn Eswitch)
     }
 
+    fn reload(&self) -> &dyn Reload {
+        self
+    }
+
     fn firmware(&self) -> Option<&dyn oxnic_kapi::devlink::Firmware> {
         let firmware = self.firmware.as_ref()?;
         Some(firmware)
+    }
+}
+
+impl Reload for Answers {
+    fn down(&self, action: Action, extack: Option<&mut Extack>) -> Result {
+        match (action, &self.firmware) {
+            (Action::Reinit, _) => self.device.take_down(extack),
+            (_, Some(firmware)) => {
+                activate::begin(firmware, action == Action::ActivateLive, extack)
+            }
+            (_, None) => Err(EOPNOTSUPP),
+        }
+    }
+
+    fn up(&self, action: Action, extack: Option<&mut Extack>) -> Result {
+        match (action, &self.firmware) {
+            (Action::Reinit, _) => self.device.bring_back(extack),
+            (_, Some(firmware)) => {
+                activate::finish(firmware, action == Action::ActivateLive, extack)
+            }
+            (_, None) => Err(EOPNOTSUPP),
+        }
     }
 }
 
@@ -86,8 +113,9 @@ impl Devlink {
         let answers = Answers {
             binding: device.binding().clone(),
             model: limits.model,
-            device: limits.version,
-            // The reference goes with the instance, which remove takes from the device.
+            version: limits.version,
+            // References go with the instance, which remove takes from the device.
+            device: device.clone(),
             switch: there.then(|| Switch(device.clone())),
             firmware: Firmware::discover(device),
         };

@@ -5,7 +5,7 @@
 //! The device checks signatures, hashes and security numbers, and keeps what it needs to start; the driver takes packages apart, and
 //! says what was refused. Everything here runs with the lock of the devlink instance held, so that there is one update at a time.
 
-mod activate;
+pub(crate) mod activate;
 mod update;
 
 use crate::{
@@ -24,7 +24,7 @@ use oxnic_abi::{
     firmware::{FirmwareCaps, FirmwareComponent, FirmwareNews, IMAGE_HEAD},
 };
 use oxnic_kapi::{
-    devlink::{Activation, InfoRequest, Update},
+    devlink::{InfoRequest, Update},
     extack::{refuse, Extack}, //
 };
 
@@ -130,14 +130,6 @@ impl Firmware {
 impl oxnic_kapi::devlink::Firmware for Firmware {
     fn flash(&self, update: &Update<'_>, extack: Option<&mut Extack>) -> Result {
         update::flash(self, update, extack)
-    }
-
-    fn activate(&self, how: Activation, extack: Option<&mut Extack>) -> Result {
-        activate::begin(self, how, extack)
-    }
-
-    fn activated(&self, how: Activation, extack: Option<&mut Extack>) -> Result {
-        activate::finish(self, how, extack)
     }
 }
 

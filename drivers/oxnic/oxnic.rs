@@ -38,6 +38,7 @@ mod netdev;
 mod port;
 mod queue;
 mod regs;
+mod reinit;
 mod reset;
 mod rss;
 #[cfg(CONFIG_HWMON)]

@@ -168,6 +168,15 @@ impl Device {
         (state.phase == Phase::Running).then_some(()).ok_or(EIO)
     }
 
+    /// Lets nobody reset a function that works, until [`Self::begin_recovery`]; true if it works, or that was so already.
+    pub(crate) fn hold_recovery(&self) -> bool {
+        let mut state = self.recovery.state.lock();
+        if state.phase == Phase::Running {
+            state.phase = Phase::Starting;
+        }
+        state.phase == Phase::Starting
+    }
+
     /// Stops everything of a device that is gone.
     fn give_up(self: &Arc<Self>, state: &mut State) {
         dev_err!(self.binding(), "the device is gone\n");

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     callback::errno,
-    extack::{refuse, Extack},
+    extack::Extack,
     pci::Binding, //
 };
 use core::ptr;
@@ -23,29 +23,6 @@ pub trait Firmware: Send + Sync {
     ///
     /// What is stored is as it was before, and the text says what stood in the way.
     fn flash(&self, update: &Update<'_>, extack: Option<&mut Extack>) -> Result;
-
-    /// Before [`Self::activated`]: has the device take what is stored, or makes sure that it will.
-    ///
-    /// # Errors
-    ///
-    /// Nothing has changed, and the text says why.
-    fn activate(&self, how: Activation, extack: Option<&mut Extack>) -> Result;
-
-    /// What is stored runs from here on, and has proven itself.
-    ///
-    /// # Errors
-    ///
-    /// It does not; the text says what became of it.
-    fn activated(&self, how: Activation, extack: Option<&mut Extack>) -> Result;
-}
-
-/// What users are ready to bear for new firmware to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// A reset.
-    Reset,
-    /// None: `limit no_reset`.
-    Live,
 }
 
 /// New firmware that a user has asked for.
@@ -121,25 +98,9 @@ impl Update<'_> {
     }
 }
 
-const ACTIVATE: bindings::devlink_reload_action =
-    bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_FW_ACTIVATE;
-const NO_RESET: bindings::devlink_reload_limit =
-    bindings::devlink_reload_limit_DEVLINK_RELOAD_LIMIT_NO_RESET;
-
-/// Adds the callbacks to the operations of an instance that has firmware.
+/// Adds the callback to the operations of an instance that has firmware.
 pub(super) const fn fill(ops: &mut bindings::devlink_ops) {
     ops.flash_update = Some(flash_callback);
-    ops.reload_actions = 1 << ACTIVATE;
-    ops.reload_limits = 1 << NO_RESET;
-    ops.reload_down = Some(reload_down_callback);
-    ops.reload_up = Some(reload_up_callback);
-}
-
-fn activation(limit: bindings::devlink_reload_limit) -> Activation {
-    match limit {
-        NO_RESET => Activation::Live,
-        _ => Activation::Reset,
-    }
 }
 
 /// # Safety
@@ -163,52 +124,4 @@ unsafe extern "C" fn flash_callback(
     };
     let _held = private.owner.enter();
     errno(firmware.flash(&Update { raw, params }, extack))
-}
-
-/// # Safety
-///
-/// Called by devlink with the lock of an instance of ours held; `extack` is the caller's or null.
-unsafe extern "C" fn reload_down_callback(
-    raw: *mut bindings::devlink,
-    netns_change: bool,
-    _action: bindings::devlink_reload_action,
-    limit: bindings::devlink_reload_limit,
-    extack: *mut bindings::netlink_ext_ack,
-) -> c_int {
-    // SAFETY: By the contract.
-    let (private, extack) = unsafe { (Private::from_raw(raw), Extack::from_raw(extack)) };
-    let Some(firmware) = private.operations.firmware() else {
-        return EOPNOTSUPP.to_errno();
-    };
-    if netns_change {
-        return refuse(
-            extack,
-            EOPNOTSUPP,
-            fmt!("netns: interfaces stay where they are"),
-        )
-        .to_errno();
-    }
-    let _held = private.owner.enter();
-    errno(firmware.activate(activation(limit), extack))
-}
-
-/// # Safety
-///
-/// Called by devlink with the lock of an instance of ours held, after the other; `performed` and `extack` are the caller's.
-unsafe extern "C" fn reload_up_callback(
-    raw: *mut bindings::devlink,
-    _action: bindings::devlink_reload_action,
-    limit: bindings::devlink_reload_limit,
-    performed: *mut u32,
-    extack: *mut bindings::netlink_ext_ack,
-) -> c_int {
-    // SAFETY: By the contract.
-    let (private, extack) = unsafe { (Private::from_raw(raw), Extack::from_raw(extack)) };
-    let Some(firmware) = private.operations.firmware() else {
-        return EOPNOTSUPP.to_errno();
-    };
-    // SAFETY: By the contract.
-    unsafe { *performed = 1 << ACTIVATE };
-    let _held = private.owner.enter();
-    errno(firmware.activated(activation(limit), extack))
 }

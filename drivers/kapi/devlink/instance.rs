@@ -6,9 +6,11 @@ use super::{
     eswitch,
     flash,
     lock::{Guard, Owner},
+    reload,
     Eswitch,
     Firmware,
-    InfoRequest, //
+    InfoRequest,
+    Reload, //
 };
 use crate::{callback::errno, extack::Extack, pci::Binding};
 use kernel::{prelude::*, sync::Arc};
@@ -21,6 +23,9 @@ pub trait Operations: Send + Sync + 'static {
 
     /// The embedded switch, where the device has one. It has one always or never.
     fn eswitch(&self) -> Option<&dyn Eswitch>;
+
+    /// How the device is reloaded.
+    fn reload(&self) -> &dyn Reload;
 
     /// The firmware, where it can be updated. It always can or never.
     fn firmware(&self) -> Option<&dyn Firmware>;
@@ -64,6 +69,7 @@ impl Instance {
         // SAFETY: All zero is a valid set of operations: none.
         let mut ops: bindings::devlink_ops = unsafe { core::mem::zeroed() };
         ops.info_get = Some(Self::info_callback);
+        reload::fill(&mut ops);
         ops
     };
     const OPS_WITH_ESWITCH: bindings::devlink_ops = {
@@ -74,11 +80,13 @@ impl Instance {
     const OPS_WITH_FIRMWARE: bindings::devlink_ops = {
         let mut ops = Self::OPS;
         flash::fill(&mut ops);
+        reload::fill_firmware(&mut ops);
         ops
     };
     const OPS_WITH_BOTH: bindings::devlink_ops = {
         let mut ops = Self::OPS_WITH_ESWITCH;
         flash::fill(&mut ops);
+        reload::fill_firmware(&mut ops);
         ops
     };
 

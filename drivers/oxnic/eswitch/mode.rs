@@ -156,6 +156,15 @@ impl Device {
     }
 
     /// Hears of rules on tunnel devices. Where there is no memory for that, they stay in software.
+    /// The mode has been kept while all interfaces were away: representors come back where it has some.
+    pub(crate) fn return_representors(self: &Arc<Self>) -> Result {
+        if self.eswitch.is_switchdev() {
+            self.add_representors(self.eswitch.functions(), None)?;
+            self.listen();
+        }
+        Ok(())
+    }
+
     fn listen(self: &Arc<Self>) {
         if let Err(error) = self.open_outside() {
             dev_err!(

@@ -12,7 +12,6 @@ use oxnic_abi::{
     regs::ResetReason, //
 };
 use oxnic_kapi::{
-    devlink::Activation,
     extack::{refuse, Extack},
     time, //
 };
@@ -23,15 +22,11 @@ const NOTICE_MS: u32 = 10_000;
 const PERIOD_MS: u32 = 20;
 
 /// Tells the device how. Live, the new firmware runs when this returns.
-pub(super) fn begin(
-    firmware: &Firmware,
-    how: Activation,
-    mut extack: Option<&mut Extack>,
-) -> Result {
+pub(crate) fn begin(firmware: &Firmware, live: bool, mut extack: Option<&mut Extack>) -> Result {
     let device = &firmware.device;
-    let activation = match how {
-        Activation::Reset => FirmwareActivation::RESET,
-        Activation::Live => FirmwareActivation::LIVE,
+    let activation = match live {
+        false => FirmwareActivation::RESET,
+        true => FirmwareActivation::LIVE,
     };
     let mut starting = 0;
     for (component, _) in firmware.components() {
@@ -47,13 +42,9 @@ pub(super) fn begin(
 }
 
 /// Resets the device where that is how, and waits until the new firmware has proven itself.
-pub(super) fn finish(
-    firmware: &Firmware,
-    how: Activation,
-    mut extack: Option<&mut Extack>,
-) -> Result {
+pub(crate) fn finish(firmware: &Firmware, live: bool, mut extack: Option<&mut Extack>) -> Result {
     let device = &firmware.device;
-    if how == Activation::Reset {
+    if !live {
         device.reset_now(ResetReason::USER).map_err(|error| {
             refuse(
                 extack.as_deref_mut(),
