@@ -287,6 +287,17 @@ def caught():
     return None
 
 
+def cut_short():
+    """The versions before a flash that a reset has ended; none, if the flash was too fast for that."""
+    before, child = versions(), caught()
+    if child is None:
+        return None
+    PF().write("reset", 1)
+    error = child.communicate(timeout=slow(60))[1]
+    note(f"flash during a reset: status {child.returncode}, {error.strip()!r}")
+    return before if child.returncode else None
+
+
 @case
 def interrupted():
     """Flash that fails, damage on the way, a silent command, a reset, power that is lost: the device is as before, and takes the next."""
@@ -301,11 +312,7 @@ def interrupted():
         fails(Build().flash(check=False), spec, pattern)
         control.chaos("off")
         equal(versions(), before, f"versions after {spec}")
-    child = until(caught, "a flash that is under way", 120)
-    PF().write("reset", 1)
-    error = child.communicate(timeout=slow(60))[1]
-    note(f"flash during a reset: status {child.returncode}, {error.strip()!r}")
-    true(child.returncode, "a flash is done though the function was reset in the middle of it")
+    before = until(cut_short, "a flash that a reset has ended", 120)
     equal(versions(), before, "versions after a flash that a reset has ended")
     build = Build()
     build.flash()
@@ -331,7 +338,7 @@ def nothing_is_lost():
         equal((representors(), PF().count(), eswitch()), before, "representors, VFs, eswitch")
         for number in range(1, 9):
             true(in_hw(links[0], number), f"rule {number} is in hardware")
-        rules = control.do("stats")["nic"]["flow"]["objects"]["rule"]
+        rules = control.do("stats")["nic"]["flow"]["objects"]["rules"]
         at_least(rules, 8, "rules in the device")
         equal(versions()["running"], all_of(build.version), "running versions")
 

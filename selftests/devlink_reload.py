@@ -82,9 +82,9 @@ def rules_go_with_their_interfaces():
     clsact(*links)
     for number in range(1, 6):
         filter_add(links[0], (f"pref {number} protocol ip", f"dst_ip 10.9.0.{number} action drop"))
-    used = control.do("stats")["nic"]["flow"]["objects"]["rule"]
+    used = control.do("stats")["nic"]["flow"]["objects"]["rules"]
     reload()
-    until(lambda: control.do("stats")["nic"]["flow"]["objects"]["rule"] <= used - 5, "the device has the rules no more")
+    until(lambda: control.do("stats")["nic"]["flow"]["objects"]["rules"] <= used - 5, "the device has the rules no more")
 
 
 @case
