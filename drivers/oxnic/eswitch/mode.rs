@@ -155,7 +155,6 @@ impl Device {
         Ok(())
     }
 
-    /// Hears of rules on tunnel devices. Where there is no memory for that, they stay in software.
     /// The mode has been kept while all interfaces were away: representors come back where it has some.
     pub(crate) fn return_representors(self: &Arc<Self>) -> Result {
         if self.eswitch.is_switchdev() {
@@ -165,6 +164,7 @@ impl Device {
         Ok(())
     }
 
+    /// Hears of rules on tunnel devices. Where there is no memory for that, they stay in software.
     fn listen(self: &Arc<Self>) {
         if let Err(error) = self.open_outside() {
             dev_err!(
