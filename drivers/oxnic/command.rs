@@ -3,6 +3,7 @@
 //! A command to the device, its answer, and how it can fail. The typed commands are in [`crate::cmd`].
 
 use kernel::{
+    alloc::AllocError,
     error::Error,
     fmt,
     prelude::*, //
@@ -119,18 +120,25 @@ pub(crate) struct CommandError {
 }
 
 impl CommandError {
-    /// There is no memory for what a block of firmware is sent in.
-    pub(crate) const fn memory() -> Self {
-        Self {
-            opcode: Opcode::FIRMWARE_WRITE,
-            cause: Cause::Memory,
-        }
-    }
-
     /// Whether the device has said no. Else it could not be asked.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.cause, Cause::Refused { .. })
     }
+}
+
+/// Appends bytes as the words that the device reads from a buffer, with zeros up to a whole one.
+///
+/// # Errors
+///
+/// There is no memory. Some of the bytes may have been appended.
+pub(crate) fn push_bytes(words: &mut KVec<u64>, bytes: &[u8]) -> Result<(), AllocError> {
+    words.reserve(bytes.len().div_ceil(8), GFP_KERNEL)?;
+    for chunk in bytes.chunks(8) {
+        let mut whole = [0; 8];
+        whole[..chunk.len()].copy_from_slice(chunk);
+        words.push(u64::from_le_bytes(whole), GFP_KERNEL)?;
+    }
+    Ok(())
 }
 
 /// Whether the device was told of something that it is told again after a reset. `false`: it is being reset.

@@ -4,10 +4,10 @@
 
 use super::{ask, run};
 use crate::{
-    command::{CommandError, Request},
+    command::{push_bytes, Cause, CommandError, Request},
     device::Device, //
 };
-use kernel::sync::Arc;
+use kernel::{prelude::*, sync::Arc};
 use oxnic_abi::{
     command::Opcode,
     firmware::{
@@ -44,21 +44,26 @@ pub(crate) fn begin(
     )
 }
 
-/// A block of it: the first `length` bytes of `words`, the rest of which is zero.
+/// A block of it, which is no longer than the device takes. It is sent in `words`, whose room is used again for the next one.
 pub(crate) fn write(
     device: &Arc<Device>,
     component: FirmwareComponent,
     offset: u32,
-    length: u32,
-    words: &[u64],
+    bytes: &[u8],
+    words: &mut KVec<u64>,
 ) -> Result<(), CommandError> {
+    let opcode = Opcode::FIRMWARE_WRITE;
     let write = FirmwareWrite {
         component,
         offset,
-        length,
+        length: bytes.len() as u32,
     };
-    let request = Request::new(Opcode::FIRMWARE_WRITE).parameters(&write);
-    run(device, request.input(words))
+    words.clear();
+    push_bytes(words, bytes).map_err(|_| CommandError {
+        opcode,
+        cause: Cause::Memory,
+    })?;
+    run(device, Request::new(opcode).parameters(&write).input(words))
 }
 
 /// All of it is there.

@@ -76,17 +76,7 @@ impl Transfer<'_> {
         self.update
             .progress(c"Flashing", Some(name), 0, image.len());
         for bytes in image.chunks(block) {
-            words.clear();
-            for bytes in bytes.chunks(8) {
-                let mut word = [0; 8];
-                for (to, from) in word.iter_mut().zip(bytes) {
-                    *to = *from;
-                }
-                words
-                    .push(u64::from_le_bytes(word), GFP_KERNEL)
-                    .map_err(|_| CommandError::memory())?;
-            }
-            cmd::firmware::write(device, component, sent, bytes.len() as u32, &words)?;
+            cmd::firmware::write(device, component, sent, bytes, &mut words)?;
             sent = sent.saturating_add(bytes.len() as u32);
             self.update
                 .progress(c"Flashing", Some(name), sent as usize, image.len());

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     cmd,
-    command::{told, CommandError},
+    command::{push_bytes, told, CommandError},
     device::Device, //
 };
 use core::net::IpAddr;
@@ -263,7 +263,9 @@ impl Encap {
         match self.build(device, tunnel, solicit, &mut room) {
             Some(set) => {
                 let headers = room.get(..set.length.into()).unwrap_or(&[]);
-                Ok((set, words(headers)?))
+                let mut words = KVec::new();
+                push_bytes(&mut words, headers)?;
+                Ok((set, words))
             }
             None => Ok((none, KVec::new())),
         }
@@ -328,17 +330,6 @@ impl Encap {
             }
         }
     }
-}
-
-/// Bytes as words, with zeros up to a whole one.
-fn words(bytes: &[u8]) -> Result<KVec<u64>, Refusal> {
-    let mut words = KVec::with_capacity(bytes.len().div_ceil(8), GFP_KERNEL)?;
-    for chunk in bytes.chunks(8) {
-        let mut whole = [0; 8];
-        whole[..chunk.len()].copy_from_slice(chunk);
-        words.push(u64::from_le_bytes(whole), GFP_KERNEL)?;
-    }
-    Ok(words)
 }
 
 /// The port that the route leads to; that of the first wire port where there is no route yet.

@@ -11,6 +11,7 @@ use super::{
     upcall,
     wanted::Wanted, //
 };
+use crate::command::push_bytes;
 use kernel::prelude::*;
 use oxnic_abi::flow::{
     action::FlowAction,
@@ -311,10 +312,5 @@ fn list<const N: usize>(
     for entry in entries {
         to.extend_from_slice(&entry, GFP_KERNEL)?;
     }
-    for chunk in options.chunks(8) {
-        let mut whole = [0; 8];
-        whole[..chunk.len()].copy_from_slice(chunk);
-        to.push(u64::from_le_bytes(whole), GFP_KERNEL)?;
-    }
-    Ok(())
+    Ok(push_bytes(to, options)?)
 }
