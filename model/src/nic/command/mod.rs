@@ -48,6 +48,16 @@ impl Answer {
             words: words.to_vec(),
         }
     }
+
+    /// A list in the buffer, of entries of `N` words; how many there are and how long each is, is in the completion.
+    fn list<const N: usize>(entries: impl Iterator<Item = [u64; N]>) -> Self {
+        let words: Vec<u64> = entries.flatten().collect();
+        let count = words.len() / N;
+        Self {
+            result: [count as u64, N as u64 * 8],
+            words,
+        }
+    }
 }
 
 /// Why a command failed.

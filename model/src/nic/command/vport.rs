@@ -48,13 +48,7 @@ impl Nic {
     }
 
     pub(super) fn eswitch_ports(&self) -> Answer {
-        let entries = self.port_entries();
-        let words: Vec<u64> = entries.flat_map(|entry| entry.to_words()).collect();
-        let count = words.len() / PortEntry::WORDS;
-        Answer {
-            result: [count as u64, PortEntry::BYTES as u64],
-            words,
-        }
+        Answer::list(self.port_entries().map(|entry| entry.to_words()))
     }
 
     pub(super) fn vport_query(&self, function: FunctionId, submission: &Submission) -> Outcome {
