@@ -7,12 +7,12 @@ and PCI in its environment (see scripts/vm/vm) and prints TAP.
 
 from .capture import Capture, Injector, tcpdump_verdict
 from .case import Failure, at_least, at_most, case, defer, equal, fails, main, note, setup, skip, true, until
-from .command import Result, ethtool, ip, sh, sysctl
+from .command import Result, ethtool, ip, sh
 from .control import Control
 from .function import PF, PciFunction
 from .link import Link
 from .memory import Watch, kmemleak
-from .namespace import Namespace
+from .namespace import Namespace, sysctl
 from .topology import VfEnd, Wire
 from .traffic import Sender, Stream, ping, tcp, udp_echo
 

@@ -59,7 +59,3 @@ def ethtool(words, ns=None, check=True, parse=False):
     argv = ["ethtool"] + (["--json"] if parse else []) + _words(words)
     result = sh(argv, ns=ns, check=check)
     return json.loads(result.out) if parse else result
-
-
-def sysctl(name, value, ns=None):
-    sh(["sysctl", "-qw", f"{name}={value}"], ns=ns)

@@ -57,18 +57,13 @@ class Namespace:
         # No duplicate address detection, so that an address works at once; no traffic that nobody asked for.
         for which in ("all", "default"):
             for setting in ("accept_dad", "router_solicitations"):
-                self._write(f"net/ipv6/conf/{which}/{setting}", "0")
+                sysctl(f"net.ipv6.conf.{which}.{setting}", 0, ns=self)
 
     def _loopback_up(self):
         with open_socket(self, socket.AF_INET, socket.SOCK_DGRAM) as sock:
             request = struct.pack("16sH22x", b"lo", 0)
             flags = struct.unpack_from("H", fcntl.ioctl(sock, SIOCGIFFLAGS, request), 16)[0]
             fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | IFF_UP))
-
-    def _write(self, setting, value):
-        """A sysctl, which is that of the namespace of who opens it."""
-        with self, open(f"/proc/sys/{setting}", "w", encoding="ascii") as file:
-            file.write(value)
 
     def take(self, device):
         """Move a netdev in."""
@@ -114,3 +109,9 @@ def open_socket(ns, *arguments):
         return socket.socket(*arguments)
     with ns:
         return socket.socket(*arguments)
+
+
+def sysctl(name, value, ns=None):
+    """Set a setting of the kernel, which is that of the namespace of who opens its file."""
+    with ns or contextlib.nullcontext(), open(f"/proc/sys/{name.replace('.', '/')}", "w", encoding="ascii") as file:
+        file.write(str(value))
