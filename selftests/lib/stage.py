@@ -6,7 +6,6 @@ test sends has an address of a range of its own (`TRIAL`), so that nothing that 
 representor of VF 0 shows what the host's CPU has seen; in software that is everything.
 """
 
-import json
 import re
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from .command import sh
 from .eswitch import switchdev
 from .pace import slow
 from .packet import mac
+from .tc import show
 from .topology import VfEnd, Wire
 
 TRIAL = "02:ee"
@@ -145,8 +145,7 @@ class Stage:
     def shown(self, dev="R0"):
         """Filters that tc shows of an interface at ingress, or of a place as tc says it, with their statistics."""
         place = dev if " " in dev else f"dev {dev} ingress"
-        shown = json.loads(self.tc(f"-s -j filter show {place}").out or "[]")
-        return [entry for entry in shown if "actions" in entry.get("options", {})]
+        return show(" ".join(self._words(place)))
 
     def note_counts(self, dev="R0"):
         for entry in self.shown(dev):

@@ -28,10 +28,29 @@ def filter_del(link, selector, side="ingress"):
     sh(f"tc filter del dev {link.name} {side} {selector}".split())
 
 
+def show(place):
+    """What tc shows of the filters of a place ("dev NAME ingress", "block N"), without its lines that only name a chain.
+
+    A dump of the kernel loses a matchall filter for which a part of the answer has no room left: mall_walk() counts it as shown, so the next
+    part goes on behind it. What names its priority is there; it is asked for by itself, then.
+    """
+    shown = _entries(place)
+    found = [entry for entry in shown if "actions" in entry.get("options", {})]
+    there = {(entry.get("chain", 0), entry["pref"]) for entry in found}
+    named = {(entry.get("chain", 0), entry["pref"]) for entry in shown if entry["kind"] == "matchall"}
+    for chain, pref in sorted(named - there):
+        lost = _entries(f"{place} chain {chain} pref {pref}")
+        # What was asked for, tc does not say again.
+        found += [{"chain": chain, "pref": pref, **entry} for entry in lost if "actions" in entry.get("options", {})]
+    return found
+
+
+def _entries(place):
+    return json.loads(sh(f"tc -s -j filter show {place}").out or "[]")
+
+
 def filters(link, side="ingress"):
-    """What tc shows of the filters of a netdev, without its lines that only name a chain."""
-    shown = json.loads(sh(f"tc -s -j filter show dev {link.name} {side}").out or "[]")
-    return [entry for entry in shown if "options" in entry and ("actions" in entry["options"])]
+    return show(f"dev {link.name} {side}")
 
 
 def the_filter(link, pref, side="ingress", chain=0):
