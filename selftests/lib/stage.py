@@ -15,6 +15,7 @@ from .capture import Capture, Injector
 from .case import Failure, defer
 from .command import sh
 from .eswitch import switchdev
+from .namespace import sysctl
 from .pace import slow
 from .packet import mac
 from .tc import show
@@ -67,6 +68,11 @@ class Stage:
         self.vfs = [VfEnd(number) for number in range(vfs)]
         for vf in self.vfs[1:]:
             vf.link.ip("promisc on")
+        for link in (*self.reps, *(vf.link for vf in self.vfs), self.wire.near, self.wire.far):
+            # A stack that looks for routers would send through rules that match everything.
+            sysctl(f"net.ipv6.conf.{link.name}.disable_ipv6", 1, ns=link.ns)
+        for link in (self.wire.near, self.wire.far):
+            defer(sysctl, f"net.ipv6.conf.{link.name}.disable_ipv6", 0, ns=link.ns)
         for link in (*self.reps, *(vf.link for vf in self.vfs)):
             link.wait_carrier()
         # So that software gets what rules of the device get.
