@@ -13,7 +13,7 @@ import stat
 from . import options
 from .kernel import ModuleIndex
 
-BASE = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console")
+BASE = ("virtio_pci", "virtio_blk", "ext4", "9pnet_virtio", "9p", "overlay", "virtio_console")
 NETWORK = ("vmd", "e1000e", "igb", "virtio_net")
 FOLDERS = ("bin", "dev", "loaded", "modules", "new", "over", "proc", "sys")
 BUSYBOX = "/bin/busybox"

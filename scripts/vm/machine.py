@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from . import accelerator
 from . import device
+from . import disk
 from . import image
 from . import initramfs
 from . import kernel
@@ -95,8 +96,8 @@ class Machine:
             extra += f" tsc_early_khz={tsc.khz()}"
         argv += qemu.boot(image.bootable(self.kernel), initramfs.build(self.kernel), qemu.modules(self.wanted), extra)
         argv += qemu.console() + qemu.serial_ports(self.device is not None, self.has_terminal)
-        for share in shares:
-            argv += share.qemu_arguments()
+        for attached in self._disks() + shares:
+            argv += attached.qemu_arguments()
         stock_nic = self.wanted.nic in qemu.DEVICE_NAMES
         cables = [socket.socketpair() for _ in range(self.wanted.ports if stock_nic else 0)]
         ends = [tuple(end.fileno() for end in pair) for pair in cables]
@@ -126,7 +127,7 @@ class Machine:
         return self.wanted.has_device and not self.wanted.device_socket
 
     def _listed_shares(self):
-        """Shares that the guest mounts by its list; the two that make its root are not among them."""
+        """Shares that the guest mounts by its list; the folder of the run, where the list is, is not among them."""
         shares = []
         if options.TOP not in self.wanted.dir:
             shares.append(Share("checkout", options.TOP))
@@ -137,11 +138,13 @@ class Machine:
         return shares
 
     def _shares(self):
-        shares = [Share("root", os.path.join(options.CACHE, "rootfs"), changes="fixed")]
+        return [Share("run", self.folder.guest(""), changes="both"), *self._listed_shares()]
+
+    def _disks(self):
+        disks = [disk.Disk("root", disk.root_image())]
         if self.wanted.packages:
-            shares.append(Share("layer", packages.layer(self.wanted.packages), changes="fixed"))
-        shares.append(Share("run", self.folder.guest(""), changes="both"))
-        return shares + self._listed_shares()
+            disks.append(disk.Disk("layer", packages.layer(self.wanted.packages)))
+        return disks
 
     def _start_device(self):
         if not self.wanted.has_device:

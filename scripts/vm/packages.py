@@ -8,11 +8,11 @@ from . import options
 
 
 def layer(names):
-    """Folder of the layer for this list. UsageError if it was not made."""
+    """Image of the layer for this list. UsageError if it was not made."""
     with open(os.path.join(options.CACHE, "rootfs", ".ready"), encoding="ascii") as file:
         text = "".join(name + "\n" for name in sorted(set(names))) + file.read()
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    path = os.path.join(options.CACHE, "layer", key)
-    if not os.path.exists(os.path.join(path, ".ready")):
+    path = os.path.join(options.CACHE, "layer", key, "image.ext4")
+    if not os.path.exists(path):
         raise options.UsageError(f"the packages are not in the cache: run scripts/vm/packages {' '.join(names)}")
-    return os.path.join(path, "upper")
+    return path

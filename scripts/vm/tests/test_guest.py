@@ -60,9 +60,11 @@ class Guests(unittest.TestCase):
                 self.script("reopen.sh", "echo a >/dev/stdout; echo b >/dev/stderr; echo c | tee /dev/stderr"),
                 self.script("leftover.sh", "sleep 1000 & (setsid sleep 1000 &); echo done"),
                 self.script("none.sh", "pgrep -c sleep; true"),
+                self.script("root.sh", "set -e; touch /etc/new; rm /etc/hostname; if echo x >/dev/vda; then exit 1; fi"),
+                self.script("root2.sh", "test -e /etc/new && ! test -e /etc/hostname && grep -q '^root / overlay .*lowerdir=/over/root,' /proc/mounts"),
             ]
         )
-        self.assertEqual([r.code for r in results.values()], [7, 0, 0, 0, 0, 0, 0])
+        self.assertEqual([r.code for r in results.values()], [7, 0, 0, 0, 0, 0, 0, 0, 0])
         self.assertEqual((bytes(self.out["status.sh"]), bytes(self.err["status.sh"])), (b"to-out\n", b"to-err\n"))
         self.assertEqual(bytes(self.out["binary.py"]), bytes(range(256)) * 6400)
         self.assertEqual(bytes(self.out["words.sh"]), b"<two words><*><it's>")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The parts of the harness that need no guest: options, archives, streams, leak reports, QEMU's command line."""
+"""The parts of the harness that need no guest: options, archives, images, streams, leak reports, QEMU's command line."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
 sys.dont_write_bytecode = True
 
+from vm import disk  # noqa: E402
 from vm import leaks  # noqa: E402
 from vm import options  # noqa: E402
 from vm import qemu  # noqa: E402
@@ -70,6 +71,96 @@ class Archive(unittest.TestCase):
     def test_module_names(self):
         self.assertEqual(module_name("kernel/net/act-ct.ko.xz"), "act_ct")
         self.assertEqual(module_name("kernel/net/foo.ko"), "foo")
+
+
+class Images(unittest.TestCase):
+    TOP = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "..")
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="oxnic-image-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.tree = self.path("rootfs")
+        os.makedirs(os.path.join(self.tree, "sub"))
+        with open(os.path.join(self.tree, "sub", "file"), "wb") as file:
+            file.write(b"content\n" * 10000)
+        os.symlink("file", os.path.join(self.tree, "sub", "link"))
+        os.chmod(os.path.join(self.tree, "sub", "file"), 0o4711)
+        self.stamp = os.path.join(self.tree, ".ready")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write_stamp(self, text, when):
+        with open(self.stamp, "w", encoding="ascii") as file:
+            file.write(text)
+        os.utime(self.stamp, (when, when))
+
+    def make(self, target, **environment):
+        command = [os.path.join(self.TOP, "scripts", "image"), self.tree, self.path(target)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+
+    @unittest.skipUnless(os.path.exists("/etc/oxnic-rootfs"), "needs the root file system's tools")
+    def test_an_image_has_what_the_folder_has(self):
+        self.assertEqual(self.make("image").returncode, 0)
+        read = subprocess.run(["debugfs", "-R", "cat /sub/file", self.path("image")], capture_output=True, check=True)
+        self.assertEqual(read.stdout, b"content\n" * 10000)
+        listed = subprocess.run(["debugfs", "-R", "ls -l /sub", self.path("image")], capture_output=True, text=True, check=True).stdout
+        self.assertRegex(listed, r"104711 .* file\n")
+        self.assertRegex(listed, r"120777 .* link\n")
+        subprocess.run(["e2fsck", "-fn", self.path("image")], capture_output=True, check=True)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["image", "rootfs"])
+
+    @unittest.skipUnless(os.path.exists("/etc/oxnic-rootfs"), "needs the root file system's tools")
+    def test_a_failure_leaves_what_was_there(self):
+        with open(self.path("image"), "wb") as file:
+            file.write(b"old")
+        with open(self.path("image.new"), "wb") as file:
+            file.write(b"what an interrupted run left")
+        tools = self.path("tools")
+        os.mkdir(tools)
+        with open(os.path.join(tools, "df"), "w", encoding="ascii") as file:
+            file.write("#!/bin/sh\necho; echo disk 1 1 1000 100% /\n")
+        os.chmod(os.path.join(tools, "df"), 0o755)
+        failed = self.make("image", PATH=f"{tools}:{os.environ['PATH']}")
+        self.assertNotEqual(failed.returncode, 0)
+        self.assertRegex(failed.stderr, "0 MiB free and the image needs 6[0-9]")
+        with open(self.path("image"), "rb") as file:
+            self.assertEqual(file.read(), b"old")
+        self.assertEqual(self.make("image").returncode, 0)
+        self.assertFalse(os.path.exists(self.path("image.new")))
+        self.assertGreater(os.path.getsize(self.path("image")), 80000)
+
+    def test_a_changed_tree_has_another_key(self):
+        with self.assertRaises(options.UsageError):
+            disk.key(self.stamp)
+        keys = set()
+        for text, when in (("one\n", 1000), ("two\n", 1000), ("two\n", 1001)):
+            self.write_stamp(text, when)
+            keys.add(disk.key(self.stamp))
+        self.assertEqual(len(keys), 3)
+
+    def test_setup_names_the_image_in_the_same_way(self):
+        with open(os.path.join(self.TOP, "scripts", "setup-rootfs"), encoding="utf-8") as file:
+            (line,) = [line for line in file if line.strip().startswith("image=$tree-")]
+        self.write_stamp("e4d4771edf3f0f59\n", 1764160000)
+        named = subprocess.run(["bash", "-c", f"tree=$1\n{line}\necho $image", "-", self.tree], capture_output=True, text=True, check=True)
+        self.assertEqual(named.stdout, f"{self.tree}-{disk.key(self.stamp)}.ext4\n")
+
+    def test_a_missing_image_says_what_to_do(self):
+        cache, options.CACHE = options.CACHE, self.folder
+        self.addCleanup(setattr, options, "CACHE", cache)
+        self.write_stamp("one\n", 1000)
+        with self.assertRaisesRegex(options.UsageError, "scripts/setup rootfs"):
+            disk.root_image()
+        with open(f"{self.tree}-{disk.key(self.stamp)}.ext4", "wb"):
+            pass
+        self.assertEqual(disk.root_image(), f"{os.path.realpath(self.tree)}-{disk.key(self.stamp)}.ext4")
+
+    def test_a_disk_is_read_only_and_has_its_name(self):
+        argv = " ".join(disk.Disk("root", "/a,b/c").qemu_arguments())
+        self.assertIn("readonly=on,file=/a,,b/c", argv)
+        self.assertIn("serial=root", argv)
 
 
 class Streams(unittest.TestCase):
