@@ -3,7 +3,6 @@
 """The device's sensors below /sys/class/hwmon."""
 
 # sets: quick
-# kernel: stock
 # vm: PORTS=1
 
 import glob
