@@ -55,8 +55,10 @@ pub const ABI_VERSION: u32 = 1 << 16;
 pub const DEVICE_BLOCK_LENGTH: u16 = 0x80;
 /// Length in bytes of version 1 of the self-test block.
 pub const SELF_TEST_BLOCK_LENGTH: u16 = 0x30;
-/// Length in bytes of version 1 of the health block.
+/// Length in bytes of version 1 of the health block, which ends behind [`health::LAST_RESET`].
 pub const HEALTH_BLOCK_LENGTH: u16 = 0x28;
+/// Length in bytes of version 2 of the health block.
+pub const HEALTH_BLOCK_LENGTH_2: u16 = 0x50;
 /// Length in bytes of version 1 of the clock block.
 pub const CLOCK_BLOCK_LENGTH: u16 = 0x10;
 
@@ -228,6 +230,50 @@ pub mod health {
     pub const COUNT: u32 = 0x18;
     /// R. The reason of the last reset by the driver, see [`super::ResetReason`].
     pub const LAST_RESET: u32 = 0x1c;
+    /// W. From version 2 on, as all that follow. The driver knows of so many errors: where that is COUNT, SEVERITY returns to 0.
+    pub const ACKNOWLEDGE: u32 = 0x20;
+    /// W. Bus address (64 bits) of a buffer for a piece of the dump, a multiple of 8.
+    pub const DUMP_ADDRESS: u32 = 0x28;
+    /// W. Length of the piece in bytes, 8 to [`crate::dump::DUMP_PIECE_MAX`], a multiple of 8.
+    pub const DUMP_LENGTH: u32 = 0x30;
+    /// W. Where the piece begins in the dump, in bytes; a multiple of 8.
+    pub const DUMP_OFFSET: u32 = 0x34;
+    /// W. Starts an action, see [`super::DumpAction`]. Reads as 0.
+    pub const DUMP_CONTROL: u32 = 0x38;
+    /// R. How the last action ended, see [`super::DumpResult`].
+    pub const DUMP_RESULT: u32 = 0x3c;
+    /// R. Length in bytes of the dump that is held; 0: none.
+    pub const DUMP_SIZE: u32 = 0x40;
+    /// R. Number of the dump that is held, or was last.
+    pub const DUMP_NUMBER: u32 = 0x44;
+}
+
+crate::open_enum! {
+    /// What is done with the dump of the function.
+    pub enum DumpAction: u32 {
+        /// A dump of the function as it is takes the place of the one that is held.
+        MAKE = 1: "make",
+        /// A piece of the dump that is held is written to the buffer; a piece that ends beyond it is filled up with zeros.
+        READ = 2: "read",
+        /// The dump that is held is forgotten.
+        DROP = 3: "drop",
+    }
+}
+
+crate::open_enum! {
+    /// How an action with the dump ended.
+    pub enum DumpResult: u32 {
+        /// None yet since the last reset, or still under way.
+        NONE = 0: "none",
+        /// It was done.
+        DONE = 1: "done",
+        /// The buffer could not be written.
+        DMA = 2: "DMA fault",
+        /// Address, length, offset or action is not allowed.
+        BAD = 3: "bad request",
+        /// No dump is held.
+        MISSING = 4: "no dump",
+    }
 }
 
 /// Offsets in the clock block, relative to its start.

@@ -6,8 +6,8 @@ extern crate std;
 
 use crate::wire::Wire;
 use crate::{
-    caps, clock, command, doorbell, eswitch, event, firmware, flow, port, queue, regs, ring, rss,
-    sensor, stats, steering, vf, vport,
+    caps, clock, command, doorbell, dump, eswitch, event, firmware, flow, port, queue, regs, ring,
+    rss, sensor, stats, steering, vf, vport,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -41,6 +41,13 @@ macro_rules! layouts {
 }
 
 layouts! {
+    dump_header: dump::DumpHeader, 48;
+    dump_section: dump::SectionHeader, 8;
+    dump_register: dump::DumpRegister, 8;
+    dump_queue: dump::DumpQueue, 32;
+    dump_vector: dump::DumpVector, 8;
+    dump_object: dump::DumpObject, 16;
+    dump_line: dump::DumpLine, 64;
     block_header: regs::BlockHeader, 8;
     submission: command::Submission, 64;
     completion: command::Completion, 32;
@@ -264,4 +271,62 @@ fn the_example_of_the_specification_is_a_request() {
 fn a_page_is_full_of_counters() {
     use flow::counter::{CounterRecord, COUNTERS_IN_PAGE, COUNTER_PAGE};
     assert_eq!(CounterRecord::BYTES as u32 * COUNTERS_IN_PAGE, COUNTER_PAGE);
+}
+
+proptest! {
+    /// Whatever a dump holds, reading it ends, stays within it, and gives no more than it says.
+    #[test]
+    fn any_words_can_be_read_as_a_dump(mut words in proptest::collection::vec(prop_oneof![any::<u64>(), 0u64..0x40_0010], 0..200), magic: bool) {
+        if magic && !words.is_empty() {
+            words[0] = u64::from(dump::DUMP_MAGIC) | (words.len() as u64 * 8) << 32;
+        }
+        let Some((header, sections)) = crate::sections::read(&words) else {
+            return Ok(());
+        };
+        prop_assert_eq!(header.magic, dump::DUMP_MAGIC);
+        let mut seen = 0;
+        for section in sections {
+            seen += 1;
+            let entries = section.entries::<{ dump::DumpQueue::WORDS }, dump::DumpQueue>().count();
+            prop_assert!(entries <= words.len());
+        }
+        prop_assert!(seen <= usize::from(header.sections));
+    }
+}
+
+#[test]
+fn sections_that_are_not_known_are_stepped_over_and_longer_entries_read() {
+    let header = dump::DumpHeader {
+        magic: dump::DUMP_MAGIC,
+        sections: 3,
+        ..dump::DumpHeader::ZERO
+    };
+    let section = |kind, entry, count| dump::SectionHeader { kind, entry, count }.to_words()[0];
+    let mut words = Vec::from(header.to_words());
+    words.extend([section(dump::SectionKind(99), 16, 2), 1, 2, 3, 4]);
+    words.extend([
+        section(dump::SectionKind::REGISTERS, 16, 2),
+        0x5_0000_0010,
+        7,
+        0x6_0000_0014,
+        8,
+    ]);
+    words.extend([section(dump::SectionKind::QUEUES, 8, 1), 9]);
+    let (_, sections) = crate::sections::read(&words).unwrap();
+    let registers: Vec<_> = sections
+        .clone()
+        .filter(|section| section.kind == dump::SectionKind::REGISTERS)
+        .flat_map(|section| section.entries::<1, dump::DumpRegister>())
+        .map(|register| (register.offset, register.value))
+        .collect();
+    assert_eq!(registers, [(0x10, 5), (0x14, 6)]);
+    // Entries that are shorter than we know them are not guessed at.
+    assert_eq!(
+        sections
+            .last()
+            .unwrap()
+            .entries::<4, dump::DumpQueue>()
+            .count(),
+        0
+    );
 }

@@ -100,6 +100,9 @@ impl Nic {
             "flow-limits" => Some(self.operate_flow_limits(request)),
             "halt" => Some(self.operate_halt(request)),
             "sensor" => Some(self.operate_sensor(request)),
+            "hang" => Some(self.operate_hang(request)),
+            "note" => Some(self.operate_note(host, request)),
+            "broken" => Some(self.operate_broken(request)),
             "reset-request" => Some(self.operate_reset_request(host, request)),
             "chaos" => {
                 let spec = request.get("spec").and_then(Value::as_str);
@@ -155,6 +158,32 @@ impl Nic {
             }
         };
         self.halt(function, reason, 0);
+        Ok(json!({}))
+    }
+
+    fn operate_hang(&mut self, request: &Value) -> Result<Value, String> {
+        let function = self.asked_function(request)?;
+        let view = self.view(function);
+        self.note_line(function, "stands still");
+        self.state_mut(function).registers.hang(&view);
+        Ok(json!({}))
+    }
+
+    fn operate_note(&mut self, host: &mut dyn Host, request: &Value) -> Result<Value, String> {
+        let function = self.asked_function(request)?;
+        let number = |name: &str| request.get(name).and_then(Value::as_u64);
+        let severity = number("severity").filter(|severity| (1..=2).contains(severity));
+        let severity = severity.ok_or("note: \"severity\" is 1 or 2")?;
+        let reason = number("reason").and_then(|reason| u16::try_from(reason).ok());
+        let reason = Reason(reason.ok_or("note: \"reason\" is missing")?);
+        self.note(host, function, severity as u32, reason);
+        Ok(json!({}))
+    }
+
+    fn operate_broken(&mut self, request: &Value) -> Result<Value, String> {
+        let function = self.asked_function(request)?;
+        let on = request.get("on").and_then(Value::as_bool);
+        self.state_mut(function).broken = on.ok_or("broken: \"on\" is missing")?;
         Ok(json!({}))
     }
 
@@ -245,6 +274,10 @@ impl Nic {
             "generation": registers.generation,
             "accepted": registers.accepted(),
             "halted": registers.halted(),
+            "hung": registers.hung,
+            "broken": state.broken,
+            "severity": registers.health.severity,
+            "dumps": registers.dump.number,
             "bus_master": state.bus_master,
             "reason": Reason(registers.reason as u16).text(),
             "errors": registers.health.count,

@@ -5,6 +5,7 @@
 
 use super::admin::AdminQueue;
 use super::cq::{Cq, Vector};
+use super::dump::Record;
 use super::event::EventRing;
 use super::ids::FunctionId;
 use super::limits::Shares;
@@ -24,6 +25,10 @@ pub struct FunctionState {
     pub bus_master: bool,
     /// Registers.
     pub registers: Registers,
+    /// What is kept for dumps.
+    pub record: Record,
+    /// It comes up no more: it halts at each handshake, until its operator mends it.
+    pub broken: bool,
     /// Admin queue, after the handshake.
     pub admin: Option<AdminQueue>,
     /// Event ring, after the handshake.
@@ -57,6 +62,8 @@ impl FunctionState {
             exists: id.is_pf(),
             bus_master: false,
             registers: Registers::default(),
+            record: Record::default(),
+            broken: false,
             admin: None,
             events: None,
             vectors: vec![Vector::default(); usize::from(vectors)],
@@ -78,7 +85,7 @@ impl FunctionState {
 
     /// Whether a driver works it and DMA may pass.
     pub fn works(&self) -> bool {
-        self.exists && self.bus_master && self.registers.accepted()
+        self.exists && self.bus_master && self.registers.accepted() && !self.registers.hung
     }
 
     /// All objects go.

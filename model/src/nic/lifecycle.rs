@@ -13,6 +13,7 @@ use super::timers::Timer;
 use super::vport::VfSettings;
 use crate::host::{DmaFault, Host};
 use oxnic_abi::command::{Completion, Submission};
+use oxnic_abi::dump::DumpTrigger;
 use oxnic_abi::eswitch::EswitchMode;
 use oxnic_abi::event::{Event, EventKind};
 use oxnic_abi::regs::{Reason, status};
@@ -33,6 +34,10 @@ impl Nic {
         if !self.state(function).exists || !self.is_enabled(function) {
             return;
         }
+        if self.state(function).broken {
+            self.halt(function, Reason::INTERNAL, 0);
+            return;
+        }
         let registers = &mut self.state_mut(function).registers;
         registers.begin_handshake();
         let agreement = registers.check_handshake().and_then(|agreement| {
@@ -46,6 +51,7 @@ impl Nic {
             Err((reason, detail)) => {
                 log::warn!("{}: handshake rejected: {}", function.bus(), reason.text());
                 state.registers.reject(reason, detail);
+                self.note_line(function, "handshake rejected");
                 return;
             }
         };
@@ -58,6 +64,7 @@ impl Nic {
         state.events = Some(EventRing::new(driver.event_ring, agreement.event_log2));
         state.registers.accept(agreement);
         log::info!("{}: handshake accepted", function.bus());
+        self.note_line(function, "handshake accepted");
         for id in self.vports_of(function) {
             let link = self.vport_link(id);
             self.vport_mut(id).link_told = link;
@@ -216,6 +223,7 @@ impl Nic {
         if function.is_pf() {
             self.reset_firmware(halted);
         }
+        self.note_line(function, "reset");
         match function.vf_index() {
             None => {
                 self.ports.iter_mut().for_each(super::port::WirePort::reset);
@@ -249,10 +257,15 @@ impl Nic {
             return;
         }
         log::warn!("{}: halted: {} ({detail})", function.bus(), reason.text());
-        self.drop_objects(function);
+        self.note_line(function, &format!("halted: {}", reason.text()));
         let view = self.view(function);
+        self.state_mut(function)
+            .registers
+            .halt(&view, reason, detail);
+        // Of what is there, before it goes.
+        self.make_dump(function, DumpTrigger::HALT);
+        self.drop_objects(function);
         let state = self.state_mut(function);
-        state.registers.halt(&view, reason, detail);
         state.raise_halted = true;
         self.links_stale = true;
     }
@@ -375,6 +388,7 @@ impl Nic {
         reason: Reason,
     ) {
         let view = self.view(function);
+        self.note_line(function, &format!("severity {severity}: {}", reason.text()));
         if self
             .state_mut(function)
             .registers

@@ -15,6 +15,7 @@ mod control;
 mod counter_memory;
 mod cq;
 mod doorbell;
+mod dump;
 mod eswitch;
 mod event;
 pub mod firmware;
@@ -387,6 +388,7 @@ impl Nic {
                 }
             }
             Action::DmaTest(kind) => self.dma_test(host, function, kind),
+            Action::Dump(action) => self.dump_action(host, function, action),
         }
     }
 }

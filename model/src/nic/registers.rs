@@ -4,7 +4,9 @@
 //! [`Registers`] belongs to its function and only stores; what a write sets in motion is told to the caller as an [`Action`].
 
 use super::limits;
-use oxnic_abi::regs::{self, BlockKind, Reason, clock, device, health, self_test, status};
+use oxnic_abi::regs::{
+    self, BlockKind, DumpResult, Reason, clock, device, health, self_test, status,
+};
 
 /// Offset of the self-test block.
 pub const SELF_TEST: u32 = 0x100;
@@ -12,6 +14,8 @@ pub const SELF_TEST: u32 = 0x100;
 pub const HEALTH: u32 = 0x200;
 /// Offset of the clock block.
 pub const CLOCK: u32 = 0x300;
+/// Where the last block ends.
+pub const END: u32 = CLOCK + regs::CLOCK_BLOCK_LENGTH as u32;
 /// Second word of the clock's time.
 const CLOCK_HIGH: u32 = clock::TIME + 4;
 /// Nanoseconds between two beats.
@@ -49,6 +53,38 @@ pub enum Action {
     Interrupt(u32),
     /// Run this DMA test.
     DmaTest(u32),
+    /// Do this with the function's dump.
+    Dump(u32),
+}
+
+/// What the driver asks of the dump of its function, and what it is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Dump {
+    /// Where a piece goes.
+    pub address: u64,
+    /// Its length.
+    pub length: u32,
+    /// Where it begins.
+    pub offset: u32,
+    /// How the last action ended.
+    pub result: DumpResult,
+    /// Bytes that are held.
+    pub size: u32,
+    /// Of the last dump.
+    pub number: u32,
+}
+
+impl Default for Dump {
+    fn default() -> Self {
+        Self {
+            address: 0,
+            length: 0,
+            offset: 0,
+            result: DumpResult::NONE,
+            size: 0,
+            number: 0,
+        }
+    }
 }
 
 /// What went wrong last.
@@ -100,6 +136,10 @@ pub struct Registers {
     pub handshake: Handshake,
     /// Health block.
     pub health: Health,
+    /// The part of it about dumps.
+    pub dump: Dump,
+    /// The function does nothing any more, and does not know it.
+    pub hung: bool,
     /// The heartbeat when the function stopped.
     stopped_beat: Option<u32>,
     scratch: u32,
@@ -118,6 +158,8 @@ impl Default for Registers {
             agreed: 0,
             handshake: Handshake::default(),
             health: Health::default(),
+            dump: Dump::default(),
+            hung: false,
             stopped_beat: None,
             scratch: 0,
             dma_address: 0,
@@ -127,10 +169,10 @@ impl Default for Registers {
     }
 }
 
-fn header(kind: BlockKind, length: u16, next: u32) -> [u32; 2] {
+fn header(kind: BlockKind, version: u16, length: u16, next: u32) -> [u32; 2] {
     let words = regs::BlockHeader {
         kind,
-        version: 1,
+        version,
         length,
         next: next as u16,
     }
@@ -156,7 +198,7 @@ fn beat(view: &View) -> u32 {
 fn read_clock(view: &View, offset: u32) -> u32 {
     let half = (offset / 4 % 2) as usize;
     match offset {
-        0x0 | 0x4 => header(BlockKind::CLOCK, regs::CLOCK_BLOCK_LENGTH, 0)[half],
+        0x0 | 0x4 => header(BlockKind::CLOCK, 1, regs::CLOCK_BLOCK_LENGTH, 0)[half],
         clock::TIME | CLOCK_HIGH => halves(view.clock)[half],
         _ => 0,
     }
@@ -187,7 +229,7 @@ impl Registers {
         let half = (offset / 4 % 2) as usize;
         let driver = &self.handshake;
         match offset {
-            0x0 | 0x4 => header(BlockKind::DEVICE, regs::DEVICE_BLOCK_LENGTH, SELF_TEST)[half],
+            0x0 | 0x4 => header(BlockKind::DEVICE, 1, regs::DEVICE_BLOCK_LENGTH, SELF_TEST)[half],
             device::MAGIC => regs::MAGIC,
             device::ABI_VERSION => regs::ABI_VERSION,
             device::FUNCTION => view.function,
@@ -195,7 +237,7 @@ impl Registers {
             device::GENERATION => self.generation,
             device::STATUS => self.status,
             device::REASON => self.reason,
-            device::HEARTBEAT => self.stopped_beat.unwrap_or_else(|| beat(view)),
+            device::HEARTBEAT => self.heartbeat(view),
             device::RESET_TIMEOUT => limits::RESET_TIMEOUT,
             device::COMMAND_TIMEOUT => limits::COMMAND_TIMEOUT,
             device::DRIVER_ABI_MIN => driver.abi_min,
@@ -219,7 +261,12 @@ impl Registers {
     fn read_self_test(&self, offset: u32) -> u32 {
         let half = (offset / 4 % 2) as usize;
         match offset {
-            0x0 | 0x4 => header(BlockKind::SELF_TEST, regs::SELF_TEST_BLOCK_LENGTH, HEALTH)[half],
+            0x0 | 0x4 => header(
+                BlockKind::SELF_TEST,
+                1,
+                regs::SELF_TEST_BLOCK_LENGTH,
+                HEALTH,
+            )[half],
             self_test::SCRATCH => !self.scratch,
             0x10 | 0x14 => halves(self.dma_address)[half],
             self_test::DMA_LENGTH => self.dma_length,
@@ -231,12 +278,18 @@ impl Registers {
     fn read_health(&self, offset: u32) -> u32 {
         let half = (offset / 4 % 2) as usize;
         match offset {
-            0x0 | 0x4 => header(BlockKind::HEALTH, regs::HEALTH_BLOCK_LENGTH, CLOCK)[half],
+            0x0 | 0x4 => header(BlockKind::HEALTH, 2, regs::HEALTH_BLOCK_LENGTH_2, CLOCK)[half],
             health::SEVERITY => self.health.severity,
             health::SYNDROME => u32::from(self.health.syndrome),
             0x10 | 0x14 => halves(self.health.time)[half],
             health::COUNT => self.health.count,
             health::LAST_RESET => u32::from(self.health.last_reset),
+            0x28 | 0x2c => halves(self.dump.address)[half],
+            health::DUMP_LENGTH => self.dump.length,
+            health::DUMP_OFFSET => self.dump.offset,
+            health::DUMP_RESULT => self.dump.result.0,
+            health::DUMP_SIZE => self.dump.size,
+            health::DUMP_NUMBER => self.dump.number,
             _ => 0,
         }
     }
@@ -255,6 +308,21 @@ impl Registers {
             0x58 | 0x5c => set_half(&mut driver.event_ring, high, value),
             device::DEPTH => driver.depth = value,
             SELF_TEST..HEALTH => return self.write_self_test(offset - SELF_TEST, value),
+            HEALTH..CLOCK => return self.write_health(offset - HEALTH, value),
+            _ => {}
+        }
+        Action::None
+    }
+
+    fn write_health(&mut self, offset: u32, value: u32) -> Action {
+        match offset {
+            health::ACKNOWLEDGE if value == self.health.count && !self.halted() => {
+                self.health.severity = 0;
+            }
+            0x28 | 0x2c => set_half(&mut self.dump.address, offset / 4 % 2, value),
+            health::DUMP_LENGTH => self.dump.length = value,
+            health::DUMP_OFFSET => self.dump.offset = value,
+            health::DUMP_CONTROL => return Action::Dump(value),
             _ => {}
         }
         Action::None
@@ -329,11 +397,22 @@ impl Registers {
         self.status |= status::REJECTED;
     }
 
+    /// The heartbeat.
+    pub fn heartbeat(&self, view: &View) -> u32 {
+        self.stopped_beat.unwrap_or_else(|| beat(view))
+    }
+
+    /// The function does nothing from now on, until it is reset, and says so nowhere but by its heartbeat.
+    pub fn hang(&mut self, view: &View) {
+        self.hung = true;
+        self.stopped_beat = Some(self.heartbeat(view));
+    }
+
     /// Stops the function until it is reset.
     pub fn halt(&mut self, view: &View, reason: Reason, detail: u16) {
         self.reason = u32::from(reason.0) | (u32::from(detail) << 16);
         self.status = self.status & status::RESET_REQUESTED | status::HALTED;
-        self.stopped_beat = Some(beat(view));
+        self.stopped_beat = Some(self.heartbeat(view));
         self.note_error(view, 3, reason);
     }
 
@@ -358,6 +437,11 @@ impl Registers {
             severity: 0,
             ..self.health
         };
+        let dump = Dump {
+            size: self.dump.size,
+            number: self.dump.number,
+            ..Dump::default()
+        };
         let status = if enabled {
             status::READY | status::RESET_DONE
         } else {
@@ -366,6 +450,7 @@ impl Registers {
         *self = Self {
             generation,
             health,
+            dump,
             status,
             ..Self::default()
         };

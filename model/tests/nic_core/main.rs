@@ -10,6 +10,7 @@ mod firmware;
 mod flow;
 mod functions;
 mod hashing;
+mod health;
 mod hostile;
 mod interrupts;
 mod lies;
