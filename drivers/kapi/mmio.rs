@@ -172,6 +172,20 @@ impl Registers {
         Ok(value)
     }
 
+    /// Reads a register for somebody who only looks: all ones are what it holds, and nothing is concluded from them.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`: the device was found to be gone; `ERANGE`: no such register.
+    pub fn peek(&self, offset: u32) -> Result<u32> {
+        let address = self.at(offset)?;
+        if self.presence.is_gone() {
+            return Err(ENODEV);
+        }
+        // SAFETY: `at` gave an aligned word of the mapping.
+        Ok(unsafe { bindings::readl(address) })
+    }
+
     /// Reads an aligned register of 64 bits in one access. All ones are an error here, and nothing is concluded from them:
     /// so reads a function whose memory space is disabled for the moment, too, as in a reset.
     ///

@@ -10,7 +10,7 @@ pub mod sriov;
 
 pub use self::{
     binding::Binding,
-    device::{is_unplugged, Enabled},
+    device::{is_unplugged, Enabled, CONFIG_SIZE},
     driver::{Channel, Core, Driver, Recovery, Registration},
     id::{DeviceId, IdTable},
 };

@@ -8,6 +8,7 @@
 use crate::{
     device::Device,
     eventq::Notice,
+    health::{Fault, Kind},
     port::QueueKind, //
 };
 use kernel::{
@@ -16,8 +17,7 @@ use kernel::{
 };
 use oxnic_abi::{
     command::Opcode,
-    event::{Event, EventKind, QueueError},
-    regs::ResetReason, //
+    event::{Event, EventKind, QueueError}, //
 };
 use oxnic_kapi::irq::{Handler, Irq};
 
@@ -53,12 +53,7 @@ impl Device {
     /// Takes answers, and has events taken, as far as there are any. May be called in any context.
     pub(crate) fn serve_control(self: &Arc<Self>) {
         if let Err(breach) = self.commands.collect() {
-            dev_err!(
-                self.binding(),
-                "the device answers command {}, which nobody asked\n",
-                breach.id
-            );
-            self.request_reset(ResetReason::PROTOCOL);
+            self.request_reset(Fault::with(Kind::StrayAnswer, breach.id));
         }
         if self.events.is_pending() {
             self.event_task.schedule(self);
@@ -105,13 +100,8 @@ impl Device {
             EventKind::RX_ERROR => queue(QueueKind::Receive),
             EventKind::CQ_ERROR => queue(QueueKind::Completion),
             EventKind::FLOW_ERROR => {
-                dev_err!(
-                    self.binding(),
-                    "flow queue {} has stopped: {}\n",
-                    event.object,
-                    QueueError(event.detail).text()
-                );
-                self.request_reset(ResetReason::PROTOCOL);
+                let fault = Fault::of_flow(Kind::StoppedFlow, event.object, event.detail);
+                self.request_reset(fault);
             }
             EventKind::VF_STATE => self.vfs.lock().set_active(event.object, event.detail == 1),
             EventKind::VF_DENIED => {
@@ -122,8 +112,9 @@ impl Device {
                     Opcode(event.detail).text()
                 );
             }
-            EventKind::RESET_REQUESTED => self.request_reset(ResetReason::REQUESTED),
-            EventKind::HEALTH => self.log_health(),
+            EventKind::RESET_REQUESTED => self.request_reset(Fault::new(Kind::Requested)),
+            // The task that watches over the function looks at the health block within a second.
+            EventKind::HEALTH => {}
             EventKind::FIRMWARE => self.firmware_event(event),
             _ => {}
         }

@@ -22,8 +22,9 @@ use crate::{
         refused::AllRefused, //
     },
     handshake::Rings,
-    health::Pulse,
+    health::{Fault, Kind, Pulse, Reporters},
     netdev::NetPort,
+    parameters::Settings,
     port::Port,
     regs::Registers,
     reset::Recovery,
@@ -38,9 +39,10 @@ use kernel::{
 use oxnic_abi::{
     caps::NicCaps,
     pci::{BAR_DOORBELLS, PORTS_MAX},
-    regs::{device, ResetReason}, //
+    regs::device, //
 };
 use oxnic_kapi::{
+    dma::Words,
     irq::{Irq, Vectors},
     mmio::{Doorbells, Presence},
     net::{flow::Sampler, netdev::Registration},
@@ -78,6 +80,12 @@ pub(crate) struct Device {
     /// `None` before probe has come so far, and after remove.
     #[pin]
     pub(crate) devlink: Mutex<Option<Devlink>>,
+    /// `None` before probe has come so far, and after remove.
+    #[pin]
+    pub(crate) reporters: Mutex<Option<Arc<Reporters>>>,
+    /// Where the device writes dumps to, once there was one.
+    #[pin]
+    pub(crate) core_buffer: Mutex<Option<Words>>,
     /// `None` where there is no clock, before probe has come so far, and after remove.
     #[pin]
     pub(crate) clock: Mutex<Option<clock::Registered>>,
@@ -108,6 +116,7 @@ pub(crate) struct Device {
     #[pin]
     pub(crate) recovery: Recovery,
     pub(crate) pulse: Pulse,
+    pub(crate) settings: Settings,
     pub(crate) event_task: Task<Device>,
     pub(crate) reset_task: Task<Device>,
     pub(crate) health_task: Task<Device>,
@@ -174,6 +183,8 @@ impl Device {
                 irq <- new_mutex!(None),
                 ports <- new_mutex!(KVec::new()),
                 devlink <- new_mutex!(None),
+                reporters <- new_mutex!(None),
+                core_buffer <- new_mutex!(None),
                 clock <- new_mutex!(None),
                 #[cfg(CONFIG_HWMON)]
                 sensors <- new_mutex!(None),
@@ -188,6 +199,7 @@ impl Device {
                 outside <- new_mutex!(Outside::new()),
                 recovery <- Recovery::new(),
                 pulse: Pulse::new(),
+                settings: Settings::new(),
                 event_task,
                 reset_task,
                 health_task,
@@ -274,7 +286,7 @@ impl Device {
                 },
             ) => {
                 dev_err!(self.binding, "{} (after {} ms)\n", error, timeout);
-                self.request_reset(ResetReason::COMMAND_TIMEOUT);
+                self.request_reset(Fault::with(Kind::Unanswered, error.opcode.0));
             }
             Err(CommandError {
                 cause: Cause::Gone, ..

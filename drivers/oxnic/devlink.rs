@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The function in devlink: its versions, its eswitch, its firmware, and a port for each of its interfaces.
+//! The function in devlink: its versions, its eswitch, its firmware, its parameters, and a port for each of its interfaces.
 
 use crate::{
     device::Device,
@@ -10,17 +10,19 @@ use crate::{
         occupancy,
         reporter::{reporter, Rules}, //
     },
+    parameters::{parameters, Knobs},
+    regions::Regions, //
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{Arc, SetOnce}, //
 };
 use oxnic_kapi::{
     devlink::{
-        Action, Eswitch, Flavour, Health, InfoRequest, Instance, Operations, Port, Registered,
-        Reload, Resources, SwitchId,
+        Action, Eswitch, Flavour, Health, InfoRequest, Instance, Operations, Parameters, Port,
+        Registered, Reload, Resources, SwitchId, Values,
     },
-    extack::Extack,
+    extack::{refuse, Extack},
     pci::Binding, //
 };
 
@@ -30,8 +32,17 @@ struct Answers {
     model: u32,
     version: u32,
     device: Arc<Device>,
+    knobs: Knobs,
+    /// Of a PF, which has one or not.
     switch: Option<Switch>,
-    firmware: Option<Firmware>,
+    /// Once the device has said that it has some.
+    firmware: Arc<SetOnce<Firmware>>,
+}
+
+impl Answers {
+    fn known_firmware(&self) -> Option<&Firmware> {
+        SetOnce::as_ref(&self.firmware)
+    }
 }
 
 impl Operations for Answers {
@@ -47,14 +58,23 @@ impl Operations for Answers {
             c"fw.mgmt.api",
             fmt!("{}.{}", self.version >> 16, self.version & 0xffff),
         )?;
-        match &self.firmware {
+        match self.known_firmware() {
             Some(firmware) => firmware.info(request),
             None => Ok(()),
         }
     }
 
+    fn parameters(&self) -> Option<&dyn Values> {
+        Some(&self.knobs)
+    }
+
+    fn is_pf(&self) -> bool {
+        self.switch.is_some()
+    }
+
     fn eswitch(&self) -> Option<&dyn Eswitch> {
-        self.switch.as_ref().map(|switch| switch as &dyn Eswitch)
+        let switch = self.switch.as_ref()?;
+        self.device.eswitch.is_there().then_some(switch)
     }
 
     fn reload(&self) -> &dyn Reload {
@@ -62,31 +82,39 @@ impl Operations for Answers {
     }
 
     fn firmware(&self) -> Option<&dyn oxnic_kapi::devlink::Firmware> {
-        let firmware = self.firmware.as_ref()?;
+        let firmware = self.known_firmware()?;
         Some(firmware)
     }
 }
 
 impl Reload for Answers {
     fn down(&self, action: Action, extack: Option<&mut Extack>) -> Result {
-        match (action, &self.firmware) {
+        match (action, self.known_firmware()) {
             (Action::Reinit, _) => self.device.take_down(extack),
             (_, Some(firmware)) => {
                 activate::begin(firmware, action == Action::ActivateLive, extack)
             }
-            (_, None) => Err(EOPNOTSUPP),
+            (_, None) => Err(no_firmware(extack)),
         }
     }
 
     fn up(&self, action: Action, extack: Option<&mut Extack>) -> Result {
-        match (action, &self.firmware) {
+        match (action, self.known_firmware()) {
             (Action::Reinit, _) => self.device.bring_back(extack),
             (_, Some(firmware)) => {
                 activate::finish(firmware, action == Action::ActivateLive, extack)
             }
-            (_, None) => Err(EOPNOTSUPP),
+            (_, None) => Err(no_firmware(extack)),
         }
     }
+}
+
+fn no_firmware(extack: Option<&mut Extack>) -> Error {
+    refuse(
+        extack,
+        EOPNOTSUPP,
+        fmt!("fw_activate: the device has no firmware that can be updated"),
+    )
 }
 
 /// What all ports of the device have in common: its serial number.
@@ -100,39 +128,58 @@ fn switch_id(device: &Device) -> Option<SwitchId> {
 /// The devlink instance of a function, visible until dropped.
 pub(crate) struct Devlink {
     // In this order: they go before what they belong to.
-    _resources: Option<Resources>,
+    resources: Option<Resources>,
     rules: Option<Arc<Health<Rules>>>,
+    _parameters: Parameters,
+    pub(crate) regions: Arc<Regions>,
+    firmware: Arc<SetOnce<Firmware>>,
     registered: Registered,
 }
 
 impl Devlink {
-    /// Makes the instance of a function and shows it.
+    /// Makes the instance of a function and shows it. The function may not have been taken over yet.
     pub(crate) fn new(device: &Arc<Device>) -> Result<Self> {
         let limits = device.registers.limits();
-        let there = device.eswitch.is_there();
+        let firmware = Arc::new(SetOnce::new(), GFP_KERNEL)?;
         let answers = Answers {
             binding: device.binding().clone(),
             model: limits.model,
             version: limits.version,
             // References go with the instance, which remove takes from the device.
             device: device.clone(),
-            switch: there.then(|| Switch(device.clone())),
-            firmware: Firmware::discover(device),
+            knobs: Knobs(device.clone()),
+            switch: (!device.is_vf()).then(|| Switch(device.clone())),
+            firmware: firmware.clone(),
         };
         let instance = Instance::new(device.binding(), KBox::new(answers, GFP_KERNEL)?)?;
-        let resources = match there {
-            true => Some(occupancy::resources(device, &instance)?),
-            false => None,
-        };
-        let rules = match there {
-            true => Some(Arc::new(reporter(device, &instance)?, GFP_KERNEL)?),
-            false => None,
-        };
         Ok(Self {
-            _resources: resources,
-            rules,
+            resources: None,
+            rules: None,
+            _parameters: parameters(device, &instance)?,
+            regions: Arc::new(Regions::new(device, &instance)?, GFP_KERNEL)?,
+            firmware,
             registered: Registered::new(instance),
         })
+    }
+
+    /// Adds what a function that was taken over has, as far as that is not there yet. The lock of the instance is held or not.
+    pub(crate) fn complete(&mut self, device: &Arc<Device>) -> Result {
+        self.find_firmware(device);
+        if device.eswitch.is_there() && self.rules.is_none() {
+            self.resources = Some(occupancy::resources(device, self.instance())?);
+            let rules = reporter(device, self.instance())?;
+            self.rules = Some(Arc::new(rules, GFP_KERNEL)?);
+        }
+        Ok(())
+    }
+
+    /// Asks a device whose commands work for its firmware.
+    pub(crate) fn find_firmware(&self, device: &Arc<Device>) {
+        if SetOnce::as_ref(&self.firmware).is_none() {
+            if let Some(firmware) = Firmware::discover(device) {
+                self.firmware.populate(firmware);
+            }
+        }
     }
 
     /// The instance, to take its lock.
@@ -144,19 +191,19 @@ impl Devlink {
     pub(crate) fn rules(&self) -> Option<Arc<Health<Rules>>> {
         self.rules.clone()
     }
+}
 
-    /// Makes the port that goes with an interface of the function.
-    pub(crate) fn port(&self, device: &Device, vport: u16) -> Result<Arc<Port>> {
-        let flavour = if device.is_vf() {
-            Flavour::Virtual
-        } else {
-            Flavour::Physical {
-                number: vport.into(),
-                switch: switch_id(device),
-            }
-        };
-        Port::new(self.instance(), vport.into(), flavour, None)
-    }
+/// Makes the port that goes with an interface of the function.
+pub(crate) fn own_port(instance: &Arc<Instance>, device: &Device, vport: u16) -> Result<Arc<Port>> {
+    let flavour = if device.is_vf() {
+        Flavour::Virtual
+    } else {
+        Flavour::Physical {
+            number: vport.into(),
+            switch: switch_id(device),
+        }
+    };
+    Port::new(instance, vport.into(), flavour, None)
 }
 
 /// Makes the port that goes with the representor of a VF.

@@ -7,8 +7,9 @@
 
 use crate::{
     device::Device,
-    devlink::Devlink,
+    devlink::{own_port, Devlink},
     handshake,
+    health::Reporters,
     netdev,
     vf, //
 };
@@ -20,6 +21,7 @@ use oxnic_abi::{
     pci::{PF_DEVICE_ID, VENDOR_ID, VF_DEVICE_ID},
     regs::ResetReason, //
 };
+use oxnic_kapi::devlink::Port;
 use oxnic_kapi::net::netdev::Registration;
 use oxnic_kapi::pci::{self, Binding, Channel, Core, DeviceId, IdTable, Recovery};
 
@@ -34,30 +36,103 @@ kernel::module_device_table!(
     ]
 );
 
-/// Takes the function over and makes its interfaces.
+/// Takes the function over and makes its interfaces. A PF that is there and does not let itself be taken over is shown in devlink, so
+/// that users find out why, and can repair it, by new firmware if need be.
 fn start(device: &Arc<Device>) -> Result {
     device.request_irq()?;
-    device.take_over(ResetReason::PROBE)?;
-    device.start_clock();
-    #[cfg(CONFIG_HWMON)]
-    device.start_sensors();
-    let devlink = Devlink::new(device)?;
-    for vport in 0..device.port_count() {
-        let port = devlink.port(device, vport)?;
-        device.add_port(netdev::create(device, vport, netdev::Kind::Own, port)?)?;
+    let taken = device.take_over(ResetReason::PROBE);
+    let worth_keeping = |device: &Device| !device.is_vf() && device.check_presence();
+    if taken.is_err() && !worth_keeping(device) {
+        return taken;
     }
+    let devlink = Devlink::new(device)?;
+    let reporters = Reporters::new(device, devlink.instance())?;
+    *device.reporters.lock() = Some(reporters);
     *device.devlink.lock() = Some(devlink);
-    device.watch_paths()?;
-    device.begin_recovery();
-    device.watch_health();
-    Ok(())
+    match taken.and_then(|()| device.make_interfaces()) {
+        Ok(()) => {
+            device.keep_watch();
+            device.begin_recovery();
+            device.watch_health();
+            Ok(())
+        }
+        Err(error) if error != ENOMEM && worth_keeping(device) => {
+            device.stay_dormant(error);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Device {
+    /// Makes all that a function that was taken over has: clock, ports, interfaces, reporters of queues. The lock of the devlink
+    /// instance is held, or not.
+    ///
+    /// # Errors
+    ///
+    /// There is none of it.
+    pub(crate) fn make_interfaces(self: &Arc<Self>) -> Result {
+        self.start_clock();
+        #[cfg(CONFIG_HWMON)]
+        self.start_sensors();
+        let made = self.complete_devlink().and_then(|()| {
+            let ports = self.add_own_ports()?;
+            self.add_queue_reporters(&ports)
+        });
+        made.inspect_err(|_| {
+            Registration::unregister_all(self.take_ports(0..u16::MAX));
+            #[cfg(CONFIG_HWMON)]
+            self.stop_sensors();
+            self.stop_clock();
+        })
+    }
+
+    fn complete_devlink(self: &Arc<Self>) -> Result {
+        // Not under the mutex, which is taken with the lock of the instance held.
+        let mut devlink = self.devlink.lock().take().ok_or(ENODEV)?;
+        let completed = devlink.complete(self);
+        *self.devlink.lock() = Some(devlink);
+        completed
+    }
+
+    /// Makes the ports of the function itself, and their interfaces. The lock of the devlink instance is held, or not.
+    ///
+    /// # Errors
+    ///
+    /// There may be some of them.
+    pub(crate) fn add_own_ports(self: &Arc<Self>) -> Result<KVec<Arc<Port>>> {
+        let instance = self.instance().ok_or(ENODEV)?;
+        let mut ports = KVec::new();
+        for vport in 0..self.port_count() {
+            let port = own_port(&instance, self, vport)?;
+            ports.push(port.clone(), GFP_KERNEL)?;
+            self.add_port(netdev::create(self, vport, netdev::Kind::Own, port)?)?;
+        }
+        Ok(ports)
+    }
+
+    /// Makes the reporters of the queues of a function that has its own ports, and nothing else to be made.
+    ///
+    /// # Errors
+    ///
+    /// There is none of them.
+    pub(crate) fn add_queue_reporters(self: &Arc<Self>, ports: &[Arc<Port>]) -> Result {
+        let (instance, reporters) = (self.instance(), self.reporters());
+        let (instance, reporters) = instance.zip(reporters).ok_or(ENODEV)?;
+        reporters.add_queues(self, &instance, ports)
+    }
 }
 
 /// Lets go of the function: the reverse of [`start`], of as much of it as has happened.
 fn release(device: &Arc<Device>, reason: ResetReason) {
     device.end_recovery();
+    // It may begin to watch.
+    device.health_task.stop();
     device.leave_outside();
     device.stop_tasks();
+    // Nobody is left who could report.
+    let reporters = device.reporters.lock().take();
+    drop(reporters);
     Registration::unregister_all(device.take_ports(0..u16::MAX));
     let devlink = device.devlink.lock().take();
     drop(devlink);

@@ -10,6 +10,7 @@ mod info;
 mod link;
 mod module;
 mod pause;
+mod registers;
 mod rings;
 mod rss;
 mod self_test;

@@ -49,6 +49,7 @@ pub(crate) mod follow;
 mod gap;
 mod gaps;
 mod guard;
+mod health;
 pub(crate) mod holder;
 mod ids;
 mod install;

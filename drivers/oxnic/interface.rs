@@ -4,13 +4,14 @@
 //!
 //! `registration` is a mutex that is taken before RTNL and the instance lock, never with them held.
 
+use crate::health::{Fault, Kind, Part};
 use crate::netdev::NetPort;
-use crate::port::{Port, QueueKind};
+use crate::port::{Look, Port, QueueKind};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use oxnic_abi::event::QueueError;
-use oxnic_abi::regs::ResetReason;
+use oxnic_kapi::devlink::Message;
 use oxnic_kapi::net::netdev::{Registration, Rtnl};
 
 /// The interface of a vport.
@@ -76,28 +77,40 @@ impl Port for Interface {
                 id,
                 error.text()
             );
-            port.device.request_reset(ResetReason::PROTOCOL);
+            let index = queue.saturating_sub(port.share.first_queue);
+            let kind = match kind {
+                QueueKind::Transmit => Kind::StoppedTransmit,
+                QueueKind::Receive => Kind::StoppedReceive,
+                QueueKind::Completion if id % 2 == 0 => Kind::StoppedTransmit,
+                QueueKind::Completion => Kind::StoppedReceive,
+            };
+            let fault = Fault::of_queue(kind, port.share.vport, index, error.0);
+            port.device.request_reset(fault);
         }
     }
 
-    fn has_stalled(&self) -> bool {
-        let Some(registration) = self.registration.try_lock() else {
-            return false;
-        };
+    fn look(&self) -> Look {
+        match self.registration.try_lock() {
+            Some(registration) => registration
+                .as_ref()
+                .map_or_else(Look::default, |registration| registration.data().look()),
+            None => Look::default(),
+        }
+    }
+
+    fn poll_late(&self) {
+        if let Some(registration) = self.registration.lock().as_ref() {
+            registration.data().poll_late();
+        }
+    }
+
+    fn tell_queues(&self, part: Part, memory: bool, message: &mut Message<'_>) -> Result {
+        let registration = self.registration.lock();
         let Some(registration) = registration.as_ref() else {
-            return false;
+            return Ok(());
         };
-        let port = registration.data();
-        let Some(queue) = port.find_stalled() else {
-            return false;
-        };
-        dev_warn!(
-            port.device.binding(),
-            "{}: transmit queue {} misses a completion\n",
-            registration.device().name(),
-            queue
-        );
-        true
+        message.text(c"netdev", fmt!("{}", registration.device().name()))?;
+        registration.data().tell_queues(part, memory, message)
     }
 
     fn prepare_reset(&self) {

@@ -2,9 +2,11 @@
 
 //! What the control side asks of a network interface; implemented by [`crate::netdev`].
 
+use crate::health::{Fault, Part};
 use crate::netdev::NetPort;
 use kernel::prelude::*;
 use oxnic_abi::event::QueueError;
+use oxnic_kapi::devlink::Message;
 use oxnic_kapi::net::netdev::Registration;
 
 /// Kinds of queue that can stop.
@@ -16,6 +18,17 @@ pub(crate) enum QueueKind {
     Receive,
     /// Completion.
     Completion,
+}
+
+/// What a look at the queues of an interface found: of each kind the first.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Look {
+    /// A completion is missing, which only a reset can help.
+    pub(crate) stalled: Option<Fault>,
+    /// Something that was sent has no completion yet, and nobody has looked.
+    pub(crate) late_transmit: Option<Fault>,
+    /// Something that was received waits, and nobody has looked.
+    pub(crate) late_receive: Option<Fault>,
 }
 
 /// A network interface of the function. Methods may sleep and take RTNL; none is called with RTNL held.
@@ -32,9 +45,18 @@ pub(crate) trait Port: Send + Sync {
     /// A queue of the function stopped. The interface that has this queue asks for a reset or remakes the queue.
     fn queue_error(&self, kind: QueueKind, id: u16, error: QueueError);
 
-    /// Whether a completion is missing, which only a reset can help. Does not wait for anything: false, if it cannot be
-    /// looked at now.
-    fn has_stalled(&self) -> bool;
+    /// Looks for queues that have waited too long. Does not wait for anything: nothing is found, if it cannot be looked at now.
+    fn look(&self) -> Look;
+
+    /// Polls those that were found late.
+    fn poll_late(&self);
+
+    /// Says how the queues stand, those of [`Part::Transmit`] or of [`Part::Receive`], and on demand what is in their rings.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory.
+    fn tell_queues(&self, part: Part, memory: bool, message: &mut Message<'_>) -> Result;
 
     /// The function is about to be reset, or is gone: detach the interface and stop its queues. Commands fail from before
     /// this is called until [`Self::complete_reset`] is.

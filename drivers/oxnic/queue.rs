@@ -13,5 +13,6 @@ pub(crate) mod rx;
 pub(crate) mod set;
 pub(crate) mod stamps;
 pub(crate) mod stats;
+mod tell;
 pub(crate) mod tx;
 pub(crate) mod xdp;

@@ -43,9 +43,12 @@ pub(crate) struct Limits {
 pub(crate) struct Registers {
     bar: mmio::Registers,
     health: Option<u32>,
+    /// The health block is of version 2 at least.
+    has_dumps: bool,
     self_test: Option<u32>,
     clock: Option<u32>,
     limits: Limits,
+    length: usize,
 }
 
 impl Registers {
@@ -92,9 +95,11 @@ impl Registers {
         let mut this = Self {
             bar,
             health: None,
+            has_dumps: false,
             self_test: None,
             clock: None,
             limits,
+            length: regs::DEVICE_BLOCK_LENGTH.into(),
         };
         this.find_blocks(binding, first)?;
         Ok(this)
@@ -113,9 +118,12 @@ impl Registers {
                 );
                 return Err(EPROTO);
             }
+            self.length = self.length.max(end as usize & !3);
             match header.kind {
                 BlockKind::HEALTH if header.length >= regs::HEALTH_BLOCK_LENGTH => {
-                    self.health = Some(offset)
+                    self.health = Some(offset);
+                    self.has_dumps =
+                        header.version >= 2 && header.length >= regs::HEALTH_BLOCK_LENGTH_2;
                 }
                 BlockKind::SELF_TEST if header.length >= regs::SELF_TEST_BLOCK_LENGTH => {
                     self.self_test = Some(offset)
@@ -148,9 +156,19 @@ impl Registers {
         &self.limits
     }
 
+    /// Where the last block that the driver knows ends, in bytes; a multiple of 4.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
     /// Reads a register of the device block.
     pub(crate) fn read(&self, register: u32) -> Result<u32> {
         self.bar.read(register)
+    }
+
+    /// Reads a word of any block, for somebody who only looks: one may hold all ones.
+    pub(crate) fn peek(&self, offset: u32) -> Result<u32> {
+        self.bar.peek(offset)
     }
 
     /// Writes a register of the device block.
@@ -169,6 +187,23 @@ impl Registers {
         self.health
             .map(|base| self.bar.read(base + register))
             .transpose()
+    }
+
+    /// Whether the function can be told what is known of its errors, and makes dumps.
+    pub(crate) fn has_dumps(&self) -> bool {
+        self.has_dumps
+    }
+
+    /// Writes a register of the health block.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP`: it has none that can be written.
+    pub(crate) fn write_health(&self, register: u32, value: u32) -> Result {
+        match self.health {
+            Some(base) if self.has_dumps => self.bar.write(base + register, value),
+            _ => Err(EOPNOTSUPP),
+        }
     }
 
     /// Reads a register of the self-test block.

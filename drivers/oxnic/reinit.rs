@@ -8,8 +8,7 @@
 
 use crate::{
     command::Cause,
-    device::Device,
-    netdev, //
+    device::Device, //
 };
 use kernel::{
     prelude::*,
@@ -22,17 +21,29 @@ use oxnic_kapi::{
 };
 
 impl Device {
-    /// Takes all interfaces away. Harmless where that has been done, so that a reload that has failed can be tried again.
+    /// Takes all interfaces away. Harmless where that has been done, so that a reload that has failed can be tried again; where the function was
+    /// never started, there is nothing to be taken away.
     ///
     /// # Errors
     ///
     /// The function is being reset, or is gone; nothing has changed.
     pub(crate) fn take_down(self: &Arc<Self>, extack: Option<&mut Extack>) -> Result {
-        if !self.hold_recovery() {
+        if self.is_dormant() {
+            return Ok(());
+        }
+        let Some(held) = self.hold_recovery() else {
             return Err(refuse(
                 extack,
                 EBUSY,
-                fmt!("driver_reinit: the function is being reset, or does not work"),
+                fmt!("driver_reinit: the function is being reset, or is gone"),
+            ));
+        };
+        if let Some(Err(error)) = self.reporters().map(|reporters| reporters.remove_ports()) {
+            self.release_recovery(held);
+            return Err(refuse(
+                extack,
+                error,
+                fmt!("driver_reinit: a fault of a queue is just being told, try again"),
             ));
         }
         self.close_outside();
@@ -46,8 +57,10 @@ impl Device {
     ///
     /// It has none then, and the text says that; the log says why.
     pub(crate) fn bring_back(self: &Arc<Self>, extack: Option<&mut Extack>) -> Result {
-        let result = self.start_again();
-        if let Err(error) = result {
+        if self.is_dormant() {
+            return self.revive(None, extack);
+        }
+        if let Err(error) = self.start_again() {
             // What there is of them would not work.
             Registration::unregister_all(self.take_ports(0..u16::MAX));
             self.commands.stop(Cause::Unavailable);
@@ -58,23 +71,20 @@ impl Device {
             ));
         }
         self.begin_recovery();
+        self.show_well();
         Ok(())
     }
 
     fn start_again(self: &Arc<Self>) -> Result {
         self.commands.stop(Cause::Unavailable);
         self.stop_flow();
+        self.allow_memory();
         self.take_over(ResetReason::USER)?;
         self.restore_vfs()?;
         self.port_numbers.forget();
         self.restore_flow();
-        for vport in 0..self.port_count() {
-            let port = {
-                let devlink = self.devlink.lock();
-                devlink.as_ref().ok_or(EBUSY)?.port(self, vport)?
-            };
-            self.add_port(netdev::create(self, vport, netdev::Kind::Own, port)?)?;
-        }
-        self.return_representors()
+        let ports = self.add_own_ports()?;
+        self.return_representors()?;
+        self.add_queue_reporters(&ports)
     }
 }

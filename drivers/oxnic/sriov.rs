@@ -51,17 +51,24 @@ impl Vf {
 }
 
 /// The VFs that are enabled.
-pub(crate) struct Vfs(KVec<Vf>);
+pub(crate) struct Vfs {
+    records: KVec<Vf>,
+    /// So many were, which the device could not be told to disable: it was down.
+    left: u16,
+}
 
 impl Vfs {
     /// None.
     pub(crate) const fn new() -> Self {
-        Self(KVec::new())
+        Self {
+            records: KVec::new(),
+            left: 0,
+        }
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> u16 {
-        self.0.len() as u16
+        self.records.len() as u16
     }
 
     /// What is known of a VF.
@@ -70,7 +77,7 @@ impl Vfs {
     ///
     /// `EINVAL`: no such VF.
     fn get(&mut self, vf: u16) -> Result<&mut Vf> {
-        self.0.get_mut(usize::from(vf)).ok_or(EINVAL)
+        self.records.get_mut(usize::from(vf)).ok_or(EINVAL)
     }
 
     /// A driver took the VF over, or let go of it.
@@ -82,7 +89,7 @@ impl Vfs {
 
     /// Forgets what the device said.
     pub(crate) fn forget_all(&mut self) {
-        for vf in self.0.iter_mut() {
+        for vf in self.records.iter_mut() {
             vf.info = None;
         }
     }
@@ -118,6 +125,15 @@ impl Device {
             );
             return Err(EINVAL);
         }
+        if count > self.vfs_allowed() {
+            dev_err!(
+                self.binding(),
+                "{} VFs asked for, 'devlink dev param' allows {}\n",
+                count,
+                self.vfs_allowed()
+            );
+            return Err(EPERM);
+        }
         let mut records = KVec::with_capacity(count.into(), GFP_KERNEL)?;
         for _ in 0..count {
             records.push(Vf::NEW, GFP_KERNEL)?;
@@ -131,7 +147,7 @@ impl Device {
             );
             Error::from(error)
         })?;
-        self.vfs.lock().0 = records;
+        self.vfs.lock().records = records;
         if let Err(error) = self.add_functions(count) {
             self.forget_vfs();
             return Err(error);
@@ -170,12 +186,19 @@ impl Device {
             if !self.is_gone() {
                 dev_err!(self.binding(), "VFs cannot be disabled: {}\n", error);
             }
+            self.vfs.lock().left = records.count();
         }
     }
 
     /// Brings VFs and their settings back after a reset of the PF.
     pub(crate) fn restore_vfs(self: &Arc<Self>) -> Result {
         let mut vfs = self.vfs.lock();
+        let count = core::mem::take(&mut vfs.left);
+        if count != 0 && vfs.count() == 0 {
+            // They went while the device could not be told.
+            cmd::vf::disable(self, &VfRange { first: 0, count })
+                .inspect_err(|_| vfs.left = count)?;
+        }
         if vfs.count() == 0 {
             return Ok(());
         }
@@ -197,7 +220,7 @@ impl Device {
             Err(error) => return Err(log(error)),
         };
         vfs.forget_all();
-        for (vf, record) in vfs.0.iter().enumerate() {
+        for (vf, record) in vfs.records.iter().enumerate() {
             let mut settings = record.settings;
             if alive {
                 settings.fields &= !vf_fields::VECTORS;

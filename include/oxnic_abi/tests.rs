@@ -278,7 +278,7 @@ proptest! {
     #[test]
     fn any_words_can_be_read_as_a_dump(mut words in proptest::collection::vec(prop_oneof![any::<u64>(), 0u64..0x40_0010], 0..200), magic: bool) {
         if magic && !words.is_empty() {
-            words[0] = u64::from(dump::DUMP_MAGIC) | (words.len() as u64 * 8) << 32;
+            words[0] = u64::from(dump::DUMP_MAGIC) | ((words.len() as u64 * 8) << 32);
         }
         let Some((header, sections)) = crate::sections::read(&words) else {
             return Ok(());

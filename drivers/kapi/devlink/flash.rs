@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     callback::errno,
-    extack::Extack,
+    extack::{refuse, Extack},
     pci::Binding, //
 };
 use core::ptr;
@@ -120,7 +120,12 @@ unsafe extern "C" fn flash_callback(
         )
     };
     let Some(firmware) = private.operations.firmware() else {
-        return EOPNOTSUPP.to_errno();
+        return refuse(
+            extack,
+            EOPNOTSUPP,
+            fmt!("the device has no firmware that can be updated"),
+        )
+        .to_errno();
     };
     let _held = private.owner.enter();
     errno(firmware.flash(&Update { raw, params }, extack))

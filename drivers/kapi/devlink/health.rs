@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Health reporters: what `devlink health` shows of a part of a device, in names and values of its driver; when the part began to fail, how it
-//! was then, and when it works again.
+//! Health reporters: what `devlink health` shows of a device in names and values of its driver, and how the driver tells of errors,
+//! so that they are counted, dumped and recovered from as the user has set.
 
-use super::Instance;
-use crate::callback::errno;
+use super::{Instance, Port};
+use crate::{
+    callback::errno,
+    extack::{refuse, Extack}, //
+};
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use kernel::{
-    error::from_err_ptr,
+    error::{from_err_ptr, to_result},
     fmt,
     prelude::*,
     str::{as_char_ptr_in_const_context, CString},
@@ -17,12 +20,42 @@ use kernel::{
 };
 use oxnic_bindings as bindings;
 
-/// What a driver knows of a part of its device.
-pub trait Reporter: Send + Sync + 'static {
-    /// By which users name it, once in an instance.
-    const NAME: &'static CStr;
+/// Which of the user's requests a reporter answers. What it does not answer is refused by devlink.
+#[derive(Clone, Copy)]
+pub struct Abilities {
+    /// [`Reporter::recover`].
+    pub recover: bool,
+    /// [`Reporter::dump`].
+    pub dump: bool,
+    /// [`Reporter::test`].
+    pub test: bool,
+}
 
-    /// Says how the part is. Called with the instance's lock held; may sleep. All that is said goes to the user at once, into the
+impl Abilities {
+    /// All of them.
+    pub const ALL: Self = Self {
+        recover: true,
+        dump: true,
+        test: true,
+    };
+    /// [`Reporter::dump`] only.
+    pub const DUMP: Self = Self {
+        recover: false,
+        dump: true,
+        test: false,
+    };
+}
+
+/// What a driver knows of a part of its device, and does for it. All is called with the instance's lock held, and may sleep.
+pub trait Reporter: Send + Sync + 'static {
+    /// By which users name it, once in an instance or a port.
+    const NAME: &'static CStr;
+    /// What it answers beside [`Self::diagnose`].
+    const ABILITIES: Abilities;
+    /// What the driver says of an error that it reports.
+    type Error: Sync;
+
+    /// Says how the part is. All that is said goes to the user at once, into the
     /// room that netlink has for a socket, which is some 150 KiB where nobody has changed that.
     ///
     /// # Errors
@@ -30,13 +63,43 @@ pub trait Reporter: Send + Sync + 'static {
     /// The user gets the error and nothing of what was said.
     fn diagnose(&self, message: &mut Message<'_>) -> Result;
 
-    /// Says what is worth keeping of a failure: devlink keeps the first after it was last cleared. Called as [`Self::diagnose`], when a
-    /// failure is reported, or when a user asks and nothing is kept.
+    /// Repairs the part, after the error that is given, or after whatever there was where a user asks for it.
     ///
     /// # Errors
     ///
-    /// Nothing is kept.
-    fn dump(&self, message: &mut Message<'_>) -> Result;
+    /// It does not work, and the text says why.
+    fn recover(&self, error: Option<&Self::Error>, extack: Option<&mut Extack>) -> Result {
+        let _ = error;
+        Err(refuse(
+            extack,
+            EOPNOTSUPP,
+            fmt!("there is nothing to recover"),
+        ))
+    }
+
+    /// Says all that may help to find out why there was an error. Devlink keeps it until the user has it deleted.
+    ///
+    /// # Errors
+    ///
+    /// There is no dump, and the text says why.
+    fn dump(
+        &self,
+        message: &mut Message<'_>,
+        error: Option<&Self::Error>,
+        extack: Option<&mut Extack>,
+    ) -> Result {
+        let _ = (message, error);
+        Err(refuse(extack, EOPNOTSUPP, fmt!("there is nothing to dump")))
+    }
+
+    /// Has an error happen, which is reported soon.
+    ///
+    /// # Errors
+    ///
+    /// None will be, and the text says why.
+    fn test(&self, extack: Option<&mut Extack>) -> Result {
+        Err(refuse(extack, EOPNOTSUPP, fmt!("there is no test")))
+    }
 }
 
 /// What a reporter says: names with values. Where there is no memory for it, the kernel notes that, and tells the user in the end.
@@ -46,6 +109,21 @@ pub struct Message<'a> {
 }
 
 impl Message<'_> {
+    fn new(raw: *mut bindings::devlink_fmsg) -> Option<Self> {
+        Some(Self {
+            raw: NonNull::new(raw)?,
+            _request: PhantomData,
+        })
+    }
+
+    /// Whether something is so.
+    pub fn flag(&mut self, name: &CStr, value: bool) {
+        // SAFETY: As in `number`.
+        unsafe {
+            bindings::devlink_fmsg_bool_pair_put(self.raw.as_ptr(), name.as_char_ptr(), value)
+        }
+    }
+
     /// A number.
     pub fn number(&mut self, name: &CStr, value: u64) {
         // SAFETY: The message is the kernel's and ours for the call; the name is copied.
@@ -70,7 +148,19 @@ impl Message<'_> {
         Ok(())
     }
 
-    /// A list; `fill` adds an [`Self::object`] for each of its entries.
+    /// A text without a name, in a list.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn item(&mut self, value: fmt::Arguments<'_>) -> Result {
+        let value = CString::try_from_fmt(value)?;
+        // SAFETY: The message is the kernel's and ours for the call; the text is copied.
+        unsafe { bindings::devlink_fmsg_string_put(self.raw.as_ptr(), value.as_char_ptr()) };
+        Ok(())
+    }
+
+    /// A list; `fill` adds an [`Self::object`] or an [`Self::item`] for each of its entries.
     ///
     /// # Errors
     ///
@@ -101,16 +191,23 @@ impl Message<'_> {
     }
 }
 
-/// A reporter of an instance, which users see until it is dropped.
+/// A reporter of an instance or one of its ports, which users see until it is dropped.
 ///
 /// # Invariants
 ///
-/// `raw` was created with a pointer to what `reporter` holds, and is not destroyed.
+/// `raw` was created with a pointer to what `inner` holds, and is not destroyed.
 pub struct Health<T: Reporter> {
     raw: NonNull<bindings::devlink_health_reporter>,
-    instance: Arc<Instance>,
     /// Devlink has a pointer to it.
-    reporter: KBox<T>,
+    inner: KBox<Inner<T>>,
+    /// The port that it is of, which outlives it.
+    _port: Option<Arc<Port>>,
+}
+
+/// What devlink knows a reporter of ours by.
+struct Inner<T> {
+    reporter: T,
+    instance: Arc<Instance>,
 }
 
 // SAFETY: Devlink locks by itself, and a `Reporter` is `Send` and `Sync`.
@@ -125,21 +222,36 @@ impl<T: Reporter> Health<T> {
         // It is read only.
         ops.name = as_char_ptr_in_const_context(T::NAME).cast_mut();
         ops.diagnose = Some(Self::diagnose_callback);
-        ops.dump = Some(Self::dump_callback);
+        if T::ABILITIES.recover {
+            ops.recover = Some(Self::recover_callback);
+        }
+        if T::ABILITIES.dump {
+            ops.dump = Some(Self::dump_callback);
+        }
+        if T::ABILITIES.test {
+            ops.test = Some(Self::test_callback);
+        }
         ops
     };
 
-    /// Adds a reporter to an instance. The lock of the instance is not held.
+    /// Adds a reporter to an instance. The lock of the instance is held by the caller or not.
     ///
     /// # Errors
     ///
     /// `EEXIST`: the instance has one of that name; `ENOMEM`.
-    pub fn new(instance: Arc<Instance>, reporter: KBox<T>) -> Result<Self> {
-        let private: *const T = &*reporter;
+    pub fn new(instance: Arc<Instance>, reporter: T) -> Result<Self> {
+        let inner = KBox::new(Inner { reporter, instance }, GFP_KERNEL)?;
+        let (instance, private): (_, *const Inner<T>) = (&inner.instance, &*inner);
+        let create = if instance.owner().is_current() {
+            bindings::devl_health_reporter_create
+        } else {
+            bindings::devlink_health_reporter_create
+        };
         // SAFETY: The instance is allocated and lives longer than this, the operations are static, and what `private` points to stays
-        // where it is until after the reporter is destroyed.
+        // where it is until after the reporter is destroyed. The lock is held where the first function wants it, and not held where
+        // the second takes it.
         let raw = from_err_ptr(unsafe {
-            bindings::devlink_health_reporter_create(
+            create(
                 instance.raw(),
                 const { &Self::OPS },
                 private.cast_mut().cast(),
@@ -148,42 +260,91 @@ impl<T: Reporter> Health<T> {
         // INVARIANT: As above.
         Ok(Self {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,
-            instance,
-            reporter,
+            inner,
+            _port: None,
         })
+    }
+
+    /// Adds a reporter to a port. The lock of the instance is held by the caller or not.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST`: the port has one of that name; `ENOMEM`.
+    pub fn of_port(port: Arc<Port>, reporter: T) -> Result<Self> {
+        let instance = port.instance().clone();
+        let inner = KBox::new(Inner { reporter, instance }, GFP_KERNEL)?;
+        let (instance, private): (_, *const Inner<T>) = (&inner.instance, &*inner);
+        let create = if instance.owner().is_current() {
+            bindings::devl_port_health_reporter_create
+        } else {
+            bindings::devlink_port_health_reporter_create
+        };
+        // SAFETY: The port is registered and lives longer than this; for the rest see `new`.
+        let raw = from_err_ptr(unsafe {
+            create(port.raw(), const { &Self::OPS }, private.cast_mut().cast())
+        })?;
+        // INVARIANT: As above.
+        Ok(Self {
+            raw: NonNull::new(raw).ok_or(ENOMEM)?,
+            inner,
+            _port: Some(port),
+        })
+    }
+
+    /// Tells of an error: devlink counts it, and dumps and recovers where the user has not turned that off and the grace period
+    /// allows it. The instance is registered, and its lock is not held.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`: the error before was not recovered from, or was so just now, and this one will not be; else what recovering gives.
+    pub fn report(&self, text: &CStr, error: &T::Error) -> Result {
+        let context: *const T::Error = error;
+        // SAFETY: The reporter exists by the invariants. What the context points to lives for the call, and is only read.
+        to_result(unsafe {
+            bindings::devlink_health_report(
+                self.raw.as_ptr(),
+                text.as_char_ptr(),
+                context.cast_mut().cast(),
+            )
+        })
+    }
+
+    /// The part does not work, which is no news to be counted: users see it in the state. The instance is registered.
+    pub fn set_failed(&self) {
+        let state = bindings::devlink_health_reporter_state_DEVLINK_HEALTH_REPORTER_STATE_ERROR;
+        // SAFETY: The reporter exists by the invariants.
+        unsafe { bindings::devlink_health_reporter_state_update(self.raw.as_ptr(), state) }
+    }
+
+    /// The part works, by whatever means. The instance is registered.
+    pub fn set_well(&self) {
+        let state = bindings::devlink_health_reporter_state_DEVLINK_HEALTH_REPORTER_STATE_HEALTHY;
+        // SAFETY: The reporter exists by the invariants.
+        unsafe { bindings::devlink_health_reporter_state_update(self.raw.as_ptr(), state) }
     }
 
     /// What the driver knows of the part.
     pub fn reporter(&self) -> &T {
-        &self.reporter
+        &self.inner.reporter
     }
 
-    /// The part has begun to fail: it is in error, one failure more is counted, and [`Reporter::dump`] is kept. The instance is
-    /// registered, and its lock is not held.
-    pub fn report(&self, what: &CStr) {
-        // SAFETY: By the invariants; the text is used in the call only. The core does not use what is passed on to `dump`. Without
-        // `recover` nothing can fail.
-        unsafe {
-            bindings::devlink_health_report(
-                self.raw.as_ptr(),
-                what.as_char_ptr(),
-                core::ptr::null_mut(),
-            )
-        };
-    }
-
-    /// A part that was reported works again: it is healthy, and one recovery more is counted. The instance is registered, and its lock
-    /// is not held.
+    /// A part that was reported, and that [`Reporter::recover`] does not repair, works again: it is healthy, and one recovery more is
+    /// counted. The instance is registered, and its lock is not held.
     pub fn recovered(&self) {
-        let _held = self.instance.lock();
-        // SAFETY: By the invariants; the lock is held, under which users see both.
-        unsafe {
-            bindings::devlink_health_reporter_recovery_done(self.raw.as_ptr());
-            bindings::devlink_health_reporter_state_update(
-                self.raw.as_ptr(),
-                bindings::devlink_health_reporter_state_DEVLINK_HEALTH_REPORTER_STATE_HEALTHY,
-            );
-        }
+        let _held = self.inner.instance.lock();
+        // SAFETY: By the invariants; the lock is held, under which users see both this and the state.
+        unsafe { bindings::devlink_health_reporter_recovery_done(self.raw.as_ptr()) };
+        self.set_well();
+    }
+
+    /// What devlink knows a reporter by.
+    ///
+    /// # Safety
+    ///
+    /// `raw` is a reporter of ours that is not destroyed for `'a`.
+    unsafe fn inner<'a>(raw: *mut bindings::devlink_health_reporter) -> &'a Inner<T> {
+        // SAFETY: By the contract and the invariants.
+        unsafe { &*bindings::devlink_health_reporter_priv(raw).cast::<Inner<T>>() }
     }
 
     /// # Safety
@@ -194,47 +355,74 @@ impl<T: Reporter> Health<T> {
         message: *mut bindings::devlink_fmsg,
         _extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
-        // SAFETY: By the contract.
-        unsafe { Self::say(raw, message, T::diagnose) }
+        // SAFETY: By the contract; the reporter is destroyed with that lock held.
+        let inner = unsafe { Self::inner(raw) };
+        match Message::new(message) {
+            Some(mut message) => errno(inner.reporter.diagnose(&mut message)),
+            None => EINVAL.to_errno(),
+        }
     }
 
     /// # Safety
     ///
-    /// As [`Self::diagnose_callback`].
+    /// As [`Self::diagnose_callback`]; the context is null or what [`Self::report`] was given, and `extack` the caller's or null.
     unsafe extern "C" fn dump_callback(
         raw: *mut bindings::devlink_health_reporter,
         message: *mut bindings::devlink_fmsg,
-        _context: *mut c_void,
-        _extack: *mut bindings::netlink_ext_ack,
+        context: *mut c_void,
+        extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
-        // SAFETY: By the contract.
-        unsafe { Self::say(raw, message, T::dump) }
+        // SAFETY: By the contract, as in `diagnose_callback`.
+        let (inner, error, extack) = unsafe {
+            (
+                Self::inner(raw),
+                context.cast::<T::Error>().as_ref(),
+                Extack::from_raw(extack),
+            )
+        };
+        match Message::new(message) {
+            Some(mut message) => errno(inner.reporter.dump(&mut message, error, extack)),
+            None => EINVAL.to_errno(),
+        }
     }
 
     /// # Safety
     ///
-    /// As [`Self::diagnose_callback`].
-    unsafe fn say(
+    /// As [`Self::dump_callback`].
+    unsafe extern "C" fn recover_callback(
         raw: *mut bindings::devlink_health_reporter,
-        message: *mut bindings::devlink_fmsg,
-        what: impl FnOnce(&T, &mut Message<'_>) -> Result,
+        context: *mut c_void,
+        extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
-        // SAFETY: By the contract and the invariants; the reporter is destroyed with that lock held.
-        let reporter = unsafe { &*bindings::devlink_health_reporter_priv(raw).cast::<T>() };
-        let Some(raw) = NonNull::new(message) else {
-            return EINVAL.to_errno();
+        // SAFETY: By the contract, as in `diagnose_callback`.
+        let (inner, error, extack) = unsafe {
+            (
+                Self::inner(raw),
+                context.cast::<T::Error>().as_ref(),
+                Extack::from_raw(extack),
+            )
         };
-        let mut message = Message {
-            raw,
-            _request: PhantomData,
-        };
-        errno(what(reporter, &mut message))
+        // Interfaces, and with them ports, may come or go.
+        let _held = inner.instance.owner().enter();
+        errno(inner.reporter.recover(error, extack))
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::diagnose_callback`]; `extack` is the caller's or null.
+    unsafe extern "C" fn test_callback(
+        raw: *mut bindings::devlink_health_reporter,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: By the contract, as in `diagnose_callback`.
+        let (inner, extack) = unsafe { (Self::inner(raw), Extack::from_raw(extack)) };
+        errno(inner.reporter.test(extack))
     }
 }
 
 impl<T: Reporter> Drop for Health<T> {
     fn drop(&mut self) {
-        let destroy = if self.instance.owner().is_current() {
+        let destroy = if self.inner.instance.owner().is_current() {
             bindings::devl_health_reporter_destroy
         } else {
             bindings::devlink_health_reporter_destroy

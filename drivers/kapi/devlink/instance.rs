@@ -10,7 +10,8 @@ use super::{
     Eswitch,
     Firmware,
     InfoRequest,
-    Reload, //
+    Reload,
+    Values, //
 };
 use crate::{callback::errno, extack::Extack, pci::Binding};
 use kernel::{prelude::*, sync::Arc};
@@ -21,13 +22,19 @@ pub trait Operations: Send + Sync + 'static {
     /// Versions and serial number, for `devlink dev info`.
     fn info(&self, request: &mut InfoRequest<'_>, extack: Option<&mut Extack>) -> Result;
 
-    /// The embedded switch, where the device has one. It has one always or never.
+    /// What can be set of the device, where anything can.
+    fn parameters(&self) -> Option<&dyn Values>;
+
+    /// Whether it is a physical function, which may have an embedded switch, and firmware that can be updated.
+    fn is_pf(&self) -> bool;
+
+    /// The embedded switch, where a physical function has one; it may be found later than the instance is made.
     fn eswitch(&self) -> Option<&dyn Eswitch>;
 
     /// How the device is reloaded.
     fn reload(&self) -> &dyn Reload;
 
-    /// The firmware, where it can be updated. It always can or never.
+    /// The firmware, where that of a physical function can be updated; it may be found later than the instance is made.
     fn firmware(&self) -> Option<&dyn Firmware>;
 }
 
@@ -72,19 +79,9 @@ impl Instance {
         reload::fill(&mut ops);
         ops
     };
-    const OPS_WITH_ESWITCH: bindings::devlink_ops = {
+    const OPS_OF_PF: bindings::devlink_ops = {
         let mut ops = Self::OPS;
         eswitch::fill(&mut ops);
-        ops
-    };
-    const OPS_WITH_FIRMWARE: bindings::devlink_ops = {
-        let mut ops = Self::OPS;
-        flash::fill(&mut ops);
-        reload::fill_firmware(&mut ops);
-        ops
-    };
-    const OPS_WITH_BOTH: bindings::devlink_ops = {
-        let mut ops = Self::OPS_WITH_ESWITCH;
         flash::fill(&mut ops);
         reload::fill_firmware(&mut ops);
         ops
@@ -92,15 +89,9 @@ impl Instance {
 
     /// Allocates the instance of a device.
     pub fn new(binding: &Binding, operations: KBox<dyn Operations>) -> Result<Arc<Self>> {
-        let has = (
-            operations.eswitch().is_some(),
-            operations.firmware().is_some(),
-        );
-        let ops: &'static bindings::devlink_ops = match has {
-            (true, true) => &Self::OPS_WITH_BOTH,
-            (true, false) => &Self::OPS_WITH_ESWITCH,
-            (false, true) => &Self::OPS_WITH_FIRMWARE,
-            (false, false) => &Self::OPS,
+        let ops: &'static bindings::devlink_ops = match operations.is_pf() {
+            true => &Self::OPS_OF_PF,
+            false => &Self::OPS,
         };
         // SAFETY: The operations are static, and the device is bound.
         let raw = unsafe {

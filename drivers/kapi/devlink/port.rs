@@ -140,6 +140,10 @@ impl Port {
         )
     }
 
+    pub(super) fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
     pub(crate) fn raw(&self) -> *mut bindings::devlink_port {
         self.raw.get()
     }

@@ -41,7 +41,7 @@ impl Resources {
         }
     }
 
-    /// Adds a resource, behind the one that it is shown with. The lock of the instance is not held.
+    /// Adds a resource, behind the one that it is shown with. The lock of the instance is held by the caller or not.
     ///
     /// # Errors
     ///
@@ -56,7 +56,8 @@ impl Resources {
             size_granularity: 1,
             unit: bindings::devlink_resource_unit_DEVLINK_RESOURCE_UNIT_ENTRY,
         };
-        let _locked = self.instance.lock();
+        let held = self.instance.owner().is_current();
+        let _locked: Option<Guard<'_>> = (!held).then(|| self.instance.lock());
         let raw = self.instance.raw();
         // SAFETY: The instance is allocated and locked, and lives longer than its resources. The name is static, the rest is copied.
         to_result(unsafe {

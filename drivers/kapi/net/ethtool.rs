@@ -15,6 +15,7 @@ pub mod info;
 pub mod link;
 pub mod module;
 pub mod pause;
+pub mod registers;
 pub mod rings;
 pub mod rss;
 pub mod self_test;
@@ -38,6 +39,7 @@ pub trait Operations:
     + link::Operations
     + module::Operations
     + pause::Operations
+    + registers::Operations
     + rings::Operations
     + rss::Operations
     + self_test::Operations
@@ -56,6 +58,7 @@ impl<T> Operations for T where
         + link::Operations
         + module::Operations
         + pause::Operations
+        + registers::Operations
         + rings::Operations
         + rss::Operations
         + self_test::Operations
@@ -105,6 +108,8 @@ impl<T: netdev::Operations> VTable<T> {
             | bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK
             | bindings::ETHTOOL_OP_NEEDS_RTNL_TEST,
         get_drvinfo: optional!(T::HAS_DRIVER_INFO, info::driver_info_callback::<T>),
+        get_regs_len: optional!(T::HAS_REGISTERS, registers::length_callback::<T>),
+        get_regs: optional!(T::HAS_REGISTERS, registers::dump_callback::<T>),
         get_link: Some(raw::ethtool_op_get_link),
         get_link_ksettings: optional!(T::HAS_LINK_SETTINGS, link::settings_callback::<T>),
         set_link_ksettings: optional!(T::HAS_SET_LINK_SETTINGS, link::set_settings_callback::<T>),

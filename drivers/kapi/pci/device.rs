@@ -57,6 +57,9 @@ impl Enabled {
     }
 }
 
+/// Length of the configuration space of a PCI Express function in bytes.
+pub const CONFIG_SIZE: usize = 4096;
+
 impl Enabled {
     /// Restores configuration space if somebody has reset it, which the bus mastering that is off then shows.
     pub fn restore_if_cleared(&self) {
@@ -99,6 +102,20 @@ impl Binding {
         unsafe {
             (&raw const (*self.raw()).error_state).read_volatile()
                 == bindings::pci_channel_io_perm_failure
+        }
+    }
+
+    /// A word of its configuration space, of all ones where it does not answer. The offset is a multiple of 4 below [`CONFIG_SIZE`].
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: it cannot be read.
+    pub fn read_config(&self, offset: u32) -> Result<u32> {
+        let mut word = 0;
+        // SAFETY: The device is bound.
+        match unsafe { bindings::pci_read_config_dword(self.raw(), offset as c_int, &mut word) } {
+            0 => Ok(word),
+            _ => Err(EIO),
         }
     }
 

@@ -4,7 +4,8 @@
 
 use crate::{
     command::{Cause, CommandError, Request},
-    device::Device, //
+    device::Device,
+    health::{Fault, Kind}, //
 };
 use kernel::sync::Arc;
 use oxnic_abi::{
@@ -22,17 +23,17 @@ use oxnic_abi::{
         FlowId, //
     },
     queue::QueueId,
-    regs::ResetReason,
 };
 
 /// Runs a command whose answer says nothing. Where the device answers what the interface does not have, nobody knows whether there is
 /// such an object: it is reset.
 fn run(device: &Arc<Device>, request: Request<'_>) -> Result<(), CommandError> {
+    let opcode = request.opcode.0;
     device.command(&request).map(|_| ()).map_err(|error| {
         if !matches!(error.cause, Cause::Refused { status, .. } if !Status::ALL.contains(&status)) {
             return error;
         }
-        device.request_reset(ResetReason::PROTOCOL);
+        device.request_reset(Fault::with(Kind::StrayAnswer, opcode));
         CommandError {
             cause: Cause::Malformed,
             ..error

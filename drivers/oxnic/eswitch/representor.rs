@@ -19,7 +19,8 @@ use oxnic_kapi::{
 };
 
 impl Device {
-    fn instance(&self) -> Option<Arc<Instance>> {
+    /// The devlink instance, while there is one.
+    pub(crate) fn instance(&self) -> Option<Arc<Instance>> {
         let devlink = self.devlink.lock();
         devlink.as_ref().map(|devlink| devlink.instance().clone())
     }

@@ -2,7 +2,8 @@
 
 //! `devlink dev reload action fw_activate`: what is stored comes to run, by a reset or live, and proves itself or does not.
 //!
-//! The lock of recovery is not held while a trial is waited for: firmware that stops is reset like everything else that stops.
+//! The lock of recovery is not held while a trial is waited for: firmware that stops is reset like everything else that stops, by the one who
+//! waits, since others would wait for the lock of the devlink instance.
 
 use super::{refused, Firmware, Version};
 use crate::cmd;
@@ -44,7 +45,10 @@ pub(crate) fn begin(firmware: &Firmware, live: bool, mut extack: Option<&mut Ext
 /// Resets the device where that is how, and waits until the new firmware has proven itself.
 pub(crate) fn finish(firmware: &Firmware, live: bool, mut extack: Option<&mut Extack>) -> Result {
     let device = &firmware.device;
-    if !live {
+    if device.is_dormant() {
+        // The new firmware may be what makes it start.
+        device.revive(None, extack.as_deref_mut())?;
+    } else if !live {
         device.reset_now(ResetReason::USER).map_err(|error| {
             refuse(
                 extack.as_deref_mut(),
@@ -61,6 +65,7 @@ pub(crate) fn finish(firmware: &Firmware, live: bool, mut extack: Option<&mut Ex
     let ended = time::poll(limit, || {
         let ended = failed(firmware);
         if ended.is_none() {
+            device.revive_if_down();
             time::sleep_ms(PERIOD_MS);
         }
         Ok(ended)

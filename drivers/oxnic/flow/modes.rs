@@ -17,12 +17,16 @@ use super::{
     request,
     store::{Presence, Store}, //
 };
-use crate::{cmd, device::Device};
+use crate::{
+    cmd,
+    device::Device,
+    health::{Fault, Kind}, //
+};
 use kernel::{
     prelude::*,
     sync::{atomic::Relaxed, Arc}, //
 };
-use oxnic_abi::{flow::table::NO_TABLE, regs::ResetReason, vport::EswitchPortKind};
+use oxnic_abi::{flow::table::NO_TABLE, vport::EswitchPortKind};
 use oxnic_offload::rule::Action;
 
 impl Engine {
@@ -147,7 +151,7 @@ impl Device {
         engine.park(self).inspect_err(|refusal| {
             if *refusal != Refusal::Lost {
                 // The device has no reason to keep what nothing names.
-                self.request_reset(ResetReason::PROTOCOL);
+                self.request_reset(Fault::new(Kind::NotDeleted));
             }
         })
     }

@@ -51,8 +51,9 @@ impl Outside {
 impl Device {
     /// Hears of changes from now on. Neither RTNL nor the lock of the devlink instance is held: the lock of the kernel's list of
     /// namespaces comes before both.
+    /// Does nothing where it does already.
     pub(crate) fn watch_paths(self: &Arc<Self>) -> Result {
-        if self.eswitch.is_there() {
+        if self.eswitch.is_there() && self.outside.lock().watch.is_none() {
             let watch = Watch::new(Arc::new(Notices(self.clone()), GFP_KERNEL)?)?;
             self.outside.lock().watch = Some(watch);
         }

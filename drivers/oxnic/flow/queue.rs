@@ -15,7 +15,12 @@ use super::{
     limits::QueueSize,
     ticket::{object, Ticket}, //
 };
-use crate::{cmd, command::CommandError, device::Device};
+use crate::{
+    cmd,
+    command::CommandError,
+    device::Device,
+    health::{Fault, Kind}, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -29,10 +34,10 @@ use oxnic_abi::{
     doorbell::{self, DoorbellKind},
     flow::{completion::FlowCompletion, queue::FlowQueueCreate},
     queue::CqCreate,
-    regs::ResetReason,
     ring::completion_flags, //
 };
 use oxnic_kapi::{
+    devlink::Message,
     dma::{self, Ring},
     time, //
 };
@@ -41,6 +46,8 @@ use oxnic_kapi::{
 pub(crate) const SLOT_WORDS: usize = 8;
 /// Size of an entry of the completion ring, in bytes.
 const ENTRY: u8 = 16;
+/// Results that a dump shows.
+const SHOWN: u32 = 8;
 /// How often the result is looked for before anybody sleeps: a few microseconds, with the pauses of a CPU.
 const SPINS: u32 = 100;
 
@@ -199,6 +206,34 @@ impl FlowQueue {
         !self.stopped.load(Relaxed)
     }
 
+    /// Says how the queue stands, and on demand what is in its rings.
+    pub(super) fn tell(&self, memory: bool, message: &mut Message<'_>) -> Result {
+        let (producer, consumer, next, oldest) = {
+            let state = self.state.lock();
+            (state.producer, state.consumer, state.next, state.oldest)
+        };
+        message.number(c"queue", self.size.id.into());
+        message.flag(c"in_device", self.is_created());
+        message.flag(c"working", self.is_started());
+        message.number(c"size", self.slots.entries().into());
+        message.number(c"slots_filled", producer.wrapping_sub(consumer).into());
+        message.number(c"requests", next.into());
+        message.number(c"under_way", next.wrapping_sub(oldest).into());
+        if !memory {
+            return Ok(());
+        }
+        message.list(c"results", |message| {
+            // Some that were taken, and the one that is waited for.
+            let first = oldest.wrapping_sub(SHOWN / 2);
+            for number in (0..SHOWN).map(|offset| first.wrapping_add(offset)) {
+                let index = number & (self.results.entries() - 1);
+                let [low, high] = self.results.read(index);
+                message.item(fmt!("{}: {:016x} {:016x}", index, low, high))?;
+            }
+            Ok(())
+        })
+    }
+
     /// Puts requests into the ring, each a number of whole slots, and rings once for all. The caller then has to wait for each of them.
     /// Sleeps while there is no room.
     ///
@@ -247,19 +282,13 @@ impl FlowQueue {
                     .ok_or(EAGAIN)
             })
         });
-        let (why, reason) = match &result {
-            Err(error) if *error == ETIMEDOUT => {
-                ("no answer in time", ResetReason::COMMAND_TIMEOUT)
-            }
-            Err(error) if *error == EPROTO => (
-                "an answer that is none to the request",
-                ResetReason::PROTOCOL,
-            ),
+        let kind = match &result {
+            Err(error) if *error == ETIMEDOUT => Kind::NoResult,
+            Err(error) if *error == EPROTO => Kind::BadResult,
             _ => return result,
         };
-        dev_err!(device.binding(), "flow queue {}: {}\n", self.size.id, why);
         self.stop();
-        device.request_reset(reason);
+        device.request_reset(Fault::of_flow(kind, self.size.id, 0));
         result
     }
 

@@ -18,6 +18,7 @@ use kernel::{
     sync::Arc, //
 };
 use oxnic_abi::flow::{capability::FlowCaps, completion::FlowCompletion};
+use oxnic_kapi::devlink::Message;
 
 /// Most queues that the driver makes use of.
 const QUEUES: u16 = 8;
@@ -88,6 +89,14 @@ impl FlowQueues {
     /// Whether the device has none of them.
     pub(crate) fn are_gone(&self) -> bool {
         self.0.iter().all(|queue| !queue.is_created())
+    }
+
+    /// Says how each queue stands, and on demand what is in its rings.
+    pub(super) fn tell(&self, memory: bool, message: &mut Message<'_>) -> Result {
+        for queue in self.0.iter() {
+            message.object(|message| queue.tell(memory, message))?;
+        }
+        Ok(())
     }
 
     /// Takes no requests any more.

@@ -22,7 +22,8 @@ use kernel::{
     },
 };
 use oxnic_kapi::{
-    devlink::{Health, Instance, Message, Reporter},
+    devlink::{Abilities, Health, Instance, Message, Reporter},
+    extack::Extack,
     time, //
 };
 
@@ -119,13 +120,20 @@ impl Rules {
 
 impl Reporter for Rules {
     const NAME: &'static CStr = c"rules";
+    const ABILITIES: Abilities = Abilities::DUMP;
+    type Error = ();
 
     fn diagnose(&self, message: &mut Message<'_>) -> Result {
         self.tell_refused(message)?;
         self.tell_missing(message)
     }
 
-    fn dump(&self, message: &mut Message<'_>) -> Result {
+    fn dump(
+        &self,
+        message: &mut Message<'_>,
+        _error: Option<&()>,
+        _extack: Option<&mut Extack>,
+    ) -> Result {
         self.tell_missing(message)
     }
 }
@@ -136,7 +144,7 @@ pub(crate) fn reporter(device: &Arc<Device>, instance: &Arc<Instance>) -> Result
         device: device.clone(),
         failing: Atomic::new(false),
     };
-    Health::new(instance.clone(), KBox::new(rules, GFP_KERNEL)?)
+    Health::new(instance.clone(), rules)
 }
 
 impl Device {
@@ -157,7 +165,8 @@ impl Device {
             return;
         }
         match failing {
-            true => health.report(c"the device has not taken all rules back"),
+            // There is nothing to be recovered by devlink, and so nothing that could fail.
+            true => drop(health.report(c"the device has not taken all rules back", &())),
             false => health.recovered(),
         }
     }

@@ -18,12 +18,15 @@ use super::{
     refusal::Refusal,
     store::{Presence, Store}, //
 };
-use crate::{cmd, device::Device};
+use crate::{
+    cmd,
+    device::Device,
+    health::{Fault, Kind}, //
+};
 use kernel::{
     prelude::*,
     sync::{atomic::Relaxed, Arc}, //
 };
-use oxnic_abi::regs::ResetReason;
 use oxnic_kapi::time;
 use oxnic_offload::rule::Chain;
 
@@ -76,7 +79,7 @@ impl Engine {
                 return;
             }
             if outage.is_dirty() {
-                device.request_reset(ResetReason::COMMAND_TIMEOUT);
+                device.request_reset(Fault::new(Kind::NoResult));
                 return;
             }
         }

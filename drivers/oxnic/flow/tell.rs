@@ -9,12 +9,15 @@ use super::{
     store::{Objects, Presence},
     ticket::Ticket, //
 };
-use crate::{command::insist, device::Device};
+use crate::{
+    command::insist,
+    device::Device,
+    health::{Fault, Kind}, //
+};
 use kernel::{prelude::*, sync::Arc};
 use oxnic_abi::{
     command::Status,
-    flow::completion::FlowCompletion,
-    regs::ResetReason, //
+    flow::completion::FlowCompletion, //
 };
 
 impl Engine {
@@ -92,7 +95,7 @@ impl Engine {
         // Where it cannot be asked it is being reset.
         if let Err(refusal @ Refusal::Device { .. }) = taken {
             dev_err!(device.binding(), "rule {} does not go: {}\n", rule, refusal);
-            device.request_reset(ResetReason::PROTOCOL);
+            device.request_reset(Fault::new(Kind::NotDeleted));
             // Nobody gets the id before.
             self.queues.stop();
         }

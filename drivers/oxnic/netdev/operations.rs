@@ -4,10 +4,10 @@
 
 use super::NetPort;
 use crate::features;
+use crate::health::{Fault, Kind};
 use crate::queue::tx::TxRing;
 use crate::vf;
 use kernel::prelude::*;
-use oxnic_abi::regs::ResetReason;
 use oxnic_abi::vf::VfLink;
 use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig};
 use oxnic_kapi::extack::Extack;
@@ -155,7 +155,9 @@ impl Operations for NetPort {
             netdev.name(),
             queue
         );
-        self.device.request_reset(ResetReason::TX_TIMEOUT);
+        let (vport, queue) = (self.share.vport, queue as u16);
+        let fault = Fault::of_queue(Kind::NoProgress, vport, queue, 0);
+        self.device.request_reset(fault);
     }
 
     fn vlan_add(&self, _netdev: &Rtnl, protocol: u16, vid: u16) -> Result {

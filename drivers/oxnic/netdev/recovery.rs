@@ -3,7 +3,11 @@
 //! What a reset of the function, and its news, mean for an interface.
 
 use super::{show_link, NetPort};
+use crate::health::{Fault, Kind, Part};
+use crate::port::Look;
+use crate::queue::tx::Progress;
 use kernel::prelude::*;
+use oxnic_kapi::devlink::Message;
 use oxnic_kapi::net::netdev::Rtnl;
 use oxnic_kapi::time;
 
@@ -70,13 +74,60 @@ impl NetPort {
         }
     }
 
-    /// The transmit queue whose completion is missing, if there is one. Not looked at while something else is done.
-    pub(crate) fn find_stalled(&self) -> Option<usize> {
-        let mut state = self.state.try_lock()?;
+    /// Looks at the queues, see [`crate::port::Port::look`]. Nothing is found while something else is done.
+    pub(crate) fn look(&self) -> Look {
+        let mut look = Look::default();
+        let Some(mut state) = self.state.try_lock() else {
+            return look;
+        };
         if !state.is_live() {
-            return None;
+            return look;
         }
-        state.queues.as_mut()?.find_stalled(time::now_ms())
+        let of = |kind, index| Some(Fault::of_queue(kind, self.share.vport, index, 0));
+        if let Some(queues) = &mut state.queues {
+            queues.look(time::now_ms(), |index, found| {
+                match found.transmit {
+                    Progress::Fine => {}
+                    Progress::Late => {
+                        look.late_transmit = look.late_transmit.or(of(Kind::LateTransmit, index));
+                    }
+                    Progress::Stalled => {
+                        look.stalled = look.stalled.or(of(Kind::NoCompletion, index));
+                    }
+                }
+                if found.receive {
+                    look.late_receive = look.late_receive.or(of(Kind::LateReceive, index));
+                }
+            });
+        }
+        look
+    }
+
+    /// Polls the queues that were found late.
+    pub(crate) fn poll_late(&self) {
+        let mut state = self.state.lock();
+        if !state.is_live() {
+            return;
+        }
+        if let Some(queues) = &mut state.queues {
+            queues.poll_late();
+        }
+    }
+
+    /// Says how the queues stand, one way.
+    pub(crate) fn tell_queues(
+        &self,
+        part: Part,
+        memory: bool,
+        message: &mut Message<'_>,
+    ) -> Result {
+        let state = self.state.lock();
+        message.flag(c"open", state.queues.is_some());
+        message.flag(c"working", state.is_live());
+        match &state.queues {
+            Some(queues) => message.list(c"queues", |message| queues.tell(part, memory, message)),
+            None => Ok(()),
+        }
     }
 
     /// Shows a change of the link.

@@ -7,6 +7,7 @@
 
 use crate::cmd;
 use crate::device::Device;
+use crate::health::{Fault, Kind};
 use crate::netdev::NetPort;
 use crate::queue::coalesce::{Coalesce, CqTarget, Moderation};
 use crate::queue::poll::{PairPoll, PairVector};
@@ -17,7 +18,6 @@ use crate::queue::xdp::RxXdp;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use oxnic_abi::queue::{CqCreate, RxCreate, TxCreate};
-use oxnic_abi::regs::ResetReason;
 use oxnic_kapi::irq::Irq;
 use oxnic_kapi::net::moderation::{Adaptive, Direction};
 use oxnic_kapi::net::napi::Napi;
@@ -64,30 +64,39 @@ impl PairId {
 
 /// A pair of queues.
 pub(crate) struct Pair {
-    id: PairId,
+    pub(super) id: PairId,
     device: Arc<Device>,
     napi: Arc<Napi<PairPoll>>,
-    stats: Arc<PairStats>,
+    pub(super) stats: Arc<PairStats>,
     tx_adaptive: Arc<Adaptive<CqTarget>>,
     rx_adaptive: Arc<Adaptive<CqTarget>>,
-    tx_watch: TxWatch,
-    rx_watch: RxWatch,
-    tx_memory: TxMemory,
-    rx_memory: RxMemory,
+    pub(super) tx_watch: TxWatch,
+    pub(super) rx_watch: RxWatch,
+    pub(super) tx_memory: TxMemory,
+    pub(super) rx_memory: RxMemory,
     config: PairConfig,
     irq: Option<Irq<PairVector>>,
+    /// Something has waited, and was not polled since.
+    late: bool,
     /// While the queue is not started; else it is in the transmit slot.
     tx: Option<TxRing>,
     /// What exists in the device, in order of creation.
-    created: Created,
+    pub(super) created: Created,
+}
+
+/// What a look at a pair found.
+pub(crate) struct Look {
+    pub(crate) transmit: Progress,
+    /// A packet that was received waits to be polled.
+    pub(crate) receive: bool,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Created {
-    tx_cq: bool,
-    rx_cq: bool,
-    tx: bool,
-    rx: bool,
+pub(super) struct Created {
+    pub(super) tx_cq: bool,
+    pub(super) rx_cq: bool,
+    pub(super) tx: bool,
+    pub(super) rx: bool,
 }
 
 impl Pair {
@@ -136,6 +145,7 @@ impl Pair {
                 tx: done,
                 rx,
                 vector: id.vector.into(),
+                place: (id.vport, id.index),
                 device: device.clone(),
                 stats: stats.clone(),
                 tx_sampler,
@@ -156,6 +166,7 @@ impl Pair {
             rx_memory,
             config,
             irq: None,
+            late: false,
             tx: Some(tx),
             created: Created::default(),
         })
@@ -184,6 +195,7 @@ impl Pair {
             data.rx.ring_doorbell();
             data.arm_value()
         })?;
+        self.late = false;
         self.tx_watch.restart();
         self.rx_watch.restart();
         self.napi.enable(netdev);
@@ -286,7 +298,9 @@ impl Pair {
                 Cause::Gone | Cause::Unavailable | Cause::GivenUp
             ) {
                 dev_err!(self.device.binding(), "{}\n", error);
-                self.device.request_reset(ResetReason::PROTOCOL);
+                let (vport, queue) = (self.id.vport, self.id.queue);
+                let fault = Fault::of_queue(Kind::NotDestroyed, vport, queue, 0);
+                self.device.request_reset(fault);
             }
         }
     }
@@ -302,26 +316,23 @@ impl Pair {
         })?
     }
 
-    /// Looks at a started pair, at a time in milliseconds: polls where something waits whose interrupt has not come, and tells
-    /// whether the completion of what was sent is missing. True: the device has to be reset.
-    pub(crate) fn has_stalled(&mut self, now: u64) -> bool {
-        if self.rx_watch.is_late(now) {
-            self.poll_late();
+    /// Looks at a started pair, at a time in milliseconds: whether something waits whose interrupt has not come, or the completion of
+    /// what was sent is missing.
+    pub(crate) fn look(&mut self, now: u64) -> Look {
+        let receive = self.rx_watch.is_late(now);
+        let transmit = self.tx_watch.look(now);
+        if transmit == Progress::Stalled {
+            self.stats.tx.stalls.add(1);
         }
-        match self.tx_watch.look(now) {
-            Progress::Fine => false,
-            Progress::Late => {
-                self.poll_late();
-                false
-            }
-            Progress::Stalled => {
-                self.stats.tx.stalls.add(1);
-                true
-            }
-        }
+        self.late |= receive || transmit == Progress::Late;
+        Look { transmit, receive }
     }
 
-    fn poll_late(&self) {
+    /// Polls what has waited.
+    pub(crate) fn poll_late(&mut self) {
+        if !core::mem::take(&mut self.late) {
+            return;
+        }
         self.stats.late_polls.add(1);
         self.napi.schedule_bh();
     }

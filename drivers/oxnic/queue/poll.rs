@@ -3,13 +3,13 @@
 //! The NAPI side of a pair of queues: what its vector leads to.
 
 use crate::device::Device;
+use crate::health::{Fault, Kind};
 use crate::queue::coalesce::CqTarget;
 use crate::queue::rx::RxRing;
 use crate::queue::stats::PairStats;
 use crate::queue::tx::TxDone;
 use kernel::sync::Arc;
 use oxnic_abi::doorbell::{self, DoorbellKind};
-use oxnic_abi::regs::ResetReason;
 use oxnic_kapi::irq::Handler;
 use oxnic_kapi::net::moderation::Sampler;
 use oxnic_kapi::net::napi::{Context, Napi, Poll, Polled};
@@ -19,6 +19,8 @@ pub(super) struct PairPoll {
     pub(super) tx: TxDone,
     pub(super) rx: RxRing,
     pub(super) vector: u32,
+    /// Vport and number in the network device, for messages.
+    pub(super) place: (u16, u16),
     pub(super) device: Arc<Device>,
     pub(super) stats: Arc<PairStats>,
     pub(super) tx_sampler: Sampler<CqTarget>,
@@ -40,7 +42,14 @@ impl Poll for PairPoll {
         let (received, starved) = self.rx.poll(context, budget);
         if !good || self.rx.is_broken() {
             // The interrupt stays disarmed: nothing of this device is believed before it was reset.
-            self.device.request_reset(ResetReason::PROTOCOL);
+            let kind = if good {
+                Kind::BadReceive
+            } else {
+                Kind::BadTransmit
+            };
+            let (vport, index) = self.place;
+            let fault = Fault::of_queue(kind, vport, index, 0);
+            self.device.request_reset(fault);
             return Polled {
                 work: received,
                 arm: 0,

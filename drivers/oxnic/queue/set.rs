@@ -3,12 +3,14 @@
 //! All queue pairs of an open interface. The instance lock is held throughout.
 
 use crate::device::Device;
+use crate::health::Part;
 use crate::netdev::NetPort;
 use crate::queue::coalesce::Coalesce;
-use crate::queue::pair::{Pair, PairConfig, PairId};
+use crate::queue::pair::{Look, Pair, PairConfig, PairId};
 use crate::queue::tx::TxRing;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use oxnic_kapi::devlink::Message;
 use oxnic_kapi::net::netdev::Locked;
 use oxnic_kapi::net::queue::TxSlots;
 
@@ -102,9 +104,24 @@ impl QueueSet {
         Ok(())
     }
 
-    /// The first queue whose completion is missing, see [`Pair::has_stalled`].
-    pub(crate) fn find_stalled(&mut self, now: u64) -> Option<usize> {
-        self.pairs.iter_mut().position(|pair| pair.has_stalled(now))
+    /// Looks at each pair, at a time in milliseconds.
+    pub(crate) fn look(&mut self, now: u64, mut found: impl FnMut(u16, Look)) {
+        for (index, pair) in self.pairs.iter_mut().enumerate() {
+            found(index as u16, pair.look(now));
+        }
+    }
+
+    /// Polls those that were late when they were looked at.
+    pub(crate) fn poll_late(&mut self) {
+        self.pairs.iter_mut().for_each(Pair::poll_late);
+    }
+
+    /// Says how each pair stands, one way, and on demand what is in its rings.
+    pub(crate) fn tell(&self, part: Part, memory: bool, message: &mut Message<'_>) -> Result {
+        for pair in &self.pairs {
+            message.object(|message| pair.tell(part, memory, message))?;
+        }
+        Ok(())
     }
 
     /// Sets moderation of all.

@@ -37,6 +37,12 @@ impl Watch {
         let produced = self.0.produced.0.load(Acquire);
         (Shared::distance(consumed, produced) != 0).then_some(consumed)
     }
+
+    /// How many descriptors were completed and queued, by numbers that run on, for those who only show them.
+    pub fn indices(&self) -> (u32, u32) {
+        let consumed = self.0.consumed.0.load(Acquire);
+        (consumed, self.0.produced.0.load(Acquire))
+    }
 }
 
 impl Consumer {

@@ -42,6 +42,16 @@ impl RxWatch {
         self.waiting = None;
     }
 
+    /// Index of the next completion to be taken.
+    pub(crate) fn next(&self) -> u32 {
+        self.taken.0.load(Relaxed)
+    }
+
+    /// Since when a completion waits to be taken, as far as it was looked at.
+    pub(crate) fn waits_since(&self) -> Option<u64> {
+        self.waiting.map(|(_, since)| since)
+    }
+
     /// Looks at the ring, at a time in milliseconds. True: it is time to poll; said once for each [`POLL_MS`].
     pub(crate) fn is_late(&mut self, now: u64) -> bool {
         let index = self.taken.0.load(Relaxed);

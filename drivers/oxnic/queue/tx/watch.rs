@@ -45,6 +45,16 @@ impl TxWatch {
         self.oldest = None;
     }
 
+    /// How many descriptors were completed and queued, by numbers that run on.
+    pub(crate) fn indices(&self) -> (u32, u32) {
+        self.ring.indices()
+    }
+
+    /// Since when the oldest descriptor waits for its completion, as far as it was looked at.
+    pub(crate) fn waits_since(&self) -> Option<u64> {
+        self.oldest.map(|(_, since)| since)
+    }
+
     /// Looks at the ring, at a time in milliseconds.
     pub(crate) fn look(&mut self, now: u64) -> Progress {
         let seen = self.ring.oldest();

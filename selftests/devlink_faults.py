@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The fault matrix: each fault of the device, while nothing happens, under traffic, and in a storm of rules; nothing is lost, and it is soon over.
+
+Afterwards eswitch mode, VFs, representors, rules, policers and the settings of the net device are as they were. OXNIC_FAULT_ROUNDS (1) is
+how often each fault is met.
+"""
+
+# sets: all
+# vm: PORTS=1 MEM=4G TIMEOUT=3600
+
+import os
+import random
+import socket
+import time
+
+from lib import PF, Control, VfEnd, Wire, case, defer, equal, main, note, ping, setup, sh, skip, until
+from lib.eswitch import HANDLE, eswitch, representors, switchdev
+from lib.health import Reporter, all_reporters
+from lib.pace import slow
+from lib.rules import agree
+from lib.storm import Storm
+from lib.tc import clsact, filter_add, in_hw
+
+ROUNDS = int(os.environ.get("OXNIC_FAULT_ROUNDS", "1"))
+wire = control = field = None
+FW, FATAL, TX, RX, FLOW = (Reporter(name) for name in ("fw", "fw_fatal", "tx", "rx", "flow"))
+
+
+class Field:
+    """Three VFs and their representors with rules: two whose rules stay, the third for the storm; and settings that are not the first ones."""
+
+    def __init__(self):
+        self.links = switchdev(3)
+        self.vfs = [VfEnd(vf) for vf in range(2)]
+        for link in (*self.links[:2], *(vf.link for vf in self.vfs)):
+            link.wait_carrier()
+        clsact(*self.links)
+        for one, other in (self.links[:2], self.links[1::-1]):
+            filter_add(one, ("pref 9 protocol all", f"action mirred egress redirect dev {other.name}"))
+            police = "action police rate 100mbit burst 100k conform-exceed drop/pipe action drop"
+            filter_add(one, ("pref 1 protocol ip", f"dst_ip 198.51.100.0/24 {police}"))
+        wire.near.set_mtu(3000)
+        defer(wire.near.set_mtu, 1500)
+        wire.near.ethtool("-G", "rx 512")
+        defer(wire.near.ethtool, "-G", "rx 1024", check=False)
+        self.before = self.configuration()
+
+    def configuration(self):
+        """All that must be the same afterwards."""
+        views = [wire.near.ethtool(view, check=False).out for view in ("-l", "-g", "-x", "-c", "-k")]
+        return (eswitch(), PF().count(), representors(), wire.near.mtu, wire.near.mac, views)
+
+    def check(self):
+        """Everything works and is as it was."""
+        until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, "the wire is reached", 60)
+        one, other = self.vfs
+        until(lambda: ping(other.address4, ns=one.ns, count=1, check=False, seconds=1) == 1, "the VFs reach each other", 60)
+        equal(self.configuration(), self.before, "mode, VFs, representors and settings")
+        agree(control, *self.links, seconds=60)
+        for link in self.links[:2]:
+            equal([in_hw(link, pref) for pref in (1, 9)], [True, True], "in_hw of the rules that stay")
+        bad = [f"{where} {name}" for (where, name), shown in all_reporters().items() if shown["state"] != "healthy"]
+        equal(bad, [], "reporters that are not healthy")
+
+
+@setup
+def topology():
+    global wire, control
+    wire = Wire()
+    if (HANDLE, "fw_fatal") not in all_reporters():
+        skip(f"{HANDLE} has no health reporters")
+    for module in ("act_police", "act_vlan"):
+        sh(["modprobe", module])
+    control = Control()
+    defer(control.close)
+    defer(control.chaos, "off")
+
+
+def counted(*reporters):
+    """Errors of these reporters together."""
+    return sum(reporter.counts()[0] for reporter in reporters)
+
+
+def meets(fault, reporters, act, seconds=60, pause=0.3):
+    """Turns the fault on and acts until one of the reporters tells of it; again and again, as it may be met by somebody else."""
+    before = counted(*reporters)
+
+    def told():
+        control.chaos(fault)
+        act()
+        time.sleep(slow(pause))
+        return counted(*reporters) > before
+
+    try:
+        until(told, f"{fault} is told", seconds)
+    finally:
+        control.chaos("off")
+
+
+def little_traffic():
+    ping(wire.far4, count=3, check=False, seconds=1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(bytes(100), (wire.far4, 9))
+
+
+def halt():
+    before = counted(FATAL)
+    control.do("halt", function=0, reason=8)
+    until(lambda: counted(FATAL) > before, "the halt is told", 30)
+
+
+def hang():
+    before = counted(FATAL)
+    control.do("hang", function=0)
+    until(lambda: counted(FATAL) > before, "the hang is told", 30)
+
+
+def command_timeout():
+    # A request of the storm may be what is not answered, or a command of the driver's own.
+    sizes = (256, 512)
+    turn = iter(range(1000))
+    meets("nic.command-silent=1", (FATAL,), lambda: sh(f"ethtool -G {wire.near.name} rx {sizes[next(turn) % 2]}", check=False), 60)
+    until(lambda: sh(f"ethtool -G {wire.near.name} rx 512", check=False).status in (0, 80) and "512" in sh(f"ethtool -g {wire.near.name}", check=False).out.split("Current")[-1], "the size of the ring is as before", 60, pause=0.5)
+
+
+def corrupt_transmit():
+    meets("nic.tx-head=1", (TX,), little_traffic)
+
+
+def corrupt_receive():
+    meets("nic.rx-buffer=1", (RX,), little_traffic)
+
+
+def stalled_queue():
+    # All, as a later completion makes up for one that is missing.
+    meets("nic.tx-silent=1+", (TX,), little_traffic, 90, 12)
+
+
+def lost_interrupt():
+    meets("nic.interrupt-lost=1", (TX, RX), little_traffic, 90, 3)
+
+
+def lost_doorbell():
+    # Of a queue, a vector, the commands: told as what it leads to. Those of events and receive buffers are made up for by the next.
+    meets("doorbell@pf=1", (TX, RX, FLOW, FATAL), little_traffic, 120, 3)
+
+
+def silent_rules():
+    link = field.links[2]
+
+    def add():
+        sh(f"tc filter add dev {link.name} ingress pref 77 protocol ip flower skip_sw dst_ip 203.0.113.1 action drop", check=False)
+        sh(f"tc filter del dev {link.name} ingress pref 77", check=False)
+
+    meets("nic.flow-silent=1", (FLOW,), add, 60)
+
+
+def generation():
+    return control.function()["generation"]
+
+
+def asked_by_the_device():
+    before = counted(FW)
+    control.do("reset-request")
+    until(lambda: counted(FW) > before, "the request is told", 30)
+
+
+def flr():
+    before = generation()
+    PF().write("reset", 1)
+    until(lambda: generation() > before, "the function is reset", 30)
+
+
+def aer(kind):
+    control.do("aer", kind=kind)
+    time.sleep(1)
+
+
+FAULTS = {
+    "firmware crash": halt,
+    "hang": hang,
+    "command without an answer": command_timeout,
+    "corrupt completion of transmit": corrupt_transmit,
+    "corrupt completion of receive": corrupt_receive,
+    "completion that never comes": stalled_queue,
+    "lost interrupt": lost_interrupt,
+    "lost doorbell": lost_doorbell,
+    "request about a rule without a result": silent_rules,
+    "reset asked by the device": asked_by_the_device,
+    "FLR": flr,
+    "AER, corrected": lambda: aer("correctable"),
+    "AER, non-fatal": lambda: aer("nonfatal"),
+    "AER, fatal": lambda: aer("fatal"),
+}
+
+
+class Probe:
+    """Small packets to the far end: how long none of them came back at most."""
+
+    def __init__(self):
+        self.path = "/tmp/probe"
+        sh(f"ping -n -D -i 0.02 {wire.far4} > {self.path} 2>&1 & echo $! > {self.path}.pid")
+        defer(self.stop)
+        time.sleep(0.5)
+
+    def stop(self):
+        if os.path.exists(f"{self.path}.pid"):
+            sh(f"kill -INT $(cat {self.path}.pid); sleep 0.2; rm {self.path}.pid", check=False)
+
+    def gap(self):
+        """The longest time between two answers, in milliseconds."""
+        self.stop()
+        with open(self.path) as file:
+            times = [float(line[1 : line.index("]")]) for line in file if line.startswith("[") and "bytes from" in line]
+        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0) * 1000
+
+
+def matrix(condition):
+    """Each fault under a condition, which is a function that begins it and gives one that ends it."""
+    global field
+    field = Field()
+    lines = []
+    for name, fault in FAULTS.items():
+        for _ in range(ROUNDS):
+            probe = Probe()
+            end = condition()
+            fault()
+            end()
+            field.check()
+            gap = probe.gap()
+            outage = FATAL.diagnose().get("last_outage_ms", 0)
+            lines.append(f"{name}: without an answer for {gap:.0f} ms, last outage of the function {outage} ms")
+            note(lines[-1])
+        # The driver gives a device up that it has to reset ten times in a minute; a reset by the user has it count anew.
+        flr()
+        field.check()
+
+
+@case
+def idle():
+    """While nothing else happens."""
+    matrix(lambda: lambda: None)
+
+
+@case
+def traffic():
+    """Under traffic of the PF and between VFs."""
+    def begin():
+        script = "/tmp/load"
+        sh(f"ping -f -q {wire.far4} >/dev/null 2>&1 & echo $! > {script}.pid")
+        sh(f"ip netns exec {field.vfs[0].ns.name} ping -q -i 0.01 {field.vfs[1].address4} >/dev/null 2>&1 & echo $! >> {script}.pid")
+        return lambda: sh(f"kill $(cat {script}.pid); rm {script}.pid", check=False)
+
+    matrix(begin)
+
+
+@case
+def storm():
+    """While two programs add and delete rules of a representor without an end."""
+    seed = random.randrange(1 << 32)
+    note(f"seed {seed}")
+
+    def begin():
+        storm = Storm()
+        names = [link.name for link in field.links]
+        for _ in range(2):
+            storm.of_tc(f"dev {names[2]} ingress", names, seed)
+
+        def end():
+            note(storm.stop())
+            sh(f"tc filter del dev {names[2]} ingress", check=False)
+
+        return end
+
+    matrix(begin)
+
+
+main()
