@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from lib import PF, Control, Stream, Wire, at_least, case, defer, equal, fails, main, note, setup, sh, skip, true, until
+from lib import PF, Control, Stream, Wire, at_least, case, defer, equal, fails, main, note, ping, setup, sh, skip, true, until
 from lib.eswitch import HANDLE, devlink, eswitch, representors, switchdev
 from lib.genl import activate_live
 from lib.pace import slow
@@ -381,6 +381,25 @@ def unloaded():
     equal(versions()["stored"], all_of(build.version), "stored versions")
     activate()
     equal(versions()["running"], all_of(build.version), "running versions")
+
+
+@case
+def repairs():
+    """A PF whose firmware is a bad build starts without interfaces, and with them once another build was flashed and activated."""
+    defer(control.do, "broken", part="pipeline", on=False)
+    control.do("broken", part="pipeline", on=True)
+    PF().unbind()
+    PF().bind("oxnic")
+    equal((PF().driver, PF().netdevs()), ("oxnic", []), "driver and netdevs of a PF whose firmware does not work")
+    before = versions()["running"]
+    fails(sh(f"devlink dev reload {HANDLE}", check=False), "a reload with the same firmware", "could not be brought back")
+    build = Build("--components pipeline")
+    build.flash()
+    activate()
+    equal(versions()["running"], {**before, "fw.app": build.version}, "running versions")
+    wire.renew()
+    until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, "the wire is reached")
+    places(build)
 
 
 main()

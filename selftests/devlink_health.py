@@ -8,7 +8,7 @@
 import socket
 import time
 
-from lib import PF, Control, Stream, VfEnd, Wire, at_least, at_most, case, defer, equal, fails, ip, main, note, ping, setup, sh, skip, true, until
+from lib import PF, Control, Stream, VfEnd, Wire, at_least, at_most, case, defer, equal, fails, main, note, ping, setup, sh, skip, true, until
 from lib.eswitch import HANDLE, switchdev
 from lib.health import Reporter, all_reporters
 from lib.namespace import open_socket
@@ -348,14 +348,6 @@ def of_a_vf():
     equal({queue["kind"] for queue in dump["queues"]} <= {"completion", "transmit", "receive"}, True, "kinds of queues in it")
 
 
-def again():
-    """The new netdev takes the place of the old one, for this case and those after it."""
-    wire.near = PF().link()
-    ip(["address", "replace", f"{wire.near4}/24", "dev", wire.near.name])
-    wire.near.ip("up")
-    wire.near.wait_carrier()
-
-
 @case
 def failed_probe():
     """A PF that does not let itself be taken over stays in devlink, says why, and is brought up by `recover` once it is mended."""
@@ -376,7 +368,7 @@ def failed_probe():
     FATAL.recover()
     equal((FATAL.state(), FATAL.diagnose()["state"]), ("healthy", "running"), "states once it is mended")
     equal(len(PF().netdevs()), len(names), "netdevs")
-    again()
+    wire.renew()
     equal({(HANDLE, "flow"), (f"{HANDLE}/0", "tx")} <= set(all_reporters()), True, "reporters of queues are there")
     works()
     switchdev(1)
@@ -393,7 +385,7 @@ def broken_then_removed():
     PF().unbind()
     control.do("broken", on=False)
     PF().bind("oxnic")
-    again()
+    wire.renew()
     works()
 
 

@@ -9,6 +9,7 @@
 import os
 
 from lib import PF, Control, Watch, case, defer, equal, main, sh, true, until
+from lib.health import Reporter
 
 MODULE = os.environ.get("OXNIC_MODULE", "")
 
@@ -102,27 +103,31 @@ def unloads_while_up():
 
 @case
 def probe_fails_cleanly():
-    """When the device fails a command during probe, probe fails and leaves nothing; afterwards the driver can be bound."""
+    """Whichever command of probe the device fails first, and all after it: there is no netdev, and nothing that stands in the way of another try."""
     function = PF()
     control = Control()
     defer(control.close)
     defer(lambda: function.driver or function.bind("oxnic"))
     defer(control.chaos, "off")
-    failed = 0
+    fatal, failed = Reporter("fw_fatal"), 0
     for number in range(1, 40):
         function.unbind()
-        control.chaos(f"nic.fail-command={number}")
-        try:
-            function.bind("oxnic")
-        except OSError:
+        control.chaos(f"nic.fail-command={number}+")
+        function.bind("oxnic")
+        dormant = not function.netdevs()
+        if dormant:
             failed += 1
-            equal(function.netdevs(), [], f"netdevs after a failure of command {number}")
-        bound = function.driver is not None
+            equal(fatal.diagnose()["state"], "not started", f"state after a failure of command {number}")
         control.chaos("off")
-        if not bound:
-            function.bind("oxnic")
+        if dormant and number % 2:
+            # The other half is unbound as it is.
+            fatal.recover()
+        if number % 2 or not dormant:
             until(lambda: len(function.netdevs()) == 2, "two netdevs")
-    true(failed > 0, "at least one failing command makes probe fail (else nothing was tested)")
+    function.unbind()
+    function.bind("oxnic")
+    until(lambda: len(function.netdevs()) == 2, "two netdevs")
+    true(failed > 0, "at least one failing command keeps netdevs away (else nothing was tested)")
 
 
 main()

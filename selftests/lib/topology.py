@@ -52,6 +52,13 @@ class Wire:
             # A stock NIC may lose what comes right after its carrier.
             until(lambda: ping(self.far4, ns=self.near.ns, count=1, check=False, seconds=1) == 1, f"{self.near} and {self.far} reach each other")
 
+    def renew(self):
+        """The PF's new netdev takes the place of the old one, which has gone with all that was set on it."""
+        self.near = PF().link(self.port)
+        ip(["address", "replace", f"{self.near4}/24", "dev", self.near.name])
+        self.near.ip("up")
+        self.near.wait_carrier()
+
     def addresses(self, version):
         """(near, far) of an IP version."""
         return (self.near4, self.far4) if version == 4 else (self.near6, self.far6)

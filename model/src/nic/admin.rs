@@ -7,9 +7,11 @@ use super::Nic;
 use super::chaos::Fault;
 use super::command::{Answer, Failure};
 use super::event::write_entry;
+use super::firmware::directory::Version;
 use super::ids::FunctionId;
 use crate::host::{DmaFault, Host};
-use oxnic_abi::command::{Completion, Status, Submission};
+use oxnic_abi::command::{Completion, Opcode, Status, Submission};
+use oxnic_abi::firmware::FirmwareComponent;
 use oxnic_abi::regs::Reason;
 use oxnic_abi::ring::completion_flags;
 use std::collections::{HashSet, VecDeque};
@@ -119,6 +121,12 @@ fn admin(nic: &mut Nic, function: FunctionId) -> Option<&mut AdminQueue> {
     nic.functions.get_mut(function.index())?.admin.as_mut()
 }
 
+/// Commands that the management firmware carries out by itself.
+fn is_of_management(opcode: Opcode) -> bool {
+    let firmware = Opcode::FIRMWARE_QUERY.0..=Opcode::FIRMWARE_ACTIVATE.0;
+    matches!(opcode, Opcode::CAP_LIST | Opcode::CAP_GET) || firmware.contains(&opcode.0)
+}
+
 impl Nic {
     /// Puts an admin queue on the list of those that have work.
     pub(super) fn list_admin(&mut self, function: FunctionId) {
@@ -173,6 +181,17 @@ impl Nic {
         Ok(())
     }
 
+    /// Whether the pipeline's firmware is a build that does not work.
+    fn is_defective(&self) -> bool {
+        self.defective.is_some() && self.defective == self.pipeline_version()
+    }
+
+    /// The version of the pipeline's firmware that runs.
+    pub(super) fn pipeline_version(&self) -> Option<Version> {
+        let info = self.firmware.info(FirmwareComponent::PIPELINE).ok()?;
+        Some(info.running_version)
+    }
+
     fn outcome(
         &mut self,
         host: &mut dyn Host,
@@ -182,6 +201,9 @@ impl Nic {
     ) -> Result<Answer, Failure> {
         if self.chaos.hit(Fault::FailCommand) {
             return Err(Failure::injected(self.chaos.status()));
+        }
+        if self.is_defective() && !is_of_management(submission.opcode) {
+            return Err(Failure::injected(Status::EIO));
         }
         let answer = self.execute(host, function, submission, words)?;
         if !answer.words.is_empty() && submission.buffer_length != 0 {

@@ -183,7 +183,12 @@ impl Nic {
     fn operate_broken(&mut self, request: &Value) -> Result<Value, String> {
         let function = self.asked_function(request)?;
         let on = request.get("on").and_then(Value::as_bool);
-        self.state_mut(function).broken = on.ok_or("broken: \"on\" is missing")?;
+        let on = on.ok_or("broken: \"on\" is missing")?;
+        match request.get("part").and_then(Value::as_str) {
+            None => self.state_mut(function).broken = on,
+            Some("pipeline") => self.defective = self.pipeline_version().filter(|_| on),
+            Some(part) => return Err(format!("broken: there is no part '{part}'")),
+        }
         Ok(json!({}))
     }
 

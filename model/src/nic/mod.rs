@@ -119,6 +119,8 @@ pub struct Nic {
     timers: Timers,
     clock: Clock,
     firmware: Firmware,
+    /// The version of the pipeline's firmware that does not work, as the operator wants it.
+    defective: Option<firmware::directory::Version>,
     sensors: Vec<SensorEntry>,
     tx_ready: VecDeque<(FunctionId, u16)>,
     admin_ready: VecDeque<FunctionId>,
@@ -190,6 +192,7 @@ impl Nic {
             timers: Timers::default(),
             clock: Clock::default(),
             firmware: Firmware::new(flash),
+            defective: None,
             sensors: sensors::sensors(),
             tx_ready: VecDeque::new(),
             admin_ready: VecDeque::new(),

@@ -11,10 +11,12 @@ use oxnic_abi::firmware::{
     FirmwareWrite, firmware_flags,
 };
 use oxnic_abi::regs::{control, device, status};
+use oxnic_abi::vport::VportInfo;
 use oxnic_model::firmware::image::Recipe;
 use oxnic_model::firmware::keys::stranger_key;
 use oxnic_model::host::{Function, NicCore};
 use oxnic_model::nic::firmware::build::{Behaviour, Build};
+use serde_json::json;
 
 const PF: Function = Function::Pf;
 const PIPELINE: FirmwareComponent = FirmwareComponent::PIPELINE;
@@ -135,6 +137,15 @@ impl Bench {
             ..self.driver.submission(Opcode::FIRMWARE_QUERY)
         };
         FirmwareInfo::from_words(&self.driver.query(&mut self.dut, submission).unwrap())
+    }
+
+    /// What comes of a command that the pipeline has a part in.
+    fn query_vport(&mut self) -> Status {
+        let submission = self.driver.submission(Opcode::VPORT_QUERY);
+        let answer = self
+            .driver
+            .query::<{ VportInfo::WORDS }>(&mut self.dut, submission);
+        answer.map_or_else(|completion| completion.status, |_| Status::OK)
     }
 
     fn running(&mut self) -> String {
@@ -497,4 +508,20 @@ fn flash_that_fails_ends_the_update_alone() {
     assert_eq!(refused.qualifier, Qualifier::IMAGE_CORRUPT);
     chaos(&mut bench, "nic.off");
     bench.put(&image).unwrap();
+}
+
+#[test]
+fn a_bad_build_of_the_pipeline_leaves_what_replaces_it() {
+    let mut bench = Bench::new();
+    let broken = |on| json!({"cmd": "broken", "part": "pipeline", "on": on});
+    bench.dut.control(broken(true));
+    assert_eq!(bench.query_vport(), Status::EIO);
+    bench.install(&recipe("1.1", 0));
+    assert_eq!(bench.activate(FirmwareActivation::RESET).status, Status::OK);
+    bench.reset();
+    assert_eq!(bench.query_vport(), Status::OK);
+    // It is said of the build that runs.
+    bench.dut.control(broken(true));
+    bench.dut.control(broken(false));
+    assert_eq!(bench.query_vport(), Status::OK);
 }
