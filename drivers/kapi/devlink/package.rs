@@ -3,7 +3,8 @@
 //! Packages of firmware (PLDM, DMTF DSP0267), which the kernel takes apart (`pldmfw`).
 //!
 //! The kernel's errors are numbers; here they get words. It also takes the number of each component for a bit in the records'
-//! bitmaps without looking how long these are; [`check`] does.
+//! bitmaps without looking how long these are; [`check`] does. And where it is asked for one component only, it loses the memory of
+//! all others; so it is asked for all, and those that are not wanted are passed over here.
 
 use crate::pci::Binding;
 use core::{mem::offset_of, ptr::NonNull};
@@ -49,8 +50,10 @@ pub enum Failure {
 struct Context<'a> {
     raw: bindings::pldmfw,
     target: &'a mut dyn Target,
-    /// A record was compared with the device.
-    compared: bool,
+    /// The only component that is wanted.
+    only: Option<u16>,
+    /// The target was given a component.
+    found: bool,
     /// The error is the target's.
     refused: bool,
 }
@@ -95,19 +98,16 @@ pub(super) fn unpack(
         ));
     }
     check(bytes).map_err(|text| Failure::Package(EINVAL, text))?;
-    let mode = match only {
-        None => bindings::pldmfw_update_mode_PLDMFW_UPDATE_MODE_FULL,
-        Some(_) => bindings::pldmfw_update_mode_PLDMFW_UPDATE_MODE_SINGLE_COMPONENT,
-    };
     let mut context = Context {
         raw: bindings::pldmfw {
             ops: &OPS,
             dev: binding.raw_device(),
-            component_identifier: only.unwrap_or(0),
-            mode,
+            component_identifier: 0,
+            mode: bindings::pldmfw_update_mode_PLDMFW_UPDATE_MODE_FULL,
         },
         target,
-        compared: false,
+        only,
+        found: false,
         refused: false,
     };
     let whole: NonNull<Context<'_>> = NonNull::from(&mut context);
@@ -122,8 +122,10 @@ pub(super) fn unpack(
     result.map_err(|error| {
         if context.refused {
             Failure::Target(error)
+        } else if error == NOT_THERE {
+            Failure::Package(ENOENT, "it does not have this component")
         } else {
-            Failure::Package(error, describe(error, context.compared))
+            Failure::Package(error, describe(error))
         }
     })
 }
@@ -179,12 +181,14 @@ fn check(package: &[u8]) -> core::result::Result<(), &'static str> {
     Ok(())
 }
 
+/// What the library is told, and gives back, when it has come to the end and the component that is wanted was not there. No error of
+/// its own is this one.
+const NOT_THERE: Error = ENODATA;
+
 /// What an error of the library means, by the step that it comes from.
-fn describe(error: Error, compared: bool) -> &'static str {
-    if error == ENOENT && compared {
+fn describe(error: Error) -> &'static str {
+    if error == ENOENT {
         "it is not for this device"
-    } else if error == ENOENT {
-        "it does not have this component"
     } else if error == EFAULT {
         TRUNCATED
     } else if error == EBADMSG {
@@ -205,8 +209,6 @@ unsafe extern "C" fn match_callback(
     raw: *mut bindings::pldmfw,
     record: *mut bindings::pldmfw_record,
 ) -> bool {
-    // SAFETY: By the contract.
-    unsafe { Context::from_raw(raw).compared = true };
     // SAFETY: By the contract, and the device is a PCI device.
     unsafe { bindings::oxnic_pldmfw_match_record(raw, record) }
 }
@@ -231,6 +233,10 @@ unsafe extern "C" fn component_callback(
         };
         (Context::from_raw(raw), component)
     };
+    if context.only.is_some_and(|only| only != component.number) {
+        return 0;
+    }
+    context.found = true;
     let result = context.target.component(&component);
     context.note(result)
 }
@@ -241,6 +247,9 @@ unsafe extern "C" fn component_callback(
 unsafe extern "C" fn finish_callback(raw: *mut bindings::pldmfw) -> c_int {
     // SAFETY: By the contract.
     let context = unsafe { Context::from_raw(raw) };
+    if context.only.is_some() && !context.found {
+        return NOT_THERE.to_errno();
+    }
     let result = context.target.finish();
     context.note(result)
 }
