@@ -288,14 +288,18 @@ def caught():
 
 
 def cut_short():
-    """The versions before a flash that a reset has ended; none, if the flash was too fast for that."""
+    """The versions before a flash that a reset has ended; none, if the flash was too fast for that.
+
+    What such a flash has stored must not wait: the next one would be written over it."""
     before, child = versions(), caught()
-    if child is None:
-        return None
-    PF().write("reset", 1)
-    error = child.communicate(timeout=slow(60))[1]
-    note(f"flash during a reset: status {child.returncode}, {error.strip()!r}")
-    return before if child.returncode else None
+    if child is not None:
+        PF().write("reset", 1)
+        error = child.communicate(timeout=slow(60))[1]
+        note(f"flash during a reset: status {child.returncode}, {error.strip()!r}")
+        if child.returncode:
+            return before
+    activate()
+    return None
 
 
 @case
