@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fault matrix: each fault of the device, while nothing happens, under traffic, and in a storm of rules; nothing is lost, and it is soon over.
+"""The fault matrix: each fault of the device, while nothing happens, under traffic, in a storm of rules, while firmware is flashed, while the mode of the
+eswitch changes, and while VFs come and go; nothing is lost, and it is soon over.
 
-Afterwards eswitch mode, VFs, representors, rules, policers and the settings of the net device are as they were. OXNIC_FAULT_ROUNDS (1) is
+Afterwards eswitch mode, VFs, representors, rules, policers, versions and the settings of the net device are as they were. OXNIC_FAULT_ROUNDS (1) is
 how often each fault is met.
 """
 
@@ -12,10 +13,12 @@ how often each fault is met.
 import os
 import random
 import socket
+import subprocess
+import tempfile
 import time
 
 from lib import PF, Control, VfEnd, Wire, case, defer, equal, main, note, ping, setup, sh, skip, until
-from lib.eswitch import HANDLE, eswitch, representors, switchdev
+from lib.eswitch import HANDLE, devlink, eswitch, representor, representors, set_mode, switchdev
 from lib.health import Reporter, all_reporters
 from lib.pace import slow
 from lib.rules import agree
@@ -31,8 +34,24 @@ class Field:
     """Three VFs and their representors with rules: two whose rules stay, the third for the storm; and settings that are not the first ones."""
 
     def __init__(self):
-        self.links = switchdev(3)
+        switchdev(3)
+        self.connect()
+        self.lay()
+        wire.near.set_mtu(3000)
+        defer(wire.near.set_mtu, 1500)
+        wire.near.ethtool("-G", "rx 512")
+        defer(wire.near.ethtool, "-G", "rx 1024", check=False)
+        self.before = self.configuration()
+
+    def connect(self):
+        """Takes the VFs that there are."""
         self.vfs = [VfEnd(vf) for vf in range(2)]
+
+    def lay(self):
+        """Rules on the representors that there are."""
+        self.links = [representor(vf) for vf in range(3)]
+        for link in self.links:
+            link.ip("up")
         for link in (*self.links[:2], *(vf.link for vf in self.vfs)):
             link.wait_carrier()
         clsact(*self.links)
@@ -40,16 +59,12 @@ class Field:
             filter_add(one, ("pref 9 protocol all", f"action mirred egress redirect dev {other.name}"))
             police = "action police rate 100mbit burst 100k conform-exceed drop/pipe action drop"
             filter_add(one, ("pref 1 protocol ip", f"dst_ip 198.51.100.0/24 {police}"))
-        wire.near.set_mtu(3000)
-        defer(wire.near.set_mtu, 1500)
-        wire.near.ethtool("-G", "rx 512")
-        defer(wire.near.ethtool, "-G", "rx 1024", check=False)
-        self.before = self.configuration()
 
     def configuration(self):
-        """All that must be the same afterwards."""
+        """All that must be the same afterwards. Firmware that is flashed meanwhile is stored, and does not run."""
+        versions = devlink(f"dev info {HANDLE}")["info"][HANDLE]["versions"]
         views = [wire.near.ethtool(view, check=False).out for view in ("-l", "-g", "-x", "-c", "-k")]
-        return (eswitch(), PF().count(), representors(), wire.near.mtu, wire.near.mac, views)
+        return (eswitch(), PF().count(), sorted(representors()), versions["running"], wire.near.mtu, wire.near.mac, views)
 
     def check(self):
         """Everything works and is as it was."""
@@ -216,12 +231,29 @@ class Probe:
         return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0) * 1000
 
 
-def matrix(condition):
-    """Each fault under a condition, which is a function that begins it and gives one that ends it."""
+class Loop:
+    """Commands that a shell goes through again and again, until it is stopped after the last of them. What fails is not looked at."""
+
+    def __init__(self, *commands):
+        self.flag = tempfile.mkdtemp()
+        body = "; ".join(commands)
+        self.process = subprocess.Popen(["sh", "-c", f"while [ -e {self.flag} ]; do {body}; done"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        defer(self.stop)
+
+    def stop(self):
+        if os.path.exists(self.flag):
+            os.rmdir(self.flag)
+        self.process.wait(slow(120))
+
+
+def matrix(condition, but=()):
+    """Each fault but some under a condition, which is a function that begins it and gives one that ends it."""
     global field
     field = Field()
     lines = []
     for name, fault in FAULTS.items():
+        if name in but:
+            continue
         for _ in range(ROUNDS):
             probe = Probe()
             end = condition()
@@ -274,6 +306,62 @@ def storm():
         return end
 
     matrix(begin)
+
+
+@case
+def flash():
+    """While firmware is flashed, again and again: a flash that a fault ends has stored nothing, and nothing else runs."""
+    folder = tempfile.mkdtemp()
+    with open("/sys/module/firmware_class/parameters/path", "w") as file:
+        file.write(folder)
+    sh(f"{os.environ['OXNIC_FIRMWARE']} --out {folder}/new.pldm --version 3.0.0 --content 500000")
+    first = sh(f"devlink dev flash {HANDLE} file new.pldm", check=False)
+    if "CONFIG_PLDMFW" in first.text:
+        skip(first.text)
+    matrix(lambda: Loop(f"devlink dev flash {HANDLE} file new.pldm").stop)
+
+
+# Without a representor of its own it is not met.
+RULE_FAULT = "request about a rule without a result"
+
+
+@case
+def mode_changes():
+    """While the mode of the eswitch changes, again and again; rules go with it, and are laid anew."""
+
+    def begin():
+        loop = Loop(*(f"devlink dev eswitch set {HANDLE} mode {mode}" for mode in ("legacy", "switchdev")))
+
+        def end():
+            loop.stop()
+            until(lambda: set_mode("switchdev", check=False).status == 0, "the eswitch can be switched", 30)
+            field.lay()
+
+        return end
+
+    matrix(begin, (RULE_FAULT,))
+
+
+@case
+def vfs_come_and_go():
+    """While VFs are disabled and enabled, again and again; their netdevs and rules are made anew."""
+
+    def begin():
+        for vf in field.vfs:
+            vf.close()
+        path = f"{PF().path}/sriov_numvfs"
+        loop = Loop(*(f"echo {count} >{path}" for count in (0, 3)))
+
+        def end():
+            loop.stop()
+            until(lambda: PF().count() == 0 or sh(f"echo 0 >{path}", check=False).status == 0, "VFs can be disabled", 30)
+            PF().set_vfs(3)
+            field.connect()
+            field.lay()
+
+        return end
+
+    matrix(begin, (RULE_FAULT,))
 
 
 main()

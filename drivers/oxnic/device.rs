@@ -161,6 +161,7 @@ impl Device {
                     error
                 )
             })?;
+        let is_vf = binding.is_virtual();
         let binding = binding.clone();
         let commands = CommandQueue::new(&binding, limits.admin_log2.min(ADMIN_LOG2))?;
         let events = EventQueue::new(&binding, limits.event_log2.min(EVENT_LOG2))?;
@@ -197,7 +198,7 @@ impl Device {
                 refused <- AllRefused::new(),
                 routes <- new_mutex!(KVec::new()),
                 outside <- new_mutex!(Outside::new()),
-                recovery <- Recovery::new(),
+                recovery <- Recovery::new(is_vf),
                 pulse: Pulse::new(),
                 settings: Settings::new(),
                 event_task,

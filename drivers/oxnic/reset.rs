@@ -19,8 +19,8 @@ use crate::{
     health::{Fault, Kind}, //
 };
 use kernel::{
-    new_mutex,
     prelude::*,
+    static_lock_class,
     sync::{
         atomic::{Atomic, Full, Relaxed},
         Arc,
@@ -117,7 +117,14 @@ pub(crate) struct Recovery {
 
 impl Recovery {
     /// For a function that is being probed.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
+    ///
+    /// To the lock checker those of a PF and of a VF are two kinds. That of the PF is held while its VFs go, which takes the locks of their
+    /// devlink instances; and whoever reloads a VF takes its own after the one of its instance.
+    pub(crate) fn new(is_vf: bool) -> impl PinInit<Self, Error> {
+        let (name, class) = match is_vf {
+            false => (c"oxnic::pf_recovery", static_lock_class!()),
+            true => (c"oxnic::vf_recovery", static_lock_class!()),
+        };
         let state = State {
             phase: Phase::Starting,
             last: None,
@@ -126,7 +133,7 @@ impl Recovery {
             next: 0,
         };
         try_pin_init!(Self {
-            state <- new_mutex!(state),
+            state <- Mutex::new(state, name, class),
             requested: Atomic::new(0),
             noted: Atomic::new(0),
             wanted: Atomic::new(false),

@@ -93,7 +93,8 @@ impl Device {
         state.history = [0; STORM_RESETS];
         state.phase = self.recover(reason);
         if state.phase == Phase::Running {
-            state.over = Some(time::now_ms());
+            // What it was stopped for, if it was.
+            state.over = state.over.or(Some(time::now_ms()));
             self.show_well();
             self.watch_health();
         } else {
