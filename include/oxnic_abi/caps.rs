@@ -24,6 +24,8 @@ open_enum! {
         STEERING = 6: "steering",
         /// [`crate::clock::ClockCaps`]: the clock. There with [`features::TIMESTAMP`].
         CLOCK = 7: "clock",
+        /// [`crate::rate::RateCaps`]: rates of VFs and of groups of them. PF only.
+        RATE = 8: "rate",
     }
 }
 

@@ -171,6 +171,10 @@ open_enum! {
         VF_QUERY = 0x4b: "query VF",
         /// `function` names the VF; answers [`crate::stats::VportStats`]. PF only.
         VF_STATS = 0x4c: "query VF statistics",
+        /// Buffer: [`crate::rate::RateConfig`], the fields named in its mask; makes a node that is not there. PF only.
+        RATE_SET = 0x4d: "set rate",
+        /// [`crate::rate::RateId`]: a node goes, a leaf has no rates any more. PF only.
+        RATE_DESTROY = 0x4e: "clear rate",
 
         /// [`crate::clock::ClockConfig`]: the fields named in its mask. PF only.
         CLOCK_SET = 0x50: "set clock",

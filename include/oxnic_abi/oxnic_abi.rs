@@ -22,6 +22,7 @@ pub mod flow;
 pub mod pci;
 pub mod port;
 pub mod queue;
+pub mod rate;
 pub mod regs;
 pub mod ring;
 pub mod rss;

@@ -6,8 +6,8 @@ extern crate std;
 
 use crate::wire::Wire;
 use crate::{
-    caps, clock, command, doorbell, dump, eswitch, event, firmware, flow, port, queue, regs, ring,
-    rss, sensor, stats, steering, vf, vport,
+    caps, clock, command, doorbell, dump, eswitch, event, firmware, flow, port, queue, rate, regs,
+    ring, rss, sensor, stats, steering, vf, vport,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -74,6 +74,9 @@ layouts! {
     port_config: port::PortConfig, 40;
     module_read: port::ModuleRead, 40;
     sensor_entry: sensor::SensorEntry, 40;
+    rate_caps: rate::RateCaps, 32;
+    rate_config: rate::RateConfig, 48;
+    rate_id: rate::RateId, 40;
     vf_config: vf::VfConfig, 48;
     vf_info: vf::VfInfo, 48;
     event: event::Event, 64;

@@ -3,7 +3,7 @@
 //! Virtual functions as their PF sets them up.
 //!
 //! Settings belong to the VF's number and outlive a reset of the VF; VF_DISABLE returns them to the defaults: address made by
-//! the device, no VLAN, no rate limit, spoof check on, no trust, link as the wire port's, default number of vectors.
+//! the device, no VLAN, no rates, spoof check on, no trust, link as the wire port's, default number of vectors.
 
 use crate::{open_enum, wire};
 
@@ -40,9 +40,9 @@ wire! {
         18: vlan_proto: u16,
         /// Vectors, 2 to [`crate::caps::NicCaps::vf_vectors_max`]. Only while no driver works the VF.
         20: vectors: u16,
-        /// Least rate in Mbit/s that the VF is promised; 0 for none.
+        /// Least rate in Mbit/s that the VF is promised; 0 for none. The same as [`crate::rate::RateConfig::share`] of its leaf.
         24: rate_min: u32,
-        /// Highest rate in Mbit/s that the VF may send at; 0: unlimited.
+        /// Highest rate in Mbit/s that the VF may send at; 0: unlimited. The same as [`crate::rate::RateConfig::max`].
         28: rate_max: u32,
     }
 }
@@ -72,9 +72,9 @@ wire! {
         18: vlan_proto: u16,
         /// As in [`VfConfig`].
         20: vectors: u16,
-        /// As in [`VfConfig`].
+        /// As in [`VfConfig`], rounded up.
         24: rate_min: u32,
-        /// As in [`VfConfig`].
+        /// As in [`VfConfig`], rounded up.
         28: rate_max: u32,
         /// 1: the address was set by the PF.
         32: mac_fixed: u8,

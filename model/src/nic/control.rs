@@ -97,6 +97,7 @@ impl Nic {
             "stats" => Some(Ok(self.report())),
             "rings" => Some(self.operate_rings(request)),
             "rules" => Some(self.operate_rules(request)),
+            "rates" => Some(self.operate_rates(request)),
             "flow-limits" => Some(self.operate_flow_limits(request)),
             "halt" => Some(self.operate_halt(request)),
             "sensor" => Some(self.operate_sensor(request)),

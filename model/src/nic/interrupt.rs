@@ -86,7 +86,8 @@ impl Nic {
                 Some(Timer::Vector(function, index)) => self.list_vector(function, index),
                 Some(Timer::Stats(id)) => self.stats_due(host, id, Stream::Own),
                 Some(Timer::Watch(id)) => self.stats_due(host, id, Stream::Pf),
-                Some(Timer::Rate(id)) => self.list_vport(id),
+                // Who that is, is found out when it is asked who sends next.
+                Some(Timer::Rate) => {}
                 Some(Timer::FlowQueue(id)) => self.wake_flow(id),
                 Some(Timer::Firmware) => self.end_firmware_trial(host),
                 Some(Timer::Counters) => {

@@ -8,6 +8,7 @@ use super::admin::AdminQueue;
 use super::chaos::Fault;
 use super::event::{EventRing, Notice};
 use super::ids::{FunctionId, VportId};
+use super::rate::settings::{Name, Settings};
 use super::statistics::Stream;
 use super::timers::Timer;
 use super::vport::VfSettings;
@@ -183,6 +184,9 @@ impl Nic {
             }
         }
         self.tx_ready.retain(|(owner, _)| *owner != function);
+        if let Some(vf) = function.vf_index() {
+            self.shaper.forget(vf);
+        }
         self.admin_ready.retain(|owner| *owner != function);
         self.vectors_ready.retain(|(owner, _)| *owner != function);
         self.forget_vebs();
@@ -200,7 +204,6 @@ impl Nic {
     /// Forgets what was set up of a vport.
     pub(super) fn forget_vport(&mut self, id: VportId) {
         self.stop_stats(id, Stream::Own);
-        self.timers.cancel(Timer::Rate(id));
         self.vport_mut(id).reset();
     }
 
@@ -230,6 +233,7 @@ impl Nic {
                 // Functions that go on working must not be let onto the wire past what their representors stand for.
                 if !self.vfs.iter().any(|vf| vf.prepared) {
                     self.mode = EswitchMode::LEGACY;
+                    self.clear_rates();
                 }
             }
             Some(vf) if active => {
@@ -283,6 +287,12 @@ impl Nic {
             ..VfSettings::default()
         };
         let vectors = vf.vectors;
+        let leaf = Name::Leaf(index);
+        if self.shaper.plan().get(leaf) != Some(&Settings::default()) {
+            let mut plan = self.shaper.plan().clone();
+            plan.put(leaf, Settings::default());
+            self.set_rates(plan);
+        }
         let mac = self.made_mac(index);
         let id = self.vf_vport_id(index);
         let vport = self.vport_mut(id);

@@ -97,19 +97,21 @@ pub const FEATURES: u64 = features::TX_CSUM
     | features::RSS_FIELDS;
 
 /// The capabilities that functions have, some of them a PF only.
-pub const CAPABILITIES: [CapabilityId; 6] = [
+pub const CAPABILITIES: [CapabilityId; 7] = [
     CapabilityId::NIC,
     CapabilityId::ESWITCH,
     CapabilityId::FLOW,
     CapabilityId::FIRMWARE,
     CapabilityId::STEERING,
     CapabilityId::CLOCK,
+    CapabilityId::RATE,
 ];
 /// The capabilities that only a PF has.
-pub const PF_CAPABILITIES: [CapabilityId; 3] = [
+pub const PF_CAPABILITIES: [CapabilityId; 4] = [
     CapabilityId::ESWITCH,
     CapabilityId::FLOW,
     CapabilityId::FIRMWARE,
+    CapabilityId::RATE,
 ];
 /// Receive filters that can be set, see [`ClockCaps::filters`].
 pub const STAMP_FILTERS: u8 =

@@ -43,6 +43,7 @@ mod rx;
 pub mod segment;
 mod send;
 mod sensors;
+mod shape;
 mod statistics;
 pub mod steering;
 mod timers;
@@ -69,6 +70,7 @@ use oxnic_abi::eswitch::EswitchMode;
 use oxnic_abi::regs::status;
 use oxnic_abi::sensor::SensorEntry;
 use port::WirePort;
+use rate::Shaper;
 use registers::{Action, View};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -117,6 +119,10 @@ pub struct Nic {
     /// Links have to be looked at, since a function halted.
     links_stale: bool,
     timers: Timers,
+    /// Shares out what VFs send.
+    shaper: Shaper,
+    /// The device has no capability RATE, as an operator wants it.
+    without_rates: bool,
     clock: Clock,
     firmware: Firmware,
     /// The version of the pipeline's firmware that does not work, as the operator wants it.
@@ -190,6 +196,8 @@ impl Nic {
             counter_memory: CounterMemory::default(),
             links_stale: false,
             timers: Timers::default(),
+            shaper: Shaper::new(vfs),
+            without_rates: false,
             clock: Clock::default(),
             firmware: Firmware::new(flash),
             defective: None,
@@ -456,6 +464,7 @@ impl NicCore for Nic {
         self.reset(host, function);
         if function.is_pf() {
             self.disable_vfs(host);
+            self.clear_rates();
             self.set_mode(host, EswitchMode::LEGACY);
         }
     }

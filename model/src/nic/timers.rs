@@ -15,8 +15,8 @@ pub enum Timer {
     Stats(VportId),
     /// A VF's statistics are due at its PF.
     Watch(VportId),
-    /// A vport may send again.
-    Rate(VportId),
+    /// Somebody may send again whose rate is limited.
+    Rate,
     /// A flow queue that was made to rest goes on.
     FlowQueue(u16),
     /// Firmware that was started has to be ready, or has proven itself.
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn deadlines_expire_in_order_and_move() {
         let mut timers = Timers::default();
-        let (a, b) = (Timer::Stats(VportId(1)), Timer::Rate(VportId(1)));
+        let (a, b) = (Timer::Stats(VportId(1)), Timer::Rate);
         timers.set(a, 10);
         timers.set(b, 20);
         timers.set(a, 30);

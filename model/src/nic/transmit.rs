@@ -2,14 +2,13 @@
 //! Transmitting: from descriptors of a queue to frames in the VEB.
 //!
 //! Functions of [`Nic`], which owns all that is touched. Queues with work take turns of bounded length, so that none can
-//! keep the others waiting; a vport over its rate leaves its packets in the rings.
+//! keep the others waiting. Where rates are set, those of VFs take theirs as [`super::shape`] says.
 
 use super::Nic;
 use super::event::Notice;
 use super::frame::Frame;
 use super::ids::{FunctionId, VportId};
 use super::send::Sent;
-use super::timers::Timer;
 use super::tx::{DESCRIPTOR, TxPacket, TxQueue};
 use crate::host::Host;
 use oxnic_abi::event::{EventKind, QueueError};
@@ -30,12 +29,21 @@ enum Turn {
     Idle,
     /// There may be more.
     More,
-    /// The vport may not send before this time.
-    Wait(u64),
+}
+
+/// What becomes of a queue's packets in a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// They are sent.
+    Plain,
+    /// They are sent, as far as rates let them.
+    Shaped,
+    /// They have waited for too long, and are dropped.
+    Dropped,
 }
 
 /// The queue of a function, if there is one.
-fn queue(nic: &mut Nic, function: FunctionId, id: u16) -> Option<&mut TxQueue> {
+pub(super) fn queue(nic: &mut Nic, function: FunctionId, id: u16) -> Option<&mut TxQueue> {
     nic.functions
         .get_mut(function.index())?
         .tx
@@ -69,33 +77,58 @@ impl Nic {
         }
     }
 
+    /// A queue that had work is put on the list anew, though it was said to be on one.
+    pub(super) fn relist_tx(&mut self, function: FunctionId, id: u16) {
+        if let Some(tx) = queue(self, function, id) {
+            tx.listed = false;
+        }
+        self.list_tx(function, id);
+    }
+
     /// Gives turns to the queues that have work, within bounds.
     pub(super) fn run_tx(&mut self, host: &mut dyn Host) {
         let mut frames = 0;
         while frames < POLL_FRAMES {
-            let Some((function, id)) = self.tx_ready.pop_front() else {
+            let listed = self.tx_ready.pop_front();
+            if let Some((function, id)) = listed {
+                frames += 1;
+                if self.is_shaped(function) {
+                    self.enter_shaper(host, function, id);
+                } else {
+                    self.give_turn(host, function, id, Way::Plain, &mut frames);
+                }
+            }
+            if !self.run_shaped(host, &mut frames) && listed.is_none() {
                 return;
-            };
-            let works = self
-                .functions
-                .get(function.index())
-                .is_some_and(|f| f.works());
-            let Some(tx) = queue(self, function, id) else {
-                continue;
-            };
-            tx.listed = false;
-            if !works || tx.stopped {
-                continue;
             }
-            let vport = tx.vport;
-            let turn = self.turn(host, function, id, &mut frames);
-            match turn {
-                Ok(Turn::Idle) => {}
-                Ok(Turn::More) => self.list_tx(function, id),
-                Ok(Turn::Wait(at)) => self.timers.set(Timer::Rate(vport), at),
-                Err(error) => self.stop_tx(host, function, id, error),
-            }
-            frames += 1;
+        }
+        self.shape_later();
+    }
+
+    /// Gives a queue its turn.
+    pub(super) fn give_turn(
+        &mut self,
+        host: &mut dyn Host,
+        function: FunctionId,
+        id: u16,
+        way: Way,
+        frames: &mut u32,
+    ) {
+        let works = self
+            .functions
+            .get(function.index())
+            .is_some_and(|f| f.works());
+        let Some(tx) = queue(self, function, id) else {
+            return;
+        };
+        tx.listed = false;
+        if !works || tx.stopped {
+            return;
+        }
+        match self.turn(host, function, id, way, frames) {
+            Ok(Turn::Idle) => {}
+            Ok(Turn::More) => self.list_tx(function, id),
+            Err(error) => self.stop_tx(host, function, id, error),
         }
     }
 
@@ -105,6 +138,7 @@ impl Nic {
         host: &mut dyn Host,
         function: FunctionId,
         id: u16,
+        way: Way,
         frames: &mut u32,
     ) -> Result<Turn, QueueError> {
         let mut descriptors = std::mem::take(&mut self.scratch.descriptors);
@@ -121,6 +155,7 @@ impl Nic {
                     descriptors,
                     &mut packet,
                     &mut frame,
+                    way,
                     frames,
                 )
             });
@@ -130,7 +165,7 @@ impl Nic {
         result
     }
 
-    fn read_descriptors(
+    pub(super) fn read_descriptors(
         &mut self,
         host: &mut dyn Host,
         function: FunctionId,
@@ -166,10 +201,16 @@ impl Nic {
         descriptors: &[[u64; 2]],
         packet: &mut TxPacket,
         frame: &mut Frame,
+        way: Way,
         frames: &mut u32,
     ) -> Result<Turn, QueueError> {
         let mut rest = descriptors;
-        let turn_end = frames.saturating_add(TURN_FRAMES);
+        // A driver that waits for room gets enough at once.
+        let most = match way {
+            Way::Dropped => u32::from(TURN_DESCRIPTORS),
+            _ => TURN_FRAMES,
+        };
+        let turn_end = frames.saturating_add(most);
         while !rest.is_empty() {
             if *frames >= turn_end {
                 return Ok(Turn::More);
@@ -183,35 +224,23 @@ impl Nic {
             let Some(vport) = queue(self, function, id).map(|tx| tx.vport) else {
                 return Ok(Turn::Idle);
             };
-            if let Err(at) = self.rate_ready(function) {
-                return Ok(Turn::Wait(at));
+            if way == Way::Shaped && !self.shaper.goes_on(self.now) {
+                return Ok(Turn::More);
             }
             rest = rest
                 .get(usize::from(packet.descriptors)..)
                 .unwrap_or_default();
-            let sent = self.send(host, vport, packet, frame)?;
+            let sent = match way {
+                Way::Dropped => self.drop_late(vport, packet),
+                _ => self.send(host, vport, packet, frame)?,
+            };
             *frames = frames.saturating_add(sent.frames as u32 + 1);
-            self.rate_pay(function, sent.bytes);
+            if way == Way::Shaped {
+                self.shaper.pay(sent.bytes);
+            }
             self.taken(host, function, id, packet, sent)?;
         }
         Ok(Turn::More)
-    }
-
-    fn rate_ready(&mut self, function: FunctionId) -> Result<(), u64> {
-        let now = self.now;
-        let vf = function
-            .vf_index()
-            .and_then(|vf| self.vfs.get_mut(usize::from(vf)));
-        vf.map_or(Ok(()), |vf| vf.bucket.ready(now))
-    }
-
-    fn rate_pay(&mut self, function: FunctionId, bytes: u64) {
-        let vf = function
-            .vf_index()
-            .and_then(|vf| self.vfs.get_mut(usize::from(vf)));
-        if let Some(vf) = vf {
-            vf.bucket.pay(bytes as usize);
-        }
     }
 
     /// Moves the consumer on, and tells so where that is asked for.

@@ -6,7 +6,6 @@
 use super::frame::{CTAG, Tag};
 use super::ids::{FunctionId, VportId};
 use super::limits;
-use super::rate::Bucket;
 use super::rss::Context;
 use super::steering::Rules;
 use oxnic_abi::caps::privilege;
@@ -169,14 +168,8 @@ pub struct VfSettings {
     pub vlan_proto: u16,
     /// Vectors.
     pub vectors: u16,
-    /// Promised rate in Mbit/s.
-    pub rate_min: u32,
-    /// Highest rate in Mbit/s.
-    pub rate_max: u32,
     /// When its PF was last told that it may not do something.
     pub denied: Option<u64>,
-    /// Enforces `rate_max`.
-    pub bucket: Bucket,
 }
 
 impl Default for VfSettings {
@@ -190,10 +183,7 @@ impl Default for VfSettings {
             tag: None,
             vlan_proto: CTAG,
             vectors: limits::VF_VECTORS_DEFAULT,
-            rate_min: 0,
-            rate_max: 0,
             denied: None,
-            bucket: Bucket::default(),
         }
     }
 }

@@ -17,5 +17,6 @@ mod lies;
 mod mock;
 mod offload;
 mod packets;
+mod rates;
 mod statistics;
 mod switch;

@@ -9,6 +9,7 @@ mod firmware;
 mod flow;
 mod port;
 mod queue;
+mod rate;
 mod rss;
 mod sensor;
 mod stats;
@@ -24,6 +25,7 @@ use super::event::Notice;
 use super::firmware::capability as firmware_capability;
 use super::ids::{FunctionId, VportId};
 use super::limits;
+use super::rate::settings::capability as rate_capability;
 use crate::host::Host;
 use oxnic_abi::caps::{CapGet, CapabilityId};
 use oxnic_abi::command::{
@@ -209,7 +211,7 @@ struct Shape {
 
 /// The shapes of commands, in letters: `p` PF only, `v` vport, `f` VF, `g` VF or none, `b` request in the
 /// buffer, `a` answer in the buffer, `x` parameters.
-const SHAPES: [(Opcode, &str); 63] = [
+const SHAPES: [(Opcode, &str); 65] = [
     (Opcode::NOP, "x"),
     (Opcode::CAP_LIST, "a"),
     (Opcode::CAP_GET, "ax"),
@@ -245,6 +247,8 @@ const SHAPES: [(Opcode, &str); 63] = [
     (Opcode::VF_SET, "pfb"),
     (Opcode::VF_QUERY, "pfa"),
     (Opcode::VF_STATS, "pfa"),
+    (Opcode::RATE_SET, "pb"),
+    (Opcode::RATE_DESTROY, "px"),
     (Opcode::CLOCK_SET, "px"),
     (Opcode::CLOCK_QUERY, "a"),
     (Opcode::SENSORS, "pa"),
@@ -346,7 +350,7 @@ impl Nic {
     ) -> Outcome {
         match submission.opcode {
             Opcode::NOP => Ok(Answer::default()),
-            Opcode::CAP_LIST => Ok(capability_list(function)),
+            Opcode::CAP_LIST => Ok(self.capability_list(function)),
             Opcode::CAP_GET => self.cap_get(function, submission),
             Opcode::ESWITCH_PORTS => Ok(self.eswitch_ports()),
             Opcode::ESWITCH_SET => self.eswitch_set(host, submission),
@@ -380,6 +384,8 @@ impl Nic {
             Opcode::VF_SET => self.vf_set(host, function, submission),
             Opcode::VF_QUERY => self.vf_query(submission),
             Opcode::VF_STATS => self.vf_stats(submission),
+            Opcode::RATE_SET => self.rate_set(host, function, submission),
+            Opcode::RATE_DESTROY => self.rate_destroy(submission),
             Opcode::CLOCK_SET => self.clock_set(submission),
             Opcode::CLOCK_QUERY => self.clock_query(),
             Opcode::FIRMWARE_QUERY => self.firmware_query(submission),
@@ -409,6 +415,9 @@ impl Nic {
             }
             CapabilityId::FIRMWARE if function.is_pf() => {
                 Ok(Answer::buffer(&firmware_capability().to_words()))
+            }
+            CapabilityId::RATE if self.has_rates(function) => {
+                Ok(Answer::buffer(&rate_capability().to_words()))
             }
             CapabilityId::FLOW if function.is_pf() => {
                 Ok(Answer::buffer(&self.flow.capability().to_words()))
@@ -511,19 +520,29 @@ fn check(
     }
 }
 
-fn capability_list(function: FunctionId) -> Answer {
-    let has = |id: &&CapabilityId| function.is_pf() || !limits::PF_CAPABILITIES.contains(*id);
-    let mut ids: Vec<u16> = limits::CAPABILITIES
-        .iter()
-        .filter(has)
-        .map(|id| id.0)
-        .collect();
-    ids.resize((ids.len() + 1).next_multiple_of(4), 0);
-    let word = |chunk: &[u16]| {
-        chunk
+impl Nic {
+    fn capability_list(&self, function: FunctionId) -> Answer {
+        let has = |id: &&CapabilityId| match **id {
+            CapabilityId::RATE => self.has_rates(function),
+            id => function.is_pf() || !limits::PF_CAPABILITIES.contains(&id),
+        };
+        let mut ids: Vec<u16> = limits::CAPABILITIES
             .iter()
-            .rev()
-            .fold(0, |word, id| (word << 16) | u64::from(*id))
-    };
-    Answer::buffer(&ids.chunks(4).map(word).collect::<Vec<_>>())
+            .filter(has)
+            .map(|id| id.0)
+            .collect();
+        ids.resize((ids.len() + 1).next_multiple_of(4), 0);
+        let word = |chunk: &[u16]| {
+            chunk
+                .iter()
+                .rev()
+                .fold(0, |word, id| (word << 16) | u64::from(*id))
+        };
+        Answer::buffer(&ids.chunks(4).map(word).collect::<Vec<_>>())
+    }
+
+    /// Whether a function can set rates.
+    fn has_rates(&self, function: FunctionId) -> bool {
+        function.is_pf() && !self.without_rates
+    }
 }

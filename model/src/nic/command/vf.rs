@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! Commands by which a PF makes and configures VFs.
 
+use super::rate::MEGABIT;
 use super::{
     Answer, FUNCTION, Failure, Outcome, ensure, field, in_buffer, limit, no_object, no_space,
     parameter, parameters, request,
@@ -11,10 +12,11 @@ use crate::nic::event::Notice;
 use crate::nic::frame::{CTAG, STAG, Tag, is_group};
 use crate::nic::ids::FunctionId;
 use crate::nic::limits;
-use crate::nic::rate::Bucket;
+use crate::nic::rate::settings::{Name, Plan};
 use oxnic_abi::caps::privilege;
 use oxnic_abi::command::{Qualifier, Status, Submission};
 use oxnic_abi::event::EventKind;
+use oxnic_abi::rate::{RateConfig, RateKind, rate_fields};
 use oxnic_abi::vf::{VfConfig, VfInfo, VfLink, VfRange, vf_fields};
 use oxnic_abi::vport::vport_flags;
 use std::ops::Range;
@@ -82,6 +84,9 @@ impl Nic {
         let (Some(vf), Some(vport)) = (self.vf(index), self.vf_vport(index)) else {
             return Err(no_object(FUNCTION));
         };
+        let rates = self.shaper.plan().get(Name::Leaf(index));
+        let rates = rates.copied().unwrap_or_default();
+        let megabits = |rate: u64| u32::try_from(rate.div_ceil(MEGABIT)).unwrap_or(u32::MAX);
         let info = VfInfo {
             eswitch_port: vport.eswitch_port,
             active: u8::from(self.vf_active(index)),
@@ -94,8 +99,8 @@ impl Nic {
             qos: vf.tag.map_or(0, |tag| (tag.tci >> 13) as u8),
             vlan_proto: vf.vlan_proto,
             vectors: vf.vectors,
-            rate_min: vf.rate_min,
-            rate_max: vf.rate_max,
+            rate_min: megabits(rates.share),
+            rate_max: megabits(rates.max),
             mac_fixed: u8::from(vf.mac_fixed),
         };
         Ok(Answer::buffer(&info.to_words()))
@@ -116,8 +121,12 @@ impl Nic {
         let vf = self.named_vf(submission)?;
         let config = request!(VfConfig, self, host, function, submission)?;
         self.check_vf(vf, &config)?;
+        let rates = self.check_rate(vf, &config)?;
         let before = self.vport_info(self.vf_vport_id(vf));
         self.set_vf(vf, &config);
+        if let Some(plan) = rates {
+            self.set_rates(plan);
+        }
         self.take_away(vf);
         self.forget_vebs();
         self.update_links(host);
@@ -160,9 +169,6 @@ impl Nic {
         if has(vf_fields::VECTORS) {
             self.check_vectors(vf, config.vectors)?;
         }
-        if has(vf_fields::RATE) {
-            self.check_rate(vf, config)?;
-        }
         Ok(())
     }
 
@@ -175,31 +181,28 @@ impl Nic {
         ensure(u32::from(vectors) <= left, no_space(in_buffer(20)))
     }
 
-    fn check_rate(&self, vf: u16, config: &VfConfig) -> Result<(), Failure> {
-        let ordered = config.rate_max == 0 || config.rate_min <= config.rate_max;
-        let conflict = Failure::new(Status::EINVAL, Qualifier::CONFLICT, in_buffer(24));
-        ensure(ordered, conflict)?;
-        let Some(port) = self.vf_vport(vf).map(|vport| vport.port) else {
-            return Ok(());
+    /// The rates of all VFs with those that a command names, if they may be: they are those of the VF's leaf.
+    fn check_rate(&self, vf: u16, config: &VfConfig) -> Result<Option<Plan>, Failure> {
+        if config.fields & vf_fields::RATE == 0 {
+            return Ok(None);
+        }
+        let leaf = RateConfig {
+            fields: rate_fields::SHARE | rate_fields::MAX,
+            kind: RateKind::LEAF,
+            number: vf,
+            share: u64::from(config.rate_min) * MEGABIT,
+            max: u64::from(config.rate_max) * MEGABIT,
+            ..RateConfig::ZERO
         };
-        // What is promised together must fit the wire.
-        let others: u64 = (0u16..)
-            .zip(&self.vfs)
-            .filter(|(index, _)| {
-                *index != vf
-                    && self
-                        .vf_vport(*index)
-                        .is_some_and(|vport| vport.port == port)
-            })
-            .map(|(_, other)| u64::from(other.rate_min))
-            .sum();
-        let fits = others + u64::from(config.rate_min) <= u64::from(self.port(port).speed());
-        ensure(fits, no_space(in_buffer(24)))
+        let plan = self.rate_plan(Name::Leaf(vf), &leaf);
+        plan.map(Some).map_err(|failure| Failure {
+            offset: in_buffer(24) as u16,
+            ..failure
+        })
     }
 
     fn set_vf(&mut self, index: u16, config: &VfConfig) {
         let has = |bit| config.fields & bit != 0;
-        let now = self.now;
         let id = self.vf_vport_id(index);
         let made = self.made_mac(index);
         let Some(vf) = self.vfs.get_mut(usize::from(index)) else {
@@ -232,12 +235,6 @@ impl Nic {
                 tpid: config.vlan_proto,
                 tci,
             });
-        }
-        if has(vf_fields::RATE) {
-            vf.rate_min = config.rate_min;
-            vf.rate_max = config.rate_max;
-            vf.bucket = Bucket::new(config.rate_max, now);
-            self.list_vport(id);
         }
         if has(vf_fields::PORT) {
             self.follow_port(index, config.port);

@@ -3,6 +3,7 @@
 
 mod flow;
 mod queues;
+mod rates;
 mod settings;
 mod virtual_functions;
 
@@ -13,6 +14,7 @@ use oxnic_abi::command::{Completion, Opcode, Qualifier, Status, Submission};
 use oxnic_abi::eswitch::EswitchCaps;
 use oxnic_abi::port::{ModuleRead, PortConfig, port_fields};
 use oxnic_abi::queue::{CqCreate, CqModerate, QueueId, RxCreate, TxCreate};
+use oxnic_abi::rate::{RateConfig, RateId, RateKind, rate_fields};
 use oxnic_abi::regs::device;
 use oxnic_abi::rss::{RssConfig, RssId};
 use oxnic_abi::stats::{QueueStatsGet, StatsDma};
@@ -42,7 +44,10 @@ fn capabilities_are_listed_and_told() {
     let list = driver.submission(Opcode::CAP_LIST);
     assert_eq!(
         driver.query::<2>(&mut dut, list).unwrap(),
-        [1 | (2 << 16) | (3 << 32) | (4 << 48), 6 | (7 << 16)]
+        [
+            1 | (2 << 16) | (3 << 32) | (4 << 48),
+            6 | (7 << 16) | (8 << 32)
+        ]
     );
     let get = |driver: &mut Driver, id| Submission {
         parameters: CapGet { id }.to_words(),
@@ -120,6 +125,12 @@ fn good(dut: &mut Device, driver: &mut Driver) -> Vec<(Submission, Vec<u64>, usi
             request.to_vec(),
             words,
         )
+    };
+    let rate = RateConfig {
+        fields: rate_fields::ALL,
+        kind: RateKind::NODE,
+        number: 3,
+        ..RateConfig::ZERO
     };
     let cq = CqCreate {
         id: 7,
@@ -264,6 +275,15 @@ fn good(dut: &mut Device, driver: &mut Driver) -> Vec<(Submission, Vec<u64>, usi
         vf(Opcode::VF_SET, &config.to_words(), 0),
         vf(Opcode::VF_QUERY, &[], 6),
         vf(Opcode::VF_STATS, &[], 32),
+        asks(Opcode::RATE_SET, &rate.to_words()),
+        plain(
+            Opcode::RATE_DESTROY,
+            RateId {
+                kind: RateKind::NODE,
+                number: 3,
+            }
+            .to_words(),
+        ),
         plain(
             Opcode::VF_DISABLE,
             VfRange { first: 1, count: 3 }.to_words(),

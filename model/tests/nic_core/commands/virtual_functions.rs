@@ -248,6 +248,8 @@ fn a_vf_cannot_do_what_its_pf_does() {
             Opcode::VF_SET,
             Opcode::VF_QUERY,
             Opcode::VF_STATS,
+            Opcode::RATE_SET,
+            Opcode::RATE_DESTROY,
             Opcode::CLOCK_SET,
             Opcode::SENSORS,
         ];
