@@ -235,12 +235,11 @@ def refusals():
     before = wire.near.show()["vfinfo_list"][0]
     fails(wire.near.ip("vf 0 vlan 7", check=False), "a transparent VLAN in switchdev mode")
     fails(wire.near.ip("vf 0 spoofchk off", check=False), "the spoof check in switchdev mode")
-    wire.near.ip("vf 0 max_tx_rate 100")
-    wire.near.ip("vf 0 max_tx_rate 0")
+    fails(wire.near.ip("vf 0 max_tx_rate 100", check=False), "a rate that is devlink's to set in switchdev mode")
     wire.near.ip("vf 0 trust on")
     wire.near.ip("vf 0 trust off")
     after = wire.near.show()["vfinfo_list"][0]
-    equal([after[key] for key in ("vlan_list", "spoofchk")], [before[key] for key in ("vlan_list", "spoofchk")], "settings after the refusals")
+    equal([after[key] for key in ("vlan_list", "spoofchk", "rate")], [before[key] for key in ("vlan_list", "spoofchk", "rate")], "settings after the refusals")
     fails(sh(f"devlink dev eswitch set {HANDLE} inline-mode link", check=False), "an inline mode", "inline")
     equal(eswitch()["mode"], "switchdev", "mode after the refusals")
 

@@ -9,6 +9,7 @@ pub(crate) mod firmware;
 pub(crate) mod flow;
 pub(crate) mod port;
 pub(crate) mod queue;
+pub(crate) mod rate;
 pub(crate) mod rss;
 #[cfg(CONFIG_HWMON)]
 pub(crate) mod sensor;

@@ -26,6 +26,7 @@ use crate::{
     netdev::NetPort,
     parameters::Settings,
     port::Port,
+    rate::Rates,
     regs::Registers,
     reset::Recovery,
     sriov::Vfs, //
@@ -97,6 +98,8 @@ pub(crate) struct Device {
     pub(crate) vfs: Mutex<Vfs>,
     /// Of a PF that has one.
     pub(crate) eswitch: Eswitch,
+    #[pin]
+    pub(crate) rates: Rates,
     #[pin]
     pub(crate) port_numbers: PortNumbers,
     #[pin]
@@ -191,6 +194,7 @@ impl Device {
                 sensors <- new_mutex!(None),
                 vfs <- new_mutex!(Vfs::new()),
                 eswitch: Eswitch::new(),
+                rates <- Rates::new(),
                 port_numbers <- PortNumbers::new(),
                 flow <- new_mutex!(Holder::new()),
                 samplers <- RcuTable::new(),

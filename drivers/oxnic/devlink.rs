@@ -11,6 +11,7 @@ use crate::{
         reporter::{reporter, Rules}, //
     },
     parameters::{parameters, Knobs},
+    rate::Verbs,
     regions::Regions, //
 };
 use kernel::{
@@ -20,7 +21,7 @@ use kernel::{
 use oxnic_kapi::{
     devlink::{
         Action, Eswitch, Flavour, Health, InfoRequest, Instance, Operations, Parameters, Port,
-        Registered, Reload, Resources, SwitchId, Values,
+        Rates, Registered, Reload, Resources, SwitchId, Values,
     },
     extack::{refuse, Extack},
     pci::Binding, //
@@ -35,6 +36,8 @@ struct Answers {
     knobs: Knobs,
     /// Of a PF, which has one or not.
     switch: Option<Switch>,
+    /// Of a PF that has rates, or has not said yet whether it has.
+    rates: Option<Verbs>,
     /// Once the device has said that it has some.
     firmware: Arc<SetOnce<Firmware>>,
 }
@@ -75,6 +78,10 @@ impl Operations for Answers {
     fn eswitch(&self) -> Option<&dyn Eswitch> {
         let switch = self.switch.as_ref()?;
         self.device.eswitch.is_there().then_some(switch)
+    }
+
+    fn rates(&self) -> Option<&dyn Rates> {
+        self.rates.as_ref().map(|rates| rates as &dyn Rates)
     }
 
     fn reload(&self) -> &dyn Reload {
@@ -149,6 +156,7 @@ impl Devlink {
             device: device.clone(),
             knobs: Knobs(device.clone()),
             switch: (!device.is_vf()).then(|| Switch(device.clone())),
+            rates: device.may_have_rates().then(|| Verbs(device.clone())),
             firmware: firmware.clone(),
         };
         let instance = Instance::new(device.binding(), KBox::new(answers, GFP_KERNEL)?)?;
@@ -206,7 +214,7 @@ pub(crate) fn own_port(instance: &Arc<Instance>, device: &Device, vport: u16) ->
     Port::new(instance, vport.into(), flavour, None)
 }
 
-/// Makes the port that goes with the representor of a VF.
+/// Makes the port that goes with the representor of a VF, and its leaf. The lock of the instance is held.
 pub(crate) fn vf_port(
     instance: &Arc<Instance>,
     device: &Arc<Device>,
@@ -225,5 +233,9 @@ pub(crate) fn vf_port(
         vf,
         switch: switch_id(device).unwrap_or_default(),
     };
-    Port::new(instance, vport.into(), flavour, Some(function))
+    let port = Port::new(instance, vport.into(), flavour, Some(function))?;
+    if device.rates.caps().is_some() {
+        port.add_leaf(vf, &device.rates.leaf(vf))?;
+    }
+    Ok(port)
 }

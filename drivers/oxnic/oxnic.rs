@@ -38,6 +38,7 @@ mod netdev;
 mod parameters;
 mod port;
 mod queue;
+mod rate;
 mod regions;
 mod regs;
 mod reinit;

@@ -3,7 +3,8 @@
 //! `devlink dev reload action driver_reinit`: all interfaces go, the function is reset, and they are made anew as in probe.
 //!
 //! Devlink wants no port to be left in between, so net devices go, and with them what users have set on them: addresses, rules,
-//! channels. What belongs to the function stays: VFs and their settings, the mode of the eswitch. The locks of the PCI device and of
+//! channels. So do nodes of rates, which devlink does not want either. What belongs to the function stays: VFs and their settings, the
+//! mode of the eswitch. The locks of the PCI device and of
 //! the devlink instance are held; nothing resets the function meanwhile.
 
 use crate::{
@@ -47,6 +48,9 @@ impl Device {
             ));
         }
         self.close_outside();
+        if let Some(instance) = self.instance() {
+            instance.remove_rate_nodes();
+        }
         Registration::unregister_all(self.take_ports(0..u16::MAX));
         Ok(())
     }
@@ -81,6 +85,7 @@ impl Device {
         self.allow_memory();
         self.take_over(ResetReason::USER)?;
         self.restore_vfs()?;
+        self.restore_rates()?;
         self.port_numbers.forget();
         self.restore_flow();
         let ports = self.add_own_ports()?;

@@ -148,6 +148,10 @@ impl Device {
             Error::from(error)
         })?;
         self.vfs.lock().records = records;
+        if let Err(error) = self.rates.start_leaves(count) {
+            self.forget_vfs();
+            return Err(error);
+        }
         if let Err(error) = self.add_functions(count) {
             self.forget_vfs();
             return Err(error);
@@ -176,6 +180,7 @@ impl Device {
 
     fn forget_vfs(self: &Arc<Self>) {
         let records = core::mem::replace(&mut *self.vfs.lock(), Vfs::new());
+        self.rates.end_leaves();
         if let Err(error) = cmd::vf::disable(
             self,
             &VfRange {

@@ -97,10 +97,25 @@ pub(crate) fn set_vlan(device: &Arc<Device>, vf: u16, vlan: u16, qos: u8, protoc
 ///
 /// # Errors
 ///
-/// `EINVAL`: no such VF, or the least is over the highest; what the device says.
+/// `EINVAL`: no such VF, or the least is over the highest; `EOPNOTSUPP`: in switchdev mode devlink sets them, if the device has rates
+/// there; what the device says.
 pub(crate) fn set_rate(device: &Arc<Device>, vf: u16, min: u32, max: u32) -> Result {
     if max != 0 && min > max {
         return Err(EINVAL);
+    }
+    if device.rates.caps().is_some() {
+        if device.eswitch.is_switchdev() {
+            dev_err!(
+                device.binding(),
+                "VF {}: in switchdev mode rates are set with 'devlink port function rate'\n",
+                vf
+            );
+            return Err(EOPNOTSUPP);
+        }
+        return device.set_vf_rate(vf, min, max).map_err(|error| {
+            dev_err!(device.binding(), "VF {}: {}\n", vf, error);
+            error.into()
+        });
     }
     set(
         device,

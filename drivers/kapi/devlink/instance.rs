@@ -6,10 +6,12 @@ use super::{
     eswitch,
     flash,
     lock::{Guard, Owner},
+    rate,
     reload,
     Eswitch,
     Firmware,
     InfoRequest,
+    Rates,
     Reload,
     Values, //
 };
@@ -30,6 +32,9 @@ pub trait Operations: Send + Sync + 'static {
 
     /// The embedded switch, where a physical function has one; it may be found later than the instance is made.
     fn eswitch(&self) -> Option<&dyn Eswitch>;
+
+    /// Rates of functions, where a physical function may have any. It may always, or never.
+    fn rates(&self) -> Option<&dyn Rates>;
 
     /// How the device is reloaded.
     fn reload(&self) -> &dyn Reload;
@@ -86,12 +91,19 @@ impl Instance {
         reload::fill_firmware(&mut ops);
         ops
     };
+    const OPS_WITH_RATES: bindings::devlink_ops = {
+        let mut ops = Self::OPS_OF_PF;
+        rate::fill(&mut ops);
+        ops
+    };
 
     /// Allocates the instance of a device.
     pub fn new(binding: &Binding, operations: KBox<dyn Operations>) -> Result<Arc<Self>> {
-        let ops: &'static bindings::devlink_ops = match operations.is_pf() {
-            true => &Self::OPS_OF_PF,
-            false => &Self::OPS,
+        let has = (operations.is_pf(), operations.rates().is_some());
+        let ops: &'static bindings::devlink_ops = match has {
+            (true, true) => &Self::OPS_WITH_RATES,
+            (true, false) => &Self::OPS_OF_PF,
+            (false, _) => &Self::OPS,
         };
         // SAFETY: The operations are static, and the device is bound.
         let raw = unsafe {
@@ -184,6 +196,10 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        {
+            let _locked = self.0.lock();
+            self.0.remove_rate_nodes();
+        }
         // SAFETY: It was registered by `new`.
         unsafe { bindings::devlink_unregister(self.0.raw) }
     }

@@ -272,13 +272,13 @@ unsafe fn describe(slot: *mut bindings::devlink_port, flavour: Flavour) {
 #[pinned_drop]
 impl PinnedDrop for Port {
     fn drop(self: Pin<&mut Self>) {
-        let unregister = if self.instance.owner().is_current() {
-            bindings::devl_port_unregister
-        } else {
-            bindings::devlink_port_unregister
-        };
-        // SAFETY: It was registered by `new`; the network device that showed it kept a reference, so it is gone. The lock is
-        // held where the first function wants it, and not held where the second takes it.
-        unsafe { unregister(self.raw.get()) }
+        let instance = &self.instance;
+        let _locked = (!instance.owner().is_current()).then(|| instance.lock());
+        // SAFETY: It was registered by `new`; the network device that showed it kept a reference, so it is gone. The lock is held. A
+        // leaf, if there is one, goes before what it belongs to.
+        unsafe {
+            bindings::devl_rate_leaf_destroy(self.raw.get());
+            bindings::devl_port_unregister(self.raw.get());
+        }
     }
 }

@@ -14,7 +14,8 @@ use oxnic_abi::{
     command::Opcode,
     eswitch::EswitchCaps,
     firmware::FirmwareCaps,
-    flow::capability::FlowCaps, //
+    flow::capability::FlowCaps,
+    rate::RateCaps, //
 };
 
 fn get(id: CapabilityId) -> Request<'static> {
@@ -49,4 +50,9 @@ pub(crate) fn firmware(device: &Arc<Device>) -> Result<FirmwareCaps, CommandErro
 /// What the flow engine can do; an error where there is none.
 pub(crate) fn flow(device: &Arc<Device>) -> Result<FlowCaps, CommandError> {
     ask(device, get(CapabilityId::FLOW))
+}
+
+/// How rates can be set; an error where they cannot.
+pub(crate) fn rates(device: &Arc<Device>) -> Result<RateCaps, CommandError> {
+    ask(device, get(CapabilityId::RATE))
 }

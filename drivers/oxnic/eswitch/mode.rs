@@ -109,6 +109,7 @@ impl Device {
         });
         parked
             .and_then(|()| self.tell_mode(EswitchMode::LEGACY, extack))
+            .inspect(|()| self.drop_details_of_rates())
             .inspect_err(|_| self.return_to_switchdev())
     }
 

@@ -98,6 +98,7 @@ impl Device {
     pub(super) fn bring_up(self: &Arc<Self>, reason: ResetReason) -> Result {
         self.take_over(reason)?;
         self.restore_vfs()?;
+        self.restore_rates()?;
         // Before the VFs were back, the device did not know all of its ports.
         self.port_numbers.forget();
         self.restore_flow();
@@ -114,6 +115,7 @@ impl Device {
             cmd::caps::nic(self).inspect_err(|error| dev_err!(self.binding(), "{}\n", error))?;
         self.set_caps(caps)
             .and_then(|()| self.discover_eswitch())
+            .and_then(|()| self.discover_rates())
             .inspect_err(|_| {
                 dev_err!(
                     self.binding(),
