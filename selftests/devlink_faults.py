@@ -101,14 +101,14 @@ def meets(fault, reporters, act, seconds=60, pause=0.3):
     """Turns the fault on and acts until one of the reporters tells of it; again and again, as it may be met by somebody else."""
     before = counted(*reporters)
 
-    def told():
+    def met():
         control.chaos(fault)
         act()
         time.sleep(slow(pause))
         return counted(*reporters) > before
 
     try:
-        until(told, f"{fault} is told", seconds)
+        until(met, f"{fault} is told", seconds)
     finally:
         control.chaos("off")
 
@@ -119,16 +119,22 @@ def little_traffic():
         sender.sendto(bytes(100), (wire.far4, 9))
 
 
+def told(*reporters):
+    """Waits until one of the reporters has told of what was done just now: it may be met by a queue or a command first."""
+    before = counted(*reporters)
+    return lambda: until(lambda: counted(*reporters) > before, "the fault is told", 30)
+
+
 def halt():
-    before = counted(FATAL)
+    done = told(FATAL, TX, FLOW)
     control.do("halt", function=0, reason=8)
-    until(lambda: counted(FATAL) > before, "the halt is told", 30)
+    done()
 
 
 def hang():
-    before = counted(FATAL)
+    done = told(FATAL, TX, FLOW)
     control.do("hang", function=0)
-    until(lambda: counted(FATAL) > before, "the hang is told", 30)
+    done()
 
 
 def command_timeout():
@@ -176,9 +182,9 @@ def generation():
 
 
 def asked_by_the_device():
-    before = counted(FW)
+    done = told(FW)
     control.do("reset-request")
-    until(lambda: counted(FW) > before, "the request is told", 30)
+    done()
 
 
 def flr():

@@ -6,7 +6,9 @@
 //! of the function but bearable faults is recovered in one way, [`Device::revive`]; reporters differ in what they show and count.
 //!
 //! Devlink takes the lock of its instance while it is told of a fault, and who makes all interfaces anew holds that lock. So the mutex
-//! `ports` is not held meanwhile: it counts those who tell of a port's queues, whose reporters cannot go before they are done.
+//! `ports` is not held meanwhile: it counts those who tell of a port's queues, whose reporters cannot go before they are done. `telling` is held, so
+//! that one fault is told at a time: to devlink, one that is told while it still waits for that lock with another is one that comes before the
+//! first was recovered from, and nobody recovers then.
 
 use super::{
     fault::{Fault, Part},
@@ -42,6 +44,8 @@ pub(crate) struct Reporters {
     // First, as they are dropped in this order: nobody tells of queues when nobody tells of the function.
     #[pin]
     ports: Mutex<Ports>,
+    #[pin]
+    telling: Mutex<()>,
     /// Where there is a flow engine.
     flow: SetOnce<Health<Flow>>,
     firmware: Health<Firmware>,
@@ -58,6 +62,7 @@ impl Reporters {
         Arc::pin_init(
             try_pin_init!(Self {
                 ports <- new_mutex!(none),
+                telling <- new_mutex!(()),
                 flow: SetOnce::new(),
                 firmware: Health::new(instance.clone(), Firmware(device.clone()))?,
                 fatal: Health::new(instance.clone(), Fatal(device.clone()))?,
@@ -133,6 +138,7 @@ impl Reporters {
     }
 
     fn report(&self, text: &CStr, fault: &Fault) -> Result {
+        let _telling = self.telling.lock();
         match fault.part() {
             Part::Firmware => self.firmware.report(text, fault),
             Part::Fatal => self.fatal.report(text, fault),
