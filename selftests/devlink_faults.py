@@ -35,23 +35,20 @@ class Field:
 
     def __init__(self):
         switchdev(3)
-        self.connect()
-        self.lay()
+        self.lay(connect=True)
         wire.near.set_mtu(3000)
         defer(wire.near.set_mtu, 1500)
         wire.near.ethtool("-G", "rx 512")
         defer(wire.near.ethtool, "-G", "rx 1024", check=False)
         self.before = self.configuration()
 
-    def connect(self):
-        """Takes the VFs that there are."""
-        self.vfs = [VfEnd(vf) for vf in range(2)]
-
-    def lay(self):
-        """Rules on the representors that there are."""
+    def lay(self, connect):
+        """Rules on the representors that there are; and takes the VFs, whose links follow these."""
         self.links = [representor(vf) for vf in range(3)]
         for link in self.links:
             link.ip("up")
+        if connect:
+            self.vfs = [VfEnd(vf) for vf in range(2)]
         for link in (*self.links[:2], *(vf.link for vf in self.vfs)):
             link.wait_carrier()
         clsact(*self.links)
@@ -343,7 +340,7 @@ def mode_changes():
         def end():
             loop.stop()
             until(lambda: set_mode("switchdev", check=False).status == 0, "the eswitch can be switched", 30)
-            field.lay()
+            field.lay(connect=False)
 
         return end
 
@@ -364,8 +361,7 @@ def vfs_come_and_go():
             loop.stop()
             until(lambda: PF().count() == 0 or sh(f"echo 0 >{path}", check=False).status == 0, "VFs can be disabled", 30)
             PF().set_vfs(3)
-            field.connect()
-            field.lay()
+            field.lay(connect=True)
 
         return end
 

@@ -4,14 +4,14 @@
 
 use super::{
     core,
-    fault::{self, severity, Fault, Kind, Part},
+    fault::{severity, Fault, Kind, Part},
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
 use oxnic_abi::regs::{device, health, status, Reason, ResetReason};
 use oxnic_kapi::{
     devlink::{Abilities, Message, Reporter},
-    extack::{refuse, Extack},
+    extack::Extack,
     time,
 };
 
@@ -65,9 +65,8 @@ impl Reporter for Firmware {
         dump(&self.0, message, extack)
     }
 
-    fn test(&self, _extack: Option<&mut Extack>) -> Result {
-        self.0.request_reset(fault::test(Part::Firmware, 0));
-        Ok(())
+    fn test(&self, extack: Option<&mut Extack>) -> Result {
+        self.0.test_part(Part::Firmware, 0, extack)
     }
 }
 
@@ -122,10 +121,6 @@ impl Reporter for Fatal {
     }
 
     fn test(&self, extack: Option<&mut Extack>) -> Result {
-        if !self.0.commands.is_started() {
-            return Err(refuse(extack, EBUSY, fmt!("the function does not work")));
-        }
-        self.0.request_reset(fault::test(Part::Fatal, 0));
-        Ok(())
+        self.0.test_part(Part::Fatal, 0, extack)
     }
 }

@@ -3,13 +3,13 @@
 //! The reporters `tx` and `rx` of a port, and `flow` of a PF. A fault of a queue that its interface cannot mend by polling is mended by
 //! a reset of the function.
 
-use super::fault::{self, Fault, Kind, Part};
+use super::fault::{Fault, Kind, Part};
 use crate::device::Device;
 use core::marker::PhantomData;
 use kernel::{prelude::*, sync::Arc};
 use oxnic_kapi::{
     devlink::{Abilities, Message, Reporter},
-    extack::{refuse, Extack},
+    extack::Extack,
 };
 
 /// One way of packets.
@@ -97,11 +97,7 @@ impl<W: Way> Reporter for Queues<W> {
     }
 
     fn test(&self, extack: Option<&mut Extack>) -> Result {
-        if !self.device.commands.is_started() {
-            return Err(refuse(extack, EBUSY, fmt!("the function does not work")));
-        }
-        self.device.request_reset(fault::test(W::PART, self.vport));
-        Ok(())
+        self.device.test_part(W::PART, self.vport, extack)
     }
 }
 
@@ -131,10 +127,6 @@ impl Reporter for Flow {
     }
 
     fn test(&self, extack: Option<&mut Extack>) -> Result {
-        if !self.0.commands.is_started() {
-            return Err(refuse(extack, EBUSY, fmt!("the function does not work")));
-        }
-        self.0.request_reset(fault::test(Part::Flow, 0));
-        Ok(())
+        self.0.test_part(Part::Flow, 0, extack)
     }
 }

@@ -11,7 +11,7 @@
 //! first was recovered from, and nobody recovers then.
 
 use super::{
-    fault::{Fault, Part},
+    fault::{self, Fault, Part},
     firmware::{Fatal, Firmware},
     queues::{Flow, Queues, Receive, Transmit},
 };
@@ -22,7 +22,10 @@ use kernel::{
     str::CString,
     sync::{Arc, Mutex, SetOnce}, //
 };
-use oxnic_kapi::devlink::{Health, Instance, Port};
+use oxnic_kapi::{
+    devlink::{Health, Instance, Port},
+    extack::{refuse, Extack}, //
+};
 
 /// Those of a port.
 struct OfPort {
@@ -182,6 +185,24 @@ impl Device {
             // There is nobody to be told, before probe has come so far.
             let _ = self.revive(Some(fault), None);
         }
+    }
+
+    /// Has a reporter tell of a fault that there is not, soon, as a user wants.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: the function does not work, so that nothing would be told.
+    pub(super) fn test_part(
+        self: &Arc<Self>,
+        part: Part,
+        vport: u16,
+        extack: Option<&mut Extack>,
+    ) -> Result {
+        if !self.commands.is_started() {
+            return Err(refuse(extack, EBUSY, fmt!("the function does not work")));
+        }
+        self.request_reset(fault::test(part, vport));
+        Ok(())
     }
 
     /// Keeps a core dump, where the user wants that.
