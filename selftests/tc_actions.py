@@ -193,7 +193,8 @@ def misses_go_on():
     filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp action goto chain 1"), flags="")
     filter_add(links[0], ("chain 1 pref 1 protocol ip", f"ip_proto udp dst_port 1000 {redirect}"), flags="")
     filter_add(links[0], ("chain 1 pref 2 protocol ip", f"ip_proto udp dst_port 2000 {redirect}"), flags="skip_hw")
-    filter_add(links[0], ("pref 2 protocol all", "action drop"), flags="")
+    # Not of all protocols: the VF's own stack speaks IPv6.
+    filter_add(links[0], ("pref 2 protocol ip", "action drop"), flags="")
     equal([in_hw(links[0], 1), in_hw(links[0], 1, chain=1), in_hw(links[0], 2)], [True] * 3, "in_hw")
     there, here = Capture(vfs[1].link), Capture(links[0])
     for port in (1000, 2000, 3000):

@@ -3,9 +3,10 @@
 """Rules of tc flower in the device: what they take never reaches the host's CPU, is counted, and goes where it is told."""
 
 # sets: quick
-# quick: vf_to_vf without_rules to_the_wire order refusals reset leaving
+# quick: vf_to_vf without_rules begins_at_zero to_the_wire order refusals reset leaving
 # vm: PORTS=1 MEM=4G
 
+import re
 import time
 
 from lib import PF, Capture, Injector, VfEnd, at_least, at_most, case, equal, fails, main, ping, setup, sh, tcp, true, until
@@ -82,6 +83,23 @@ def deleted():
     filter_add(links[0], ("pref 1 protocol all", f"action mirred egress redirect dev {links[1].name}"))
     true(packets(links[0], 1) < 3, "the counter of a new rule starts anew")
     ping(vfs[1].address4, ns=vfs[0].ns)
+
+
+@case
+def begins_at_zero():
+    """The first rule of new hooks has not seen what the first one of the hooks before has, also where it is asked at once."""
+    links, vfs = vfs_with_hooks(1)
+    link = links[0].name
+    rule = f"filter add dev {link} ingress pref 1 protocol 0x88b5 flower skip_sw action drop"
+    for _ in range(5):
+        sh(f"tc {rule}")
+        Injector(vfs[0].link).send(*[raw_frame("02:02:02:02:02:02", vfs[0].link.mac, b"gone")] * 5)
+        counted(links[0], 1, 5)
+        # With the last hooks of all, the driver's side of the rules goes, and comes anew.
+        lines = [f"qdisc {do} dev {link} clsact" for do in ("del", "add")]
+        shown = sh("tc -s -b -", data="\n".join([*lines, rule, f"filter show dev {link} ingress", ""])).out
+        equal(re.findall(r"Sent (\d+) bytes (\d+) pkt", shown), [("0", "0")], "what a rule has seen that has just come")
+        filter_del(links[0], "pref 1")
 
 
 @case

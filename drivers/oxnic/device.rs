@@ -35,7 +35,12 @@ use core::ops::Range;
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::{Arc, Mutex, SetOnce}, //
+    sync::{
+        atomic::Atomic,
+        Arc,
+        Mutex,
+        SetOnce, //
+    },
 };
 use oxnic_abi::{
     caps::NicCaps,
@@ -104,6 +109,9 @@ pub(crate) struct Device {
     pub(crate) port_numbers: PortNumbers,
     #[pin]
     pub(crate) flow: Mutex<Holder>,
+    /// How many counters of rules were taken so far; the next one's generation is a number higher. It outlives the engine, as the device
+    /// keeps what counters say when it goes: of the same generation, that would be taken for what a rule of the next engine has seen.
+    pub(crate) counters_taken: Atomic<u32>,
     /// Who gets copies that rules have made, by their cookie.
     #[pin]
     pub(crate) samplers: RcuTable<Sampler>,
@@ -197,6 +205,7 @@ impl Device {
                 rates <- Rates::new(),
                 port_numbers <- PortNumbers::new(),
                 flow <- new_mutex!(Holder::new()),
+                counters_taken: Atomic::new(0),
                 samplers <- RcuTable::new(),
                 follow,
                 refused <- AllRefused::new(),

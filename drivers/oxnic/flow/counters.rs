@@ -104,8 +104,6 @@ pub(crate) struct Counters {
     #[pin]
     growth: Mutex<()>,
     period: u16,
-    /// How many were taken so far; the next one's generation is a number higher.
-    taken: Atomic<u32>,
     /// The device's time less the system's, in milliseconds, modulo 2^32.
     offset: Atomic<u32>,
     /// The device was reset, and what is in the memory is from before. See [`Self::freeze`].
@@ -126,7 +124,6 @@ impl Counters {
             pages <- new_spinlock!(pages),
             growth <- new_mutex!(()),
             period: PERIOD.max(period_min),
-            taken: Atomic::new(0),
             offset: Atomic::new(0),
             frozen: Atomic::new(false),
         }))
@@ -149,7 +146,7 @@ impl Counters {
         let page = page.inspect_err(|_| self.ids.give(id))?;
         // Not 0, which counters have from the start.
         let generation = loop {
-            match self.taken.fetch_add(1, Relaxed).wrapping_add(1) {
+            match device.counters_taken.fetch_add(1, Relaxed).wrapping_add(1) {
                 0 => continue,
                 generation => break generation,
             }
