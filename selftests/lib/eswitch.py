@@ -9,6 +9,7 @@ from .case import defer, skip, until
 from .command import sh
 from .function import PF
 from .link import Link
+from .namespace import MLD_INTERVAL, sysctl
 from .tc import clsact
 from .topology import VfEnd, Wire
 
@@ -52,6 +53,8 @@ def representor(vf):
 
 def switchdev(count, mode="switchdev"):
     """VFs and their representors, up, for the rest of the case."""
+    # As in the namespaces of the VFs.
+    sysctl(MLD_INTERVAL, 1)
     PF().with_vfs(count)
     defer(set_mode, "legacy")
     set_mode(mode)

@@ -29,6 +29,10 @@ def _must(result):
     return result
 
 
+# Of interfaces that come, in milliseconds.
+MLD_INTERVAL = "net.ipv6.conf.default.mldv2_unsolicited_report_interval"
+
+
 def _pids(name):
     """Processes in a namespace."""
     there = os.stat(f"/run/netns/{name}").st_ino
@@ -58,6 +62,8 @@ class Namespace:
         for which in ("all", "default"):
             for setting in ("accept_dad", "router_solicitations"):
                 sysctl(f"net.ipv6.conf.{which}.{setting}", 0, ns=self)
+        # What groups there are is told twice, when a link comes up, and not the second time up to a second later.
+        sysctl(MLD_INTERVAL, 1, ns=self)
 
     def _loopback_up(self):
         with open_socket(self, socket.AF_INET, socket.SOCK_DGRAM) as sock:
