@@ -165,6 +165,9 @@ def shared_block():
 
 def takes(link, vf, pref, count=5, sends=None):
     """Which rules take frames of a VF: sends them, and says what the rule of that pref has counted in software and in hardware, `count` in all."""
+    # A VF whose PF was reset just now looks for that once a second, and sends nothing before.
+    until(lambda: (seen := control.function(vf.index + 1))["accepted"] and seen["completion_queues"], f"VF {vf.index} works")
+    vf.link.wait_carrier()
     Injector(vf.link).send(*[raw_frame("02:ee:00:00:00:01", vf.link.mac, b"taken")] * (sends or count))
 
     def stats():
