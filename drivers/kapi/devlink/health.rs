@@ -241,22 +241,18 @@ impl<T: Reporter> Health<T> {
     /// `EEXIST`: the instance has one of that name; `ENOMEM`.
     pub fn new(instance: Arc<Instance>, reporter: T) -> Result<Self> {
         let inner = KBox::new(Inner { reporter, instance }, GFP_KERNEL)?;
-        let (instance, private): (_, *const Inner<T>) = (&inner.instance, &*inner);
-        let create = if instance.owner().is_current() {
-            bindings::devl_health_reporter_create
-        } else {
-            bindings::devlink_health_reporter_create
-        };
+        let private: *const Inner<T> = &*inner;
+        let locked = inner.instance.lock_unless_held();
         // SAFETY: The instance is allocated and lives longer than this, the operations are static, and what `private` points to stays
-        // where it is until after the reporter is destroyed. The lock is held where the first function wants it, and not held where
-        // the second takes it.
+        // where it is until after the reporter is destroyed. The lock is held.
         let raw = from_err_ptr(unsafe {
-            create(
-                instance.raw(),
+            bindings::devl_health_reporter_create(
+                inner.instance.raw(),
                 const { &Self::OPS },
                 private.cast_mut().cast(),
             )
         })?;
+        drop(locked);
         // INVARIANT: As above.
         Ok(Self {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,
@@ -273,16 +269,17 @@ impl<T: Reporter> Health<T> {
     pub fn of_port(port: Arc<Port>, reporter: T) -> Result<Self> {
         let instance = port.instance().clone();
         let inner = KBox::new(Inner { reporter, instance }, GFP_KERNEL)?;
-        let (instance, private): (_, *const Inner<T>) = (&inner.instance, &*inner);
-        let create = if instance.owner().is_current() {
-            bindings::devl_port_health_reporter_create
-        } else {
-            bindings::devlink_port_health_reporter_create
-        };
+        let private: *const Inner<T> = &*inner;
+        let locked = inner.instance.lock_unless_held();
         // SAFETY: The port is registered and lives longer than this; for the rest see `new`.
         let raw = from_err_ptr(unsafe {
-            create(port.raw(), const { &Self::OPS }, private.cast_mut().cast())
+            bindings::devl_port_health_reporter_create(
+                port.raw(),
+                const { &Self::OPS },
+                private.cast_mut().cast(),
+            )
         })?;
+        drop(locked);
         // INVARIANT: As above.
         Ok(Self {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,
@@ -422,12 +419,8 @@ impl<T: Reporter> Health<T> {
 
 impl<T: Reporter> Drop for Health<T> {
     fn drop(&mut self) {
-        let destroy = if self.inner.instance.owner().is_current() {
-            bindings::devl_health_reporter_destroy
-        } else {
-            bindings::devlink_health_reporter_destroy
-        };
-        // SAFETY: By the invariants. The lock is held where the first function wants it, and not held where the second takes it.
-        unsafe { destroy(self.raw.as_ptr()) }
+        let _locked = self.inner.instance.lock_unless_held();
+        // SAFETY: By the invariants. The lock is held.
+        unsafe { bindings::devl_health_reporter_destroy(self.raw.as_ptr()) }
     }
 }

@@ -141,6 +141,11 @@ impl Instance {
         Guard::new(self)
     }
 
+    /// Takes the lock, unless the running task holds it.
+    pub(super) fn lock_unless_held(self: &Arc<Self>) -> Option<Guard<'_>> {
+        (!self.owner().is_current()).then(|| self.lock())
+    }
+
     pub(super) fn raw(&self) -> *mut bindings::devlink {
         self.raw
     }

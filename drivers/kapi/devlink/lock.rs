@@ -5,7 +5,7 @@
 //! A port goes when the last that knows it lets go: a network device, which may happen with the lock held (a change of the
 //! eswitch mode) or without (removal of the function). C has a function for either case. So that neither the driver nor its
 //! types need to keep track, the instance notes the task that holds the lock by way of this module; only that task ever
-//! finds its own name there.
+//! finds its own name there, and [`Instance::lock_unless_held`] takes the lock for any other.
 
 use super::Instance;
 use core::{ffi::c_void, marker::PhantomData, ptr};

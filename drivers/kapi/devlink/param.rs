@@ -144,14 +144,12 @@ impl Parameters {
             };
             list.push(raw, GFP_KERNEL)?;
         }
-        let register = if instance.owner().is_current() {
-            bindings::devl_params_register
-        } else {
-            bindings::devlink_params_register
-        };
+        let _locked = instance.lock_unless_held();
         // SAFETY: The instance is allocated and lives longer than this, and the list stays where it is until after the parameters are
-        // gone. The lock is held where the first function wants it, and not held where the second takes it.
-        to_result(unsafe { register(instance.raw(), list.as_ptr(), list.len()) })?;
+        // gone. The lock is held.
+        to_result(unsafe {
+            bindings::devl_params_register(instance.raw(), list.as_ptr(), list.len())
+        })?;
         Ok(Self {
             instance: instance.clone(),
             list,
@@ -161,13 +159,10 @@ impl Parameters {
 
 impl Drop for Parameters {
     fn drop(&mut self) {
-        let unregister = if self.instance.owner().is_current() {
-            bindings::devl_params_unregister
-        } else {
-            bindings::devlink_params_unregister
-        };
-        // SAFETY: They were registered by `new`; for the lock see there.
-        unsafe { unregister(self.instance.raw(), self.list.as_ptr(), self.list.len()) }
+        let _locked = self.instance.lock_unless_held();
+        let (list, length) = (self.list.as_ptr(), self.list.len());
+        // SAFETY: They were registered by `new`. The lock is held.
+        unsafe { bindings::devl_params_unregister(self.instance.raw(), list, length) }
     }
 }
 

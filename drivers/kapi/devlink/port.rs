@@ -126,14 +126,11 @@ impl Port {
                     unsafe { core::ptr::write_bytes(slot, 0, 1) };
                     // SAFETY: `slot` is all zero, as a port that is not registered must be.
                     unsafe { describe(slot, flavour) };
-                    let register = if owner.owner().is_current() {
-                        bindings::devl_port_register_with_ops
-                    } else {
-                        bindings::devlink_port_register_with_ops
-                    };
-                    // SAFETY: The instance is kept alive by the field above, the operations are static. The lock is held
-                    // where the first function wants it, and not held where the second takes it.
-                    to_result(unsafe { register(owner.raw(), slot, index, ops) })
+                    let _locked = owner.lock_unless_held();
+                    // SAFETY: The instance is kept alive by the field above, the operations are static. The lock is held.
+                    to_result(unsafe {
+                        bindings::devl_port_register_with_ops(owner.raw(), slot, index, ops)
+                    })
                 }),
             }),
             GFP_KERNEL,
@@ -272,8 +269,7 @@ unsafe fn describe(slot: *mut bindings::devlink_port, flavour: Flavour) {
 #[pinned_drop]
 impl PinnedDrop for Port {
     fn drop(self: Pin<&mut Self>) {
-        let instance = &self.instance;
-        let _locked = (!instance.owner().is_current()).then(|| instance.lock());
+        let _locked = self.instance.lock_unless_held();
         // SAFETY: It was registered by `new`; the network device that showed it kept a reference, so it is gone. The lock is held. A
         // leaf, if there is one, goes before what it belongs to.
         unsafe {

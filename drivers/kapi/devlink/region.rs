@@ -98,15 +98,11 @@ impl<T: Content> Region<T> {
         };
         let inner = KBox::new(inner, GFP_KERNEL)?;
         let whole: *const Inner<T> = &*inner;
-        let create = if instance.owner().is_current() {
-            bindings::devl_region_create
-        } else {
-            bindings::devlink_region_create
-        };
+        let _locked = instance.lock_unless_held();
         // SAFETY: The instance is allocated and lives longer than this, and the operations stay where they are until after the region
-        // is destroyed. The lock is held where the first function wants it, and not held where the second takes it.
+        // is destroyed. The lock is held.
         let raw = from_err_ptr(unsafe {
-            create(instance.raw(), whole.cast(), T::SNAPSHOTS, size as u64)
+            bindings::devl_region_create(instance.raw(), whole.cast(), T::SNAPSHOTS, size as u64)
         })?;
         // INVARIANT: As above.
         Ok(Self {
@@ -197,12 +193,8 @@ impl<T: Content> Region<T> {
 
 impl<T: Content> Drop for Region<T> {
     fn drop(&mut self) {
-        let destroy = if self.inner.instance.owner().is_current() {
-            bindings::devl_region_destroy
-        } else {
-            bindings::devlink_region_destroy
-        };
-        // SAFETY: By the invariants. The lock is held where the first function wants it, and not held where the second takes it.
-        unsafe { destroy(self.raw.as_ptr()) }
+        let _locked = self.inner.instance.lock_unless_held();
+        // SAFETY: By the invariants. The lock is held.
+        unsafe { bindings::devl_region_destroy(self.raw.as_ptr()) }
     }
 }

@@ -2,7 +2,7 @@
 
 //! `devlink resource show`: how much of what a device has, and how much of it is in use.
 
-use super::{Guard, Instance};
+use super::Instance;
 use core::ffi::c_void;
 use kernel::{error::to_result, prelude::*, sync::Arc};
 use oxnic_bindings as bindings;
@@ -56,8 +56,7 @@ impl Resources {
             size_granularity: 1,
             unit: bindings::devlink_resource_unit_DEVLINK_RESOURCE_UNIT_ENTRY,
         };
-        let held = self.instance.owner().is_current();
-        let _locked: Option<Guard<'_>> = (!held).then(|| self.instance.lock());
+        let _locked = self.instance.lock_unless_held();
         let raw = self.instance.raw();
         // SAFETY: The instance is allocated and locked, and lives longer than its resources. The name is static, the rest is copied.
         to_result(unsafe {
@@ -88,8 +87,7 @@ impl Resources {
 
 impl Drop for Resources {
     fn drop(&mut self) {
-        let held = self.instance.owner().is_current();
-        let _locked: Option<Guard<'_>> = (!held).then(|| self.instance.lock());
+        let _locked = self.instance.lock_unless_held();
         // SAFETY: The lock is held. All resources of the instance are ours, by the contract of `new`.
         unsafe { bindings::devl_resources_unregister(self.instance.raw()) }
     }
