@@ -114,31 +114,6 @@ impl Tree {
     }
 }
 
-/// `old` with what `change` means.
-fn merge(old: &RateConfig, change: &RateConfig) -> RateConfig {
-    let has = |field: u32| change.fields & field != 0;
-    let mut out = *old;
-    if has(rate_fields::PARENT) {
-        out.parent = change.parent;
-    }
-    if has(rate_fields::SHARE) {
-        out.share = change.share;
-    }
-    if has(rate_fields::MAX) {
-        out.max = change.max;
-    }
-    if has(rate_fields::PRIORITY) {
-        out.priority = change.priority;
-    }
-    if has(rate_fields::WEIGHT) {
-        out.weight = change.weight;
-    }
-    if has(rate_fields::CLASSES) {
-        out.classes = change.classes;
-    }
-    out
-}
-
 /// Rates of a function's VFs.
 #[pin_data]
 pub(crate) struct Rates {
@@ -239,7 +214,7 @@ impl Device {
                 ..change
             };
             cmd::rate::set(self, &change).map_err(RateError::Command)?;
-            *record = merge(record, &change);
+            *record = record.with(&change);
         }
         // What the device said of the VF has rates in it.
         self.vfs.lock().forget_all();

@@ -64,6 +64,39 @@ wire! {
     }
 }
 
+impl Default for RateConfig {
+    /// Nothing is set, of nothing.
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl RateConfig {
+    /// The same leaf or node with the settings that `change` means.
+    pub fn with(mut self, change: &Self) -> Self {
+        let has = |field: u32| change.fields & field != 0;
+        if has(rate_fields::PARENT) {
+            self.parent = change.parent;
+        }
+        if has(rate_fields::SHARE) {
+            self.share = change.share;
+        }
+        if has(rate_fields::MAX) {
+            self.max = change.max;
+        }
+        if has(rate_fields::PRIORITY) {
+            self.priority = change.priority;
+        }
+        if has(rate_fields::WEIGHT) {
+            self.weight = change.weight;
+        }
+        if has(rate_fields::CLASSES) {
+            self.classes = change.classes;
+        }
+        self
+    }
+}
+
 wire! {
     /// Parameters of [`crate::command::Opcode::RATE_DESTROY`].
     pub struct RateId: 5 {

@@ -13,7 +13,7 @@ mod tests;
 
 use bucket::Bucket;
 use oxnic_abi::rate::CLASSES;
-use settings::{NODES, Name, Plan};
+use settings::{NODES, Name, Plan, has_classes};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -298,7 +298,7 @@ impl Shaper {
         wake: &mut u64,
     ) -> Option<(usize, usize)> {
         let shares = match name(at).and_then(|name| self.plan.get(name)) {
-            Some(settings) if class.is_none() && settings.has_classes() => settings.classes,
+            Some(settings) if class.is_none() && has_classes(settings) => settings.classes,
             _ => return self.choose_child(at, class, now, wake),
         };
         let mask = self.mask(at);

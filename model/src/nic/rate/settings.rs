@@ -3,7 +3,7 @@
 //!
 //! [`Plan`] is the tree as it is set, without any state of traffic; a change is tried on a copy.
 
-use oxnic_abi::rate::{CLASS_SHARE_MAX, CLASSES, RateCaps, RateConfig, rate_fields};
+use oxnic_abi::rate::{CLASS_SHARE_MAX, CLASSES, RateCaps, RateConfig};
 
 /// Nodes that there can be.
 pub const NODES: u16 = 64;
@@ -27,52 +27,12 @@ pub fn capability() -> RateCaps {
     }
 }
 
-/// What is set of a leaf or node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// The node above, from 1; 0: none.
-    pub parent: u16,
-    /// Promised rate in bytes a second.
-    pub share: u64,
-    /// Highest rate in bytes a second; 0: none.
-    pub max: u64,
-    /// Those with the highest go first.
-    pub priority: u32,
-    /// Part of what is left; 0 is as 1.
-    pub weight: u32,
-    /// Parts of traffic classes.
-    pub classes: [u8; CLASSES],
-}
+/// What is set of a leaf or node, which these say by their place: in `fields`, `kind` and `number` is nothing.
+pub type Settings = RateConfig;
 
-impl Settings {
-    /// With what the mask of a command names.
-    pub fn with(mut self, config: &RateConfig) -> Self {
-        let has = |bit| config.fields & bit != 0;
-        if has(rate_fields::PARENT) {
-            self.parent = config.parent;
-        }
-        if has(rate_fields::SHARE) {
-            self.share = config.share;
-        }
-        if has(rate_fields::MAX) {
-            self.max = config.max;
-        }
-        if has(rate_fields::PRIORITY) {
-            self.priority = config.priority;
-        }
-        if has(rate_fields::WEIGHT) {
-            self.weight = config.weight;
-        }
-        if has(rate_fields::CLASSES) {
-            self.classes = config.classes;
-        }
-        self
-    }
-
-    /// Whether traffic classes are told apart.
-    pub fn has_classes(&self) -> bool {
-        self.classes != [0; CLASSES]
-    }
+/// Whether traffic classes are told apart.
+pub fn has_classes(settings: &Settings) -> bool {
+    settings.classes != [0; CLASSES]
 }
 
 /// A leaf or node.
@@ -250,7 +210,7 @@ impl Plan {
         let leaf = Name::Leaf(vf);
         let above = self.above(leaf).unwrap_or_default();
         let mut nodes = above.into_iter().filter_map(|number| self.node(number));
-        self.get(leaf).is_some_and(Settings::has_classes) || nodes.any(Settings::has_classes)
+        self.get(leaf).is_some_and(has_classes) || nodes.any(has_classes)
     }
 
     /// Whether any VF is to be treated otherwise than the rest.

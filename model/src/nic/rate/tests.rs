@@ -107,6 +107,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             priority,
             weight,
             classes,
+            ..Settings::default()
         },
     )
 }
