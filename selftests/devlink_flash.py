@@ -3,7 +3,7 @@
 """Firmware: `devlink dev flash` and `devlink dev reload action fw_activate`, what is refused, and what follows from builds that fail."""
 
 # sets: quick
-# quick: information whole component refusals stops power_lost
+# quick: information whole component self_test_of_flash refusals stops power_lost
 # vm: PORTS=1 MEM=4G
 
 import json
@@ -143,6 +143,36 @@ def whole():
     sh(f"ethtool -N {wire.near.name} delete 5")
     stats = json.loads(sh(f"devlink -js dev show {HANDLE}").out)["dev"][HANDLE]["stats"]["reload"]
     at_least(sum(stats["fw_activate"].values()), 1, f"reload statistics ({stats})")
+
+
+def self_test():
+    """What `devlink dev selftests run` says of flash."""
+    shown = devlink(f"dev selftests run {HANDLE} id flash")["selftests"][HANDLE]["flash"]
+    return shown["status"] if isinstance(shown, dict) else shown
+
+
+@case
+def self_test_of_flash():
+    """`devlink dev selftests` reads what is stored again: it passes until a bit goes bad, says which slot, and passes with a new build."""
+    true("flash" in json.dumps(devlink(f"dev selftests show {HANDLE}")), "the test is shown")
+    equal(self_test(), "passed", "the test of what is stored")
+    Build().flash()
+    activate()
+    equal(self_test(), "passed", "the test of a new build")
+    before = versions()
+    control.do("flash-spoil", component="pipeline")
+    sh("dmesg -C")
+    equal(self_test(), "failed", "the test after a bit went bad")
+    said = sh("dmesg").out
+    true("fw.app: what is stored is damaged" in said and "fw.mgmt: what" not in said, f"what the log says: {said!r}")
+    equal(versions(), before, "versions afterwards")
+    ping(wire.far4)
+    control.chaos("nic.fail-command=1")
+    equal(self_test(), "failed", "a test that cannot be made")
+    control.chaos("off")
+    Build().flash()
+    activate()
+    equal(self_test(), "passed", "the test of the next build")
 
 
 @case

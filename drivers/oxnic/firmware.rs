@@ -131,6 +131,25 @@ impl oxnic_kapi::devlink::Firmware for Firmware {
     fn flash(&self, update: &Update<'_>, extack: Option<&mut Extack>) -> Result {
         update::flash(self, update, extack)
     }
+
+    fn test(&self, mut extack: Option<&mut Extack>) -> Result<bool> {
+        let mut whole = true;
+        for (component, name) in self.components() {
+            let found = cmd::firmware::check(&self.device, component)
+                .map_err(|error| refused(extack.as_deref_mut(), name, error))?;
+            if found.damaged != 0 {
+                whole = false;
+                dev_warn!(
+                    self.device.binding(),
+                    "{}: what is stored is damaged (slots {:#x} of {:#x})\n",
+                    name,
+                    found.damaged,
+                    found.checked
+                );
+            }
+        }
+        Ok(whole)
+    }
 }
 
 /// Gives the error that a command has failed with, and its text with what it is about before it.

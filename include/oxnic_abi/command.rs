@@ -234,6 +234,8 @@ open_enum! {
         FIRMWARE_ABORT = 0x95: "abort firmware update",
         /// [`crate::firmware::FirmwareActivate`]: when what was committed is started.
         FIRMWARE_ACTIVATE = 0x96: "activate firmware",
+        /// [`crate::firmware::FirmwareId`]: reads again what is stored; answers [`crate::firmware::FirmwareCheck`].
+        FIRMWARE_CHECK = 0x97: "check stored firmware",
 
         // 0x60 to 0x8f: flow objects. 0x90 to 0x9f: firmware. 0xa0 to 0xaf: health. 0xb0 to 0xdf: RDMA.
         // 0xe0 to 0xef: migration and debugging. 0xf000 and up: the vendor's own.

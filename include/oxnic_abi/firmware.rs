@@ -69,7 +69,7 @@ wire! {
 }
 
 wire! {
-    /// Parameters of [`crate::command::Opcode::FIRMWARE_QUERY`] and FIRMWARE_VERIFY.
+    /// Parameters of [`crate::command::Opcode::FIRMWARE_QUERY`], FIRMWARE_VERIFY and FIRMWARE_CHECK.
     pub struct FirmwareId: 5 {
         /// Which.
         0: component: FirmwareComponent,
@@ -151,6 +151,16 @@ wire! {
         80: stored_version: [u8; 32],
         /// Version that `fault` is about; zero with NONE.
         112: failed_version: [u8; 32],
+    }
+}
+
+wire! {
+    /// Answer of [`crate::command::Opcode::FIRMWARE_CHECK`]. Bit n of a field stands for slot n.
+    pub struct FirmwareCheck: 1 {
+        /// Slots that were read: all that the device runs, or might start.
+        0: checked: u8,
+        /// Those of them whose content is not what was committed, or cannot be read.
+        1: damaged: u8,
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `devlink dev flash`: new firmware for a device, and how far it has come.
+//! `devlink dev flash`: new firmware for a device, and how far it has come. `devlink dev selftests`: whether what is stored is whole.
 
 use super::{
     instance::Private,
@@ -23,6 +23,13 @@ pub trait Firmware: Send + Sync {
     ///
     /// What is stored is as it was before, and the text says what stood in the way.
     fn flash(&self, update: &Update<'_>, extack: Option<&mut Extack>) -> Result;
+
+    /// Whether what is stored is whole, as a test of it finds.
+    ///
+    /// # Errors
+    ///
+    /// The test could not be made.
+    fn test(&self, extack: Option<&mut Extack>) -> Result<bool>;
 }
 
 /// New firmware that a user has asked for.
@@ -98,9 +105,48 @@ impl Update<'_> {
     }
 }
 
-/// Adds the callback to the operations of an instance that has firmware.
+/// Adds the callbacks to the operations of an instance that has firmware.
 pub(super) const fn fill(ops: &mut bindings::devlink_ops) {
     ops.flash_update = Some(flash_callback);
+    ops.selftest_check = Some(test_check_callback);
+    ops.selftest_run = Some(test_callback);
+}
+
+/// The only test that devlink knows.
+const TEST_FLASH: c_uint = bindings::devlink_attr_selftest_id_DEVLINK_ATTR_SELFTEST_ID_FLASH;
+
+/// # Safety
+///
+/// Called by devlink with the lock of a registered instance of ours held.
+unsafe extern "C" fn test_check_callback(
+    raw: *mut bindings::devlink,
+    id: c_uint,
+    _extack: *mut bindings::netlink_ext_ack,
+) -> bool {
+    // SAFETY: By the contract.
+    let private = unsafe { Private::from_raw(raw) };
+    id == TEST_FLASH && private.operations.firmware().is_some()
+}
+
+/// # Safety
+///
+/// As [`test_check_callback`]; `extack` is the caller's.
+unsafe extern "C" fn test_callback(
+    raw: *mut bindings::devlink,
+    _id: c_uint,
+    extack: *mut bindings::netlink_ext_ack,
+) -> bindings::devlink_selftest_status {
+    // SAFETY: By the contract.
+    let (private, extack) = unsafe { (Private::from_raw(raw), Extack::from_raw(extack)) };
+    let Some(firmware) = private.operations.firmware() else {
+        return bindings::devlink_selftest_status_DEVLINK_SELFTEST_STATUS_SKIP;
+    };
+    let _held = private.owner.enter();
+    match firmware.test(extack) {
+        Ok(true) => bindings::devlink_selftest_status_DEVLINK_SELFTEST_STATUS_PASS,
+        // A test that cannot be made has not found flash to be whole; devlink has no word for why.
+        Ok(false) | Err(_) => bindings::devlink_selftest_status_DEVLINK_SELFTEST_STATUS_FAIL,
+    }
 }
 
 /// # Safety

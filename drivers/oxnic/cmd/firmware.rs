@@ -14,6 +14,7 @@ use oxnic_abi::{
         FirmwareActivate,
         FirmwareActivation,
         FirmwareBegin,
+        FirmwareCheck,
         FirmwareComponent,
         FirmwareId,
         FirmwareInfo,
@@ -94,6 +95,15 @@ pub(crate) fn abort(device: &Arc<Device>, components: u32) -> Result<(), Command
         device,
         Request::new(Opcode::FIRMWARE_ABORT).parameters(&set),
     )
+}
+
+/// Whether what is stored of a component is what was committed.
+pub(crate) fn check(
+    device: &Arc<Device>,
+    component: FirmwareComponent,
+) -> Result<FirmwareCheck, CommandError> {
+    let id = FirmwareId { component };
+    ask(device, Request::new(Opcode::FIRMWARE_CHECK).parameters(&id))
 }
 
 /// When what was committed is started.

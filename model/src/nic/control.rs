@@ -104,6 +104,7 @@ impl Nic {
             "hang" => Some(self.operate_hang(request)),
             "note" => Some(self.operate_note(host, request)),
             "broken" => Some(self.operate_broken(request)),
+            "flash-spoil" => Some(self.operate_flash_spoil(request)),
             "reset-request" => Some(self.operate_reset_request(host, request)),
             "chaos" => {
                 let spec = request.get("spec").and_then(Value::as_str);
@@ -191,6 +192,18 @@ impl Nic {
             Some(part) => return Err(format!("broken: there is no part '{part}'")),
         }
         Ok(json!({}))
+    }
+
+    /// A bit of the firmware that is started next goes bad, of the component that is named.
+    fn operate_flash_spoil(&mut self, request: &Value) -> Result<Value, String> {
+        let name = request.get("component").and_then(Value::as_str);
+        let mut known = COMPONENTS.iter();
+        let component = known.find(|known| Some(known.text()) == name);
+        let component = component.ok_or("flash-spoil: \"component\" is none of the device's")?;
+        self.firmware
+            .spoil(*component)
+            .map(|()| json!({}))
+            .map_err(|why| format!("flash-spoil: {}", why.text()))
     }
 
     fn operate_reset_request(

@@ -6,9 +6,9 @@ use oxnic_abi::caps::{CapGet, CapabilityId, SteeringCaps};
 use oxnic_abi::command::{Completion, Opcode, Qualifier, Status, Submission};
 use oxnic_abi::event::EventKind;
 use oxnic_abi::firmware::{
-    FirmwareActivate, FirmwareActivation, FirmwareBegin, FirmwareCaps, FirmwareComponent,
-    FirmwareFault, FirmwareId, FirmwareInfo, FirmwareNews, FirmwareSet, FirmwareState,
-    FirmwareWrite, firmware_flags,
+    FirmwareActivate, FirmwareActivation, FirmwareBegin, FirmwareCaps, FirmwareCheck,
+    FirmwareComponent, FirmwareFault, FirmwareId, FirmwareInfo, FirmwareNews, FirmwareSet,
+    FirmwareState, FirmwareWrite, firmware_flags,
 };
 use oxnic_abi::regs::{control, device, status};
 use oxnic_abi::vport::VportInfo;
@@ -103,6 +103,16 @@ impl Bench {
         let components = PIPELINE.bit();
         let set = FirmwareSet { components };
         self.set(Opcode::FIRMWARE_COMMIT, set.to_words())
+    }
+
+    fn check(&mut self, component: FirmwareComponent) -> Result<FirmwareCheck, Completion> {
+        let id = FirmwareId { component };
+        let submission = Submission {
+            parameters: id.to_words(),
+            ..self.driver.submission(Opcode::FIRMWARE_CHECK)
+        };
+        let words = self.driver.query(&mut self.dut, submission)?;
+        Ok(FirmwareCheck::from_words(&words))
     }
 
     fn activate(&mut self, how: FirmwareActivation) -> Completion {
@@ -232,6 +242,36 @@ fn power_starts_what_is_stored() {
     bench.dut.nic.power_on(&mut bench.dut.host);
     bench.reset();
     assert_eq!(bench.running(), "1.1.0");
+}
+
+#[test]
+fn a_check_finds_what_went_bad_in_its_slot() {
+    let mut bench = Bench::new();
+    let spoil = json!({"cmd": "flash-spoil", "component": "pipeline"});
+    let found = |checked, damaged| FirmwareCheck { checked, damaged };
+    // What nothing can write does not go bad.
+    assert_eq!(bench.check(PIPELINE).unwrap(), found(0b001, 0));
+    let host = &mut bench.dut.host;
+    assert!(bench.dut.nic.control(host, &spoil).unwrap().is_err());
+    bench.install(&recipe("1.1.0", 0));
+    assert_eq!(bench.check(PIPELINE).unwrap(), found(0b011, 0));
+    bench.dut.control(spoil);
+    assert_eq!(bench.check(PIPELINE).unwrap(), found(0b011, 0b010));
+    assert_eq!(
+        bench.check(FirmwareComponent::BOOT).unwrap(),
+        found(0b001, 0)
+    );
+    let refused = bench.check(FirmwareComponent(9)).unwrap_err();
+    assert_eq!(
+        (refused.status, refused.qualifier),
+        (Status::ENOENT, Qualifier::OBJECT)
+    );
+    // It is not what the next start runs, either.
+    assert_eq!(bench.activate(FirmwareActivation::RESET).status, Status::OK);
+    bench.reset();
+    assert_eq!(bench.running(), "1.0.0");
+    assert_eq!(bench.info().fault, FirmwareFault::DAMAGED);
+    assert_eq!(bench.check(PIPELINE).unwrap(), found(0b001, 0));
 }
 
 #[test]

@@ -96,6 +96,12 @@ impl Nic {
         done(self.firmware.abort(set.components))
     }
 
+    pub(super) fn firmware_check(&mut self, submission: &Submission) -> Outcome {
+        let id = parameters!(FirmwareId, submission)?;
+        let found = self.firmware.check(id.component).map_err(failure)?;
+        Ok(Answer::buffer(&found.to_words()))
+    }
+
     pub(super) fn firmware_activate(
         &mut self,
         host: &mut dyn Host,

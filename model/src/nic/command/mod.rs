@@ -211,7 +211,7 @@ struct Shape {
 
 /// The shapes of commands, in letters: `p` PF only, `v` vport, `f` VF, `g` VF or none, `b` request in the
 /// buffer, `a` answer in the buffer, `x` parameters.
-const SHAPES: [(Opcode, &str); 65] = [
+const SHAPES: [(Opcode, &str); 66] = [
     (Opcode::NOP, "x"),
     (Opcode::CAP_LIST, "a"),
     (Opcode::CAP_GET, "ax"),
@@ -277,6 +277,7 @@ const SHAPES: [(Opcode, &str); 65] = [
     (Opcode::FIRMWARE_COMMIT, "px"),
     (Opcode::FIRMWARE_ABORT, "px"),
     (Opcode::FIRMWARE_ACTIVATE, "px"),
+    (Opcode::FIRMWARE_CHECK, "pax"),
 ];
 
 fn shape(opcode: Opcode) -> Option<Shape> {
@@ -395,6 +396,7 @@ impl Nic {
             Opcode::FIRMWARE_COMMIT => self.firmware_commit(submission),
             Opcode::FIRMWARE_ABORT => self.firmware_abort(submission),
             Opcode::FIRMWARE_ACTIVATE => self.firmware_activate(host, submission),
+            Opcode::FIRMWARE_CHECK => self.firmware_check(submission),
             Opcode::SENSORS => Ok(self.read_sensors()),
             _ => self.dispatch_flow(host, submission),
         }

@@ -15,8 +15,9 @@ use flash::{Flash, FlashError, SLOT_LENGTH, slot_at};
 use image::{Expected, HEAD, check_head};
 use oxnic_abi::command::Qualifier;
 use oxnic_abi::firmware::{
-    FirmwareActivation, FirmwareCaps, FirmwareComponent, FirmwareFault, FirmwareImage,
-    FirmwareInfo, FirmwareNews, FirmwareState, VERSION_MAX, firmware_flags, image_flags,
+    FirmwareActivation, FirmwareCaps, FirmwareCheck, FirmwareComponent, FirmwareFault,
+    FirmwareImage, FirmwareInfo, FirmwareNews, FirmwareState, VERSION_MAX, firmware_flags,
+    image_flags,
 };
 use sha2::{Digest, Sha256};
 
@@ -363,6 +364,38 @@ impl Firmware {
             stored_version: version_in(entry.next()),
             failed_version: entry.failed,
         })
+    }
+
+    /// Reads again the slots of a component that run, or that would be started.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn check(&mut self, component: FirmwareComponent) -> Result<FirmwareCheck, Qualifier> {
+        let place = place(component)?;
+        let entry = *self.entry(place);
+        let mut found = FirmwareCheck::ZERO;
+        for slot in [self.parts[place].running, entry.good, entry.pending] {
+            let bit = 1 << slot;
+            found.checked |= bit;
+            if self.load(place, slot).is_err() {
+                found.damaged |= bit;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Spoils a byte of the slot that a component is started from next, as age does.
+    ///
+    /// # Errors
+    /// There is no such component, it is started from what nothing can write, or flash cannot be written.
+    pub fn spoil(&mut self, component: FirmwareComponent) -> Result<(), Qualifier> {
+        let place = place(component)?;
+        let slot = self.entry(place).next();
+        let stored = self.entry(place).slot(slot).ok_or(Qualifier::OBJECT)?;
+        let at = slot_at(place, slot) + u64::from(stored.length / 2);
+        let mut byte = [0];
+        self.flash.read(at, &mut byte).map_err(lost)?;
+        self.flash.write(at, &[!byte[0]]).map_err(lost)
     }
 
     /// An update begins.
