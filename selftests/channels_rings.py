@@ -31,10 +31,6 @@ def channels():
     return numbers("-l")[1]["combined"]
 
 
-def restore_channels():
-    wire.near.ethtool("-L", f"combined {numbers('-l')[0]['combined']}", check=False)
-
-
 @case
 def channels_change():
     """Every number of channels works, and queues, NAPI instances and interrupts follow."""
@@ -136,7 +132,7 @@ def failed_change_keeps_old():
     defer(control.close)
     defer(control.chaos, "off")
     stream = Stream(wire.near, wire.far, wire.near4, wire.far4)
-    defer(restore_channels)
+    defer(wire.near.ethtool, "-L", f"combined {channels()}", check=False)
     if channels() != 4:
         wire.near.ethtool("-L", "combined 4")
     rings = numbers("-g")[1]
