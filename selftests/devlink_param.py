@@ -3,7 +3,7 @@
 """devlink parameters do what they say, regions and `ethtool -d` show what the device holds."""
 
 # sets: quick
-# quick: shown internal_error_reset remote_dev_reset sriov
+# quick: shown internal_error_reset remote_dev_reset sriov with_a_reload
 # vm: PORTS=1
 
 import json
@@ -13,11 +13,14 @@ import time
 
 from lib import PF, Control, Wire, at_least, case, defer, equal, fails, main, ping, setup, sh, skip, true, until
 from lib.eswitch import HANDLE
+from lib.genl import param_reset
 from lib.health import Reporter
 
 wire = control = None
 FW, FATAL = Reporter("fw"), Reporter("fw_fatal")
-DEFAULTS = {"internal_error_reset": True, "enable_remote_dev_reset": True, "region_snapshot_enable": False, "enable_sriov": True, "total_vfs": 128}
+PROMISCUOUS = 1 << 1  # in the flags of a vport
+RUNTIME = {"internal_error_reset": True, "enable_remote_dev_reset": True, "region_snapshot_enable": False, "enable_sriov": True, "total_vfs": 128}
+RELOAD = ("event_eq_size", "max_macs", "msix_vec_per_pf_max", "msix_vec_per_pf_min")
 
 
 @setup
@@ -31,11 +34,15 @@ def topology():
     defer(control.chaos, "off")
 
 
+def mode(name):
+    return "driverinit" if name in RELOAD else "runtime"
+
+
 def params(handle=HANDLE):
-    """Name to value of all parameters, each of which is set at run time."""
+    """Name to value of all parameters, each of which is set at run time, or for the next reload."""
     shown = json.loads(sh(f"devlink -j dev param show {handle}").out)["param"][handle]
     for entry in shown:
-        equal([value["cmode"] for value in entry["values"]], ["runtime"], f"configuration modes of {entry['name']}")
+        equal([value["cmode"] for value in entry["values"]], [mode(entry["name"])], f"configuration modes of {entry['name']}")
         equal(entry["type"], "generic", f"type of {entry['name']}")
     return {entry["name"]: entry["values"][0]["value"] for entry in shown}
 
@@ -43,10 +50,14 @@ def params(handle=HANDLE):
 def param_set(name, value, check=True):
     """For the rest of the case."""
     before = params()[name]
-    result = sh(f"devlink dev param set {HANDLE} name {name} value {str(value).lower()} cmode runtime", check=check)
+    result = sh(f"devlink dev param set {HANDLE} name {name} value {str(value).lower()} cmode {mode(name)}", check=check)
     if result.status == 0:
-        defer(sh, f"devlink dev param set {HANDLE} name {name} value {str(before).lower()} cmode runtime")
+        defer(sh, f"devlink dev param set {HANDLE} name {name} value {str(before).lower()} cmode {mode(name)}")
     return result
+
+
+def function():
+    return control.function()
 
 
 def works():
@@ -56,9 +67,12 @@ def works():
 @case
 def shown():
     """All parameters and their defaults; a VF has those that are its own; others are refused."""
-    equal(params(), DEFAULTS, "parameters of the PF")
+    found = params()
+    equal({name: value for name, value in found.items() if name not in RELOAD}, RUNTIME, "parameters of the PF")
+    equal((found["event_eq_size"], found["msix_vec_per_pf_max"]), (function()["events_entries"], function()["vectors"]), "sizes as the device has them")
     vf = PF().with_vfs(1)[0]
-    equal(sorted(params(f"pci/{vf.address}")), ["enable_remote_dev_reset", "internal_error_reset", "region_snapshot_enable"], "parameters of a VF")
+    own = ["enable_remote_dev_reset", "event_eq_size", "internal_error_reset", "max_macs", "region_snapshot_enable"]
+    equal(sorted(params(f"pci/{vf.address}")), own, "parameters of a VF")
     fails(sh(f"devlink dev param set {HANDLE} name enable_roce value true cmode runtime", check=False), "a parameter that there is not")
     fails(sh(f"devlink dev param set {HANDLE} name total_vfs value 4 cmode permanent", check=False), "a mode that there is not")
 
@@ -116,6 +130,89 @@ def sriov():
     param_set("enable_sriov", True)
     PF().set_vfs(2)
     PF().set_vfs(0)
+
+
+def reload(check=True):
+    return sh(f"devlink dev reload {HANDLE}", check=check, seconds=120)
+
+
+def vectors():
+    """MSI-X vectors that the kernel has given out, and the most channels of the port."""
+    most = json.loads(sh(f"ethtool --json -l {wire.near.name}").out)[0]["combined-max"]
+    return len(os.listdir(f"{PF().path}/msi_irqs")), most
+
+
+def is_promiscuous():
+    return bool(int(function()["vports"][0]["flags"], 16) & PROMISCUOUS)
+
+
+def back_to(values):
+    """Undoes a case, whatever it has come to."""
+    for name, value in values.items():
+        sh(f"devlink dev param set {HANDLE} name {name} value {value} cmode {mode(name)}")
+    reload()
+    wire.renew()
+
+
+@case
+def with_a_reload():
+    """Vectors, the queue of events and max_macs are as set from the next reload on and not before; what cannot be is refused."""
+    before, at_first = {name: value for name, value in params().items() if name in RELOAD}, vectors()
+    defer(back_to, before)
+    for name, value, why in (
+        ("max_macs", before["max_macs"] + 1, f"filters {before['max_macs']} addresses"),
+        ("event_eq_size", 48, "a power of two"),
+        ("event_eq_size", 8, "a power of two"),
+        ("msix_vec_per_pf_max", 1, "vectors of the function: 2 to"),
+        ("msix_vec_per_pf_min", before["msix_vec_per_pf_max"] + 1, "vectors of the function: 2 to"),
+    ):
+        fails(param_set(name, value, check=False), f"{name} {value}", why)
+    for name, value in (("max_macs", 2), ("event_eq_size", 16), ("msix_vec_per_pf_max", 4)):
+        param_set(name, value)
+    equal((function()["events_entries"], vectors()), (before["event_eq_size"], at_first), "sizes before the reload")
+    reload()
+    wire.renew()
+    equal((function()["events_entries"], vectors()), (16, (4, 3)), "sizes after the reload")
+    works()
+    for number in range(3):
+        sh(f"ip link add link {wire.near.name} name mv{number} address 02:bb:00:00:00:0{number} type macvlan mode bridge")
+        defer(sh, f"ip link del mv{number}", check=False)
+        sh(f"ip link set mv{number} up")
+        until(lambda: is_promiscuous() is (number == 2), f"promiscuous with {number + 1} addresses beside its own: {number == 2}", 5)  # noqa: B023
+    # More events than the queue has room for.
+    for _ in range(20):
+        wire.far.ip("down")
+        wire.far.ip("up")
+    wire.near.wait_carrier()
+    works()
+
+
+@case
+def not_with_a_reload():
+    """A reload with values that do not go together leaves the function without interfaces, says why, and the next one mends it."""
+    before = {name: value for name, value in params().items() if name in RELOAD}
+    defer(back_to, before)
+    param_set("msix_vec_per_pf_max", 4)
+    param_set("msix_vec_per_pf_min", 8)
+    fails(reload(check=False), "a reload with less vectors than are asked for", "msix_vec_per_pf_min: it is above msix_vec_per_pf_max")
+    equal(PF().netdevs(), [], "interfaces")
+    param_set("msix_vec_per_pf_min", 4)
+    reload()
+    wire.renew()
+    equal(vectors(), (4, 3), "vectors and channels")
+    works()
+
+
+@case
+def reset_to_default():
+    """`reset_default` gives a parameter of either kind what it had at first."""
+    param_set("total_vfs", 5)
+    param_set("max_macs", 3)
+    for name in ("total_vfs", "max_macs"):
+        refused = param_reset(PF().address, name, mode(name))
+        equal(refused, "", f"refusal of the default of {name}")
+    equal(params()["total_vfs"], RUNTIME["total_vfs"], "total_vfs")
+    true(params()["max_macs"] > 3, "max_macs")
 
 
 def regions():

@@ -35,7 +35,7 @@ impl Device {
     pub(crate) fn request_irq(self: &Arc<Self>) -> Result {
         let name = self.binding().device().name();
         let irq = Irq::request(
-            self.vector_set(),
+            &self.vector_set()?,
             0,
             fmt!("oxnic-control@{}", name),
             ControlVector(self.clone()),

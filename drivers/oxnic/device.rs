@@ -62,8 +62,10 @@ const VECTORS_MIN: u16 = 2;
 /// Deepest admin and event ring that the driver makes use of, log2 of entries.
 const ADMIN_LOG2: u8 = 5;
 const EVENT_LOG2: u8 = 6;
+/// Deepest event ring of a PF, where a user asks for it, log2 of entries.
+const EVENT_MOST_LOG2: u8 = 10;
 /// Fewest entries of a control ring that the interface allows, log2.
-const CONTROL_LOG2_MIN: u8 = 4;
+pub(crate) const CONTROL_LOG2_MIN: u8 = 4;
 
 /// A function that this driver is bound to.
 #[pin_data]
@@ -72,7 +74,9 @@ pub(crate) struct Device {
     pub(crate) presence: Arc<Presence>,
     pub(crate) registers: Registers,
     doorbells: Doorbells,
-    vectors: Arc<Vectors>,
+    /// `None` where they could not be had again.
+    #[pin]
+    vectors: Mutex<Option<Arc<Vectors>>>,
     #[pin]
     pub(crate) commands: CommandQueue,
     #[pin]
@@ -175,7 +179,12 @@ impl Device {
         let is_vf = binding.is_virtual();
         let binding = binding.clone();
         let commands = CommandQueue::new(&binding, limits.admin_log2.min(ADMIN_LOG2))?;
-        let events = EventQueue::new(&binding, limits.event_log2.min(EVENT_LOG2))?;
+        let events_most = if is_vf { EVENT_LOG2 } else { EVENT_MOST_LOG2 };
+        let events = EventQueue::new(
+            &binding,
+            limits.event_log2.min(EVENT_LOG2),
+            limits.event_log2.min(events_most),
+        )?;
         let event_task = Task::new(Self::run_events)?;
         let follow = Follow::new()?;
         let reset_task = Task::new(Self::run_reset)?;
@@ -188,7 +197,7 @@ impl Device {
                 presence,
                 registers,
                 doorbells,
-                vectors,
+                vectors <- new_mutex!(Some(vectors)),
                 commands <- commands,
                 events <- events,
                 caps: SetOnce::new(),
@@ -248,12 +257,35 @@ impl Device {
 
     /// Number of MSI-X vectors, vector 0 included; queues use those from 1 on.
     pub(crate) fn vectors(&self) -> u16 {
-        self.vectors.count()
+        let vectors = self.vectors.lock();
+        vectors.as_ref().map_or(0, |vectors| vectors.count())
     }
 
     /// The vectors, to request one of.
-    pub(crate) fn vector_set(&self) -> &Arc<Vectors> {
-        &self.vectors
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`: there is none.
+    pub(crate) fn vector_set(&self) -> Result<Arc<Vectors>> {
+        self.vectors.lock().clone().ok_or(ENOSPC)
+    }
+
+    /// Has another number of vectors, between `least` and `most`. None but vector 0 is in use.
+    ///
+    /// # Errors
+    ///
+    /// So many cannot be had. There is none then, but the next try may succeed.
+    pub(crate) fn renew_vectors(self: &Arc<Self>, least: u16, most: u16) -> Result {
+        if self.vectors() == most {
+            return Ok(());
+        }
+        self.free_irq();
+        let mut vectors = self.vectors.lock();
+        // They are not there twice.
+        *vectors = None;
+        *vectors = Some(Vectors::enable(self.binding(), least, most)?);
+        drop(vectors);
+        self.request_irq()
     }
 
     /// The doorbells of the kernel's page.

@@ -10,7 +10,7 @@ use crate::{
         occupancy,
         reporter::{reporter, Rules}, //
     },
-    parameters::{parameters, Knobs},
+    parameters::{parameters, reload_parameters, Knobs},
     rate::Verbs,
     regions::Regions, //
 };
@@ -137,6 +137,7 @@ pub(crate) struct Devlink {
     // In this order: they go before what they belong to.
     resources: Option<Resources>,
     rules: Option<Arc<Health<Rules>>>,
+    reload_parameters: Option<Parameters>,
     _parameters: Parameters,
     pub(crate) regions: Arc<Regions>,
     firmware: Arc<SetOnce<Firmware>>,
@@ -163,6 +164,7 @@ impl Devlink {
         Ok(Self {
             resources: None,
             rules: None,
+            reload_parameters: None,
             _parameters: parameters(device, &instance)?,
             regions: Arc::new(Regions::new(device, &instance)?, GFP_KERNEL)?,
             firmware,
@@ -173,6 +175,9 @@ impl Devlink {
     /// Adds what a function that was taken over has, as far as that is not there yet. The lock of the instance is held or not.
     pub(crate) fn complete(&mut self, device: &Arc<Device>) -> Result {
         self.find_firmware(device);
+        if self.reload_parameters.is_none() {
+            self.reload_parameters = Some(reload_parameters(device, self.instance())?);
+        }
         if device.eswitch.is_there() && self.rules.is_none() {
             self.resources = Some(occupancy::resources(device, self.instance())?);
             let rules = reporter(device, self.instance())?;
@@ -188,6 +193,11 @@ impl Devlink {
                 self.firmware.populate(firmware);
             }
         }
+    }
+
+    /// What users set for the next reload, of a function that was taken over.
+    pub(crate) fn reload_parameters(&self) -> Option<&Parameters> {
+        self.reload_parameters.as_ref()
     }
 
     /// The instance, to take its lock.

@@ -29,8 +29,8 @@ impl Filter {
         })
     }
 
-    /// Takes over the core's lists and modes. A list that is too long for the device makes the interface promiscuous, or
-    /// receive all multicast, as far as needed. The device is told of addresses besides the modes, as many as it has room
+    /// Takes over the core's lists and modes. A list that is too long for the device, or one of more than `unicast_most` addresses, makes
+    /// the interface promiscuous, or receive all multicast, as far as needed. The device is told of addresses besides the modes, as many as it has room
     /// for: it may refuse the modes, and then they are what is received.
     ///
     /// # Errors
@@ -39,12 +39,17 @@ impl Filter {
     pub(crate) fn update(
         &mut self,
         caps: &NicCaps,
+        unicast_most: usize,
         netdev: &Rtnl,
         unicast: &AddressList<'_>,
         multicast: &AddressList<'_>,
     ) -> Result {
         let room = usize::from(caps.mac_list);
-        let left = room.checked_sub(unicast.len());
+        let left = if unicast.len() <= unicast_most {
+            room.checked_sub(unicast.len())
+        } else {
+            None
+        };
         let mut modes = 0;
         if netdev.is_promiscuous() || left.is_none() {
             modes |= vport_flags::PROMISCUOUS;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `devlink dev param` of a function. All take effect at once, and none outlives the driver.
+//! `devlink dev param` of a function. Some take effect at once, some with the next `driver_reinit`, and none outlives the driver.
 //!
-//! What is set is kept in atomics, which change with the lock of the devlink instance held and are read by anybody.
+//! What is in force is kept in atomics, which change with the lock of the devlink instance held and are read by anybody.
 
 use crate::device::Device;
 use kernel::{
@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     sriov: Atomic<bool>,
     /// The most that can be.
     vfs: Atomic<u32>,
+    /// The most addresses that a port filters by itself.
+    macs: Atomic<u32>,
 }
 
 impl Settings {
@@ -39,6 +41,7 @@ impl Settings {
             snapshots: Atomic::new(false),
             sriov: Atomic::new(true),
             vfs: Atomic::new(u32::MAX),
+            macs: Atomic::new(u32::MAX),
         }
     }
 
@@ -70,6 +73,59 @@ impl Device {
     }
 }
 
+impl Device {
+    /// The most addresses of its own that a port filters by itself.
+    pub(crate) fn macs_allowed(&self) -> usize {
+        let most = self.settings.macs.load(Relaxed);
+        usize::try_from(most).map_or(usize::MAX, |most| most.min(self.caps().mac_list.into()))
+    }
+
+    /// The fewest and the most vectors that can be asked for, and how many are needed.
+    fn vectors_possible(&self) -> (u16, u16) {
+        (1 + self.port_count(), self.registers.limits().vectors)
+    }
+
+    /// Brings into force what users have set for the next reload. There are no interfaces, and commands do not work.
+    ///
+    /// # Errors
+    ///
+    /// The function does not work with it, and the text says why.
+    pub(crate) fn adopt(self: &Arc<Self>, extack: Option<&mut Extack>) -> Result {
+        let number = |parameter| {
+            let devlink = self.devlink.lock();
+            let set = devlink
+                .as_ref()
+                .and_then(|devlink| devlink.reload_parameters());
+            set.map_or(Err(ENODEV), |set| set.number(parameter))
+        };
+        self.settings
+            .macs
+            .store(number(Parameter::MaxMacs)?, Relaxed);
+        let events = number(Parameter::EventQueueSize)?;
+        self.events
+            .resize(events.checked_ilog2().unwrap_or(0) as u8);
+        if self.is_vf() {
+            return Ok(());
+        }
+        let least = number(Parameter::VectorsMin)? as u16;
+        let most = number(Parameter::VectorsMax)? as u16;
+        if least > most {
+            return Err(refuse(
+                extack,
+                EINVAL,
+                fmt!("msix_vec_per_pf_min: it is above msix_vec_per_pf_max"),
+            ));
+        }
+        self.renew_vectors(least, most).map_err(|error| {
+            refuse(
+                extack,
+                error,
+                fmt!("msix_vec_per_pf_min: so many vectors cannot be had"),
+            )
+        })
+    }
+}
+
 /// The parameters as devlink sees them.
 pub(crate) struct Knobs(pub(crate) Arc<Device>);
 
@@ -84,6 +140,7 @@ impl Values for Knobs {
             Parameter::TotalVfs => {
                 Value::Number(settings.vfs.load(Relaxed).min(self.0.caps().vfs.into()))
             }
+            _ => return Err(EINVAL),
         })
     }
 
@@ -91,6 +148,10 @@ impl Values for Knobs {
         match parameter {
             Parameter::RegionSnapshot => Value::Flag(false),
             Parameter::TotalVfs => Value::Number(self.0.caps().vfs.into()),
+            Parameter::MaxMacs => Value::Number(self.0.caps().mac_list.into()),
+            Parameter::EventQueueSize => Value::Number(1 << self.0.events.default_log2()),
+            Parameter::VectorsMax => Value::Number(self.0.vectors_possible().1.into()),
+            Parameter::VectorsMin => Value::Number(self.0.vectors_possible().0.into()),
             _ => Value::Flag(true),
         }
     }
@@ -138,9 +199,70 @@ impl Values for Knobs {
         }
         Ok(())
     }
+
+    fn check(&self, parameter: Parameter, value: Value, extack: Option<&mut Extack>) -> Result {
+        let Value::Number(number) = value else {
+            return Err(EINVAL);
+        };
+        let within = |least: u32, most: u32| (least..=most).contains(&number);
+        match parameter {
+            Parameter::MaxMacs => {
+                let most = self.0.caps().mac_list;
+                if !within(0, most.into()) {
+                    return Err(refuse(
+                        extack,
+                        ERANGE,
+                        fmt!("max_macs: the device filters {} addresses of a port", most),
+                    ));
+                }
+            }
+            Parameter::EventQueueSize => {
+                let (least, most) = self.0.events.sizes();
+                if !within(least, most) || !number.is_power_of_two() {
+                    return Err(refuse(
+                        extack,
+                        ERANGE,
+                        fmt!("event_eq_size: a power of two from {} to {}", least, most),
+                    ));
+                }
+            }
+            Parameter::VectorsMax | Parameter::VectorsMin => {
+                let (least, most) = self.0.vectors_possible();
+                if !within(least.into(), most.into()) {
+                    return Err(refuse(
+                        extack,
+                        ERANGE,
+                        fmt!("vectors of the function: {} to {}", least, most),
+                    ));
+                }
+            }
+            _ => return Err(EINVAL),
+        }
+        Ok(())
+    }
 }
 
-/// Shows the parameters that a function has.
+/// Shows the parameters of a function that was taken over that take effect with a reload.
+pub(crate) fn reload_parameters(
+    device: &Arc<Device>,
+    instance: &Arc<Instance>,
+) -> Result<Parameters> {
+    let all = [
+        Parameter::MaxMacs,
+        Parameter::EventQueueSize,
+        Parameter::VectorsMax,
+        Parameter::VectorsMin,
+    ];
+    // As below.
+    let count = if device.is_vf() {
+        all.len() - 2
+    } else {
+        all.len()
+    };
+    Parameters::new(instance, &all[..count])
+}
+
+/// Shows the parameters that a function has, taken over or not.
 pub(crate) fn parameters(device: &Arc<Device>, instance: &Arc<Instance>) -> Result<Parameters> {
     let all = [
         Parameter::InternalErrorReset,

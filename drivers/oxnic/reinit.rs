@@ -60,10 +60,15 @@ impl Device {
     /// # Errors
     ///
     /// It has none then, and the text says that; the log says why.
-    pub(crate) fn bring_back(self: &Arc<Self>, extack: Option<&mut Extack>) -> Result {
+    pub(crate) fn bring_back(self: &Arc<Self>, mut extack: Option<&mut Extack>) -> Result {
         if self.is_dormant() {
             return self.revive(None, extack);
         }
+        self.commands.stop(Cause::Unavailable);
+        self.stop_flow();
+        self.allow_memory();
+        // What it says is more than what is said below.
+        self.adopt(extack.as_deref_mut())?;
         if let Err(error) = self.start_again() {
             // What there is of them would not work.
             Registration::unregister_all(self.take_ports(0..u16::MAX));
@@ -80,9 +85,6 @@ impl Device {
     }
 
     fn start_again(self: &Arc<Self>) -> Result {
-        self.commands.stop(Cause::Unavailable);
-        self.stop_flow();
-        self.allow_memory();
         self.take_over(ResetReason::USER)?;
         self.restore_vfs()?;
         self.restore_rates()?;

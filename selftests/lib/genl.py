@@ -3,7 +3,8 @@
 
 `Netdev` is the kernel's per-queue view of a netdev: queues, their NAPI instances, and their statistics
 (Documentation/netlink/specs/netdev.yaml). `Samples` are the copies of packets that rules hand to listeners (`psample`).
-`activate_live` is for what `devlink dev reload ... limit no_reset` asks, as the kernel refuses how iproute2 asks it.
+`activate_live` is for what `devlink dev reload ... limit no_reset` asks, as the kernel refuses how iproute2 asks it, and `param_reset`
+for the defaults of parameters, which iproute2 may be too old to ask for.
 """
 
 import os
@@ -30,6 +31,8 @@ QSTATS_RX_PACKETS, QSTATS_RX_BYTES, QSTATS_TX_PACKETS, QSTATS_TX_BYTES = 8, 9, 1
 SCOPE_QUEUE = 1
 DEVLINK_RELOAD, DEVLINK_BUS_NAME, DEVLINK_DEV_NAME, DEVLINK_RELOAD_ACTION, DEVLINK_RELOAD_LIMITS = 37, 1, 2, 153, 155
 FW_ACTIVATE, NO_RESET = 2, 1
+DEVLINK_PARAM_SET, DEVLINK_PARAM_NAME, DEVLINK_PARAM_TYPE, DEVLINK_PARAM_CMODE, DEVLINK_PARAM_RESET_DEFAULT = 39, 81, 83, 87, 183
+TYPE_U32, CMODES = 3, ("runtime", "driverinit", "permanent")
 RX, TX = 0, 1
 CMD_SAMPLE = 0
 SAMPLE = {"iif": 0, "oif": 1, "size": 2, "group": 3, "sequence": 4, "rate": 5, "data": 6, "protocol": 14, "cookie": 15}
@@ -176,18 +179,28 @@ def activate_live(address):
 
     Linux 7.3 takes bits 1 and 2 only for the limits, where iproute2 says that it means bits 0 and 1.
     """
-    family = Family("devlink")
     limits = struct.pack("=II", 1 << NO_RESET, 1 << NO_RESET)
-    body = b"".join(
-        (
-            _attribute(DEVLINK_BUS_NAME, b"pci\0"),
-            _attribute(DEVLINK_DEV_NAME, address.encode() + b"\0"),
-            _attribute(DEVLINK_RELOAD_ACTION, bytes([FW_ACTIVATE])),
-            _attribute(DEVLINK_RELOAD_LIMITS, limits),
-        )
+    return _devlink(address, DEVLINK_RELOAD, (DEVLINK_RELOAD_ACTION, bytes([FW_ACTIVATE])), (DEVLINK_RELOAD_LIMITS, limits))
+
+
+def param_reset(address, name, mode):
+    """`devlink dev param` NAME of a device goes back to its default, of 32 bits; the text of a refusal, or nothing."""
+    return _devlink(
+        address,
+        DEVLINK_PARAM_SET,
+        (DEVLINK_PARAM_NAME, name.encode() + b"\0"),
+        (DEVLINK_PARAM_TYPE, bytes([TYPE_U32])),
+        (DEVLINK_PARAM_CMODE, bytes([CMODES.index(mode)])),
+        (DEVLINK_PARAM_RESET_DEFAULT, b""),
     )
+
+
+def _devlink(address, command, *attributes):
+    """A request to the devlink instance of a PCI device; the text of a refusal, or nothing."""
+    family = Family("devlink")
+    whole = ((DEVLINK_BUS_NAME, b"pci\0"), (DEVLINK_DEV_NAME, address.encode() + b"\0"), *attributes)
     try:
-        family._ask(family.family, DEVLINK_RELOAD, body)
+        family._ask(family.family, command, b"".join(_attribute(kind, data) for kind, data in whole))
     except Failure as failure:
         return str(failure)
     finally:

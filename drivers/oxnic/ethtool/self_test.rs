@@ -107,7 +107,7 @@ impl NetPort {
         for vector in share.first_vector..share.first_vector + share.pairs {
             let raised = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
             let irq = Irq::request(
-                self.device.vector_set(),
+                &self.device.vector_set()?,
                 vector,
                 fmt!("oxnic-self-test"),
                 Raised(raised.clone()),

@@ -82,9 +82,13 @@ impl Operations for NetPort {
     ) -> Result {
         let mut state = self.state.lock();
         let state = &mut *state;
-        state
-            .filter
-            .update(self.device.caps(), netdev, &unicast, &multicast)?;
+        state.filter.update(
+            self.device.caps(),
+            self.device.macs_allowed(),
+            netdev,
+            &unicast,
+            &multicast,
+        )?;
         if !state.is_live() {
             return Ok(());
         }

@@ -184,7 +184,7 @@ impl Pair {
         self.tx_adaptive.set_enabled(coalesce.adaptive_tx);
         self.rx_adaptive.set_enabled(coalesce.adaptive_rx);
         let irq = Irq::request(
-            self.device.vector_set(),
+            &self.device.vector_set()?,
             id.vector,
             fmt!("{}-{}", netdev.name(), id.index),
             PairVector(self.napi.clone()),

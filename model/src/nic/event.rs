@@ -75,6 +75,11 @@ impl EventRing {
         self.producer.wrapping_sub(self.consumer)
     }
 
+    /// Number of entries that there are.
+    pub fn entries(&self) -> u32 {
+        1 << self.log2
+    }
+
     /// Number of events dropped since the last OVERRUN.
     pub fn dropped(&self) -> u64 {
         self.dropped
