@@ -149,4 +149,80 @@ def speeds_can_be_set():
     equal(Link(wire.near.name).carrier(), True, "carrier after a refusal")
 
 
+def fec(link):
+    """Forward error correction: what was set, what is in force, and blocks that were mended and that could not be."""
+    out = link.ethtool("-I --show-fec").out
+    found = dict(line.strip().split(": ", 1) for line in out.splitlines() if ": " in line)
+    sets, active = (next(value for name, value in found.items() if word in name) for word in ("onfigured", "ctive"))
+    return sets, active, int(found["corrected_blocks"]), int(found["uncorrectable_blocks"])
+
+
+def set_fec(word, check=True):
+    return wire.near.ethtool("--set-fec", f"encoding {word}", check=check)
+
+
+def set_speed(number):
+    wire.near.ethtool("-s", f"speed {number} duplex full autoneg off")
+    until(lambda: speed(wire.near)[0] == f"{number}Mb/s", f"the speed is {number}")
+    wire.near.wait_carrier(True)
+
+
+@case
+def error_correction():
+    """--set-fec takes what the speed has and reads back; it stays through a reset, and makes way for a speed that has it not."""
+    defer(set_speed, 400000)
+    defer(set_fec, "auto")
+    set_speed(400000)
+    equal(fec(wire.near)[:2], ("Auto", "RS"), "at the fastest speed")
+    for word in ("off", "baser"):
+        fails(set_fec(word, check=False), f"{word} at a speed that has it not")
+    equal(fec(wire.near)[:2], ("Auto", "RS"), "after refusals")
+    for number, words in ((10000, ("Off", "BaseR")), (25000, ("Off", "BaseR", "RS")), (100000, ("Off", "RS"))):
+        set_speed(number)
+        equal(fec(wire.near)[:2], ("Auto", words[-1]), f"at {number} Mbit/s by itself")
+        for word in words:
+            set_fec(word.lower())
+            equal(fec(wire.near)[:2], (word, word), f"at {number} Mbit/s, set to {word}")
+        set_fec("auto")
+    set_speed(25000)
+    set_fec("baser")
+    PF().write("reset", 1)
+    wire.near.wait_carrier(True)
+    equal((fec(wire.near)[:2], speed(wire.near)[0]), (("BaseR", "BaseR"), "25000Mb/s"), "after a reset")
+    set_speed(100000)
+    equal(fec(wire.near)[:2], ("Auto", "RS"), "at a speed without BASE-R")
+    PF().with_vfs(1)
+    vf = VfEnd(0)
+    fails(vf.link.ethtool("--show-fec", check=False), "a VF's", "not supported")
+
+
+@case
+def noise_on_the_wire():
+    """What a noisy wire does depends on --set-fec: frames are mended and counted, or lost and counted."""
+    defer(set_speed, 400000)
+    defer(set_fec, "auto")
+    defer(control.do, "noise", port=0, level=0)
+    set_speed(25000)
+
+    def answered():
+        return ping(wire.far4, count=3, check=False, seconds=1)
+
+    def errors():
+        stats = wire.near.ethtool("-S", "--groups eth-mac").out
+        return int(re.search(r"FrameCheckSequenceErrors: (\d+)", stats)[1])
+
+    for level, word, wanted in ((1, "off", "fcs"), (1, "baser", "mended"), (1, "rs", "mended"), (2, "baser", "lost"), (2, "rs", "mended")):
+        control.do("noise", port=0, level=0)
+        set_fec(word)
+        ping(wire.far4)
+        control.do("noise", port=0, level=level)
+        before = (*fec(wire.near)[2:], errors())
+        equal(answered() > 0, wanted == "mended", f"answers through noise {level} with {word}")
+        after = (*fec(wire.near)[2:], errors())
+        grown = [now > then for now, then in zip(after, before, strict=True)]
+        equal(grown, [wanted == "mended", wanted == "lost", wanted == "fcs"], f"mended, lost and FCS errors of noise {level} with {word}")
+    control.do("noise", port=0, level=0)
+    ping(wire.far4)
+
+
 main()

@@ -5,6 +5,7 @@
 
 mod channels;
 mod coalesce;
+mod fec;
 mod identify;
 mod info;
 mod link;

@@ -33,6 +33,7 @@ use crate::steering::Steering;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
+use oxnic_abi::port::Fec;
 use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig, VportInfo};
 use oxnic_kapi::net::netdev::{self, Locked};
 use oxnic_kapi::net::queue::TxSlots;
@@ -99,6 +100,8 @@ pub(crate) struct State {
     pub(crate) steering: Steering,
     /// Speed that the wire port was set to, in Mbit/s; 0: its fastest.
     pub(crate) speed: u32,
+    /// Forward error correction that the wire port was set to.
+    pub(crate) fec: Fec,
     /// Which packets the device stamps.
     pub(crate) stamping: HwtstampConfig,
     /// Commands cannot be run: between the two halves of a reset.
@@ -154,6 +157,7 @@ impl NetPort {
             hashing: Hashing::new(device.caps(), share.first_queue, config.pairs)?,
             steering,
             speed: 0,
+            fec: Fec::AUTO,
             stamping: HwtstampConfig::OFF,
             resetting: false,
         };

@@ -31,6 +31,37 @@ wire! {
         32: switch_id: [u8; 8],
         /// Why the link is down.
         40: reason: DownReason,
+        /// Forward error correction in force; OFF while the link is down.
+        41: fec: Fec,
+        /// The one that was set.
+        42: fec_set: Fec,
+        /// What can be set at the speed that is set: bit n for value n of [`Fec`].
+        43: fec_modes: u8,
+    }
+}
+
+open_enum! {
+    /// Forward error correction of a wire port.
+    pub enum Fec: u8 {
+        /// The strongest that the speed has.
+        AUTO = 0: "auto",
+        /// None.
+        OFF = 1: "off",
+        /// BASE-R, IEEE 802.3 clause 74.
+        BASE_R = 2: "BASE-R",
+        /// Reed-Solomon, IEEE 802.3 clauses 91, 108, 119 and 134.
+        REED_SOLOMON = 3: "Reed-Solomon",
+    }
+}
+
+impl Fec {
+    /// Its bit in [`PortInfo::fec_modes`]; 0 for a value that no set can hold.
+    pub const fn bit(self) -> u8 {
+        if self.0 < 8 {
+            1 << self.0
+        } else {
+            0
+        }
     }
 }
 
@@ -92,6 +123,8 @@ wire! {
         4: speed: u32,
         /// 1: enabled.
         8: enabled: u8,
+        /// Forward error correction, one of those that the speed has.
+        9: fec: Fec,
     }
 }
 
@@ -101,8 +134,10 @@ pub mod port_fields {
     pub const SPEED: u32 = 1 << 0;
     /// `enabled`.
     pub const ENABLED: u32 = 1 << 1;
+    /// `fec`.
+    pub const FEC: u32 = 1 << 2;
     /// All of them.
-    pub const ALL: u32 = 3;
+    pub const ALL: u32 = 7;
 }
 
 wire! {

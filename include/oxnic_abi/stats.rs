@@ -157,6 +157,10 @@ wire! {
         304: rx_internal_errors: u64,
         /// Symbols that the line code does not have.
         312: rx_symbol_errors: u64,
+        /// Blocks received that forward error correction has mended.
+        320: fec_corrected: u64,
+        /// Blocks received that it could not mend.
+        328: fec_uncorrectable: u64,
     }
 }
 

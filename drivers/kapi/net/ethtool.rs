@@ -10,6 +10,7 @@
 
 pub mod channels;
 pub mod coalesce;
+pub mod fec;
 pub mod identify;
 pub mod info;
 pub mod link;
@@ -34,6 +35,7 @@ use oxnic_bindings as bindings;
 pub trait Operations:
     channels::Operations
     + coalesce::Operations
+    + fec::Operations
     + identify::Operations
     + info::Operations
     + link::Operations
@@ -53,6 +55,7 @@ pub trait Operations:
 impl<T> Operations for T where
     T: channels::Operations
         + coalesce::Operations
+        + fec::Operations
         + identify::Operations
         + info::Operations
         + link::Operations
@@ -134,6 +137,9 @@ impl<T: netdev::Operations> VTable<T> {
         get_pauseparam: optional!(T::HAS_PAUSE, pause::get_callback::<T>),
         set_pauseparam: optional!(T::HAS_SET_PAUSE, pause::set_callback::<T>),
         get_pause_stats: optional!(T::HAS_PAUSE_STATS, pause::stats_callback::<T>),
+        get_fecparam: optional!(T::HAS_FEC, fec::get_callback::<T>),
+        set_fecparam: optional!(T::HAS_SET_FEC, fec::set_callback::<T>),
+        get_fec_stats: optional!(T::HAS_FEC_STATS, fec::stats_callback::<T>),
         get_rx_ring_count: Some(rss::ring_count_callback),
         get_rxfh_key_size: optional!(T::HAS_HASHING, rss::key_size_callback::<T>),
         get_rxfh_indir_size: optional!(T::HAS_HASHING, rss::table_size_callback::<T>),

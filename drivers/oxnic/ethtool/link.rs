@@ -6,7 +6,9 @@
 use crate::cmd;
 use crate::netdev::NetPort;
 use kernel::prelude::*;
-use oxnic_abi::port::{port_fields, speeds, DownReason as Reason, Medium, PortConfig, PortInfo};
+use oxnic_abi::port::{
+    port_fields, speeds, DownReason as Reason, Fec, Medium, PortConfig, PortInfo,
+};
 use oxnic_kapi::net::ethtool::link::{
     DownReason, LinkMode, LinkModes, LinkSettings, Operations, Port,
 };
@@ -44,6 +46,15 @@ fn modes(port: &PortInfo) -> LinkModes {
         .filter(|(bit, _)| port.supported & bit != 0);
     for mode in offered.filter_map(|&(_, speed)| mode(port.medium, speed)) {
         modes.insert(mode);
+    }
+    for (fec, mode) in [
+        (Fec::OFF, LinkMode::FEC_NONE),
+        (Fec::BASE_R, LinkMode::FEC_BASE_R),
+        (Fec::REED_SOLOMON, LinkMode::FEC_REED_SOLOMON),
+    ] {
+        if port.fec_modes & fec.bit() != 0 {
+            modes.insert(mode);
+        }
     }
     match port.medium {
         Medium::FIBRE => modes.insert(LinkMode::FIBRE),
@@ -130,6 +141,10 @@ impl Operations for NetPort {
         cmd::port::set(&self.device, self.share.vport, &config)
             .map_err(|error| self.failed(error))?;
         state.speed = speed;
+        // Which may not be one of this speed.
+        if let Ok(port) = cmd::port::query(&self.device, self.share.vport) {
+            state.fec = port.fec_set;
+        }
         Ok(())
     }
 

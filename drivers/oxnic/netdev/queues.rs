@@ -10,7 +10,7 @@ use crate::queue::pair::PairConfig;
 use crate::queue::set::QueueSet;
 use crate::queue::tx::TxLimits;
 use kernel::prelude::*;
-use oxnic_abi::port::{port_fields, PortConfig};
+use oxnic_abi::port::{port_fields, Fec, PortConfig};
 use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig};
 use oxnic_kapi::net::netdev::{Locked, Rtnl};
 
@@ -56,7 +56,7 @@ impl NetPort {
 
     /// Sets all that the state holds, then lets frames in.
     fn apply(&self, netdev: &Locked, state: &mut State, mtu: u32) -> Result {
-        self.apply_speed(state.speed)?;
+        self.apply_wire(state.speed, state.fec)?;
         state.hashing.apply(self)?;
         state.steering.apply(self)?;
         state.filter.apply(self)?;
@@ -87,16 +87,22 @@ impl NetPort {
         Ok(())
     }
 
-    /// Sets the speed of the wire port, if the user has set one: a reset of the PF forgets it.
-    fn apply_speed(&self, speed: u32) -> Result {
-        if speed == 0 {
-            return Ok(());
-        }
-        let config = PortConfig {
-            fields: port_fields::SPEED,
+    /// Sets the speed and the error correction of the wire port, as far as the user has set any: a reset of the PF forgets them.
+    fn apply_wire(&self, speed: u32, fec: Fec) -> Result {
+        let mut config = PortConfig {
             speed,
+            fec,
             ..PortConfig::ZERO
         };
+        if speed != 0 {
+            config.fields |= port_fields::SPEED;
+        }
+        if fec != Fec::AUTO {
+            config.fields |= port_fields::FEC;
+        }
+        if config.fields == 0 {
+            return Ok(());
+        }
         cmd::port::set(&self.device, self.share.vport, &config).map_err(|error| self.failed(error))
     }
 

@@ -35,6 +35,9 @@ impl Nic {
             wire.stats.rx_oversize += 1;
             return;
         }
+        if wire.enabled && !wire.survives_noise() {
+            return;
+        }
         wire.count_received(bytes);
         if !wire.enabled {
             wire.stats.rx_filtered += 1;

@@ -8,6 +8,7 @@ use super::event::Notice;
 use super::firmware::COMPONENTS;
 use super::function::FunctionState;
 use super::ids::FunctionId;
+use super::port::Noise;
 use super::sensors;
 use crate::host::Host;
 use oxnic_abi::event::EventKind;
@@ -38,7 +39,8 @@ fn port_counters(stats: &PortStats) -> Value {
         rx_frames rx_octets rx_multicast rx_broadcast tx_frames tx_octets tx_multicast tx_broadcast
         rx_undersize rx_oversize rx_filtered tx_dropped rx_lengths tx_lengths
         rx_control tx_control rx_pause tx_pause
-        rx_fcs_errors rx_alignment_errors rx_internal_errors rx_symbol_errors)
+        rx_fcs_errors rx_alignment_errors rx_internal_errors rx_symbol_errors
+        fec_corrected fec_uncorrectable)
 }
 
 fn flow_counters(stats: &FlowStats) -> Value {
@@ -101,6 +103,7 @@ impl Nic {
             "flow-limits" => Some(self.operate_flow_limits(request)),
             "halt" => Some(self.operate_halt(request)),
             "sensor" => Some(self.operate_sensor(request)),
+            "noise" => Some(self.operate_noise(request)),
             "hang" => Some(self.operate_hang(request)),
             "note" => Some(self.operate_note(host, request)),
             "broken" => Some(self.operate_broken(request)),
@@ -147,6 +150,21 @@ impl Nic {
         let value = value.and_then(|value| i32::try_from(value).ok());
         let value = value.ok_or("\"value\" is not a number of 32 bits")?;
         sensors::set(sensor.ok_or("there is no such sensor")?, value);
+        Ok(json!({}))
+    }
+
+    /// How noisy the wire of a port is from now on: 0 not at all, 1 as any forward error correction mends, 2 as the strongest does.
+    fn operate_noise(&mut self, request: &Value) -> Result<Value, String> {
+        let number = |name: &str| request.get(name).and_then(Value::as_u64);
+        let port = number("port").and_then(|port| usize::try_from(port).ok());
+        let port = port.and_then(|port| self.ports.get_mut(port));
+        let port = port.ok_or("noise: there is no such port")?;
+        port.noise = match number("level") {
+            Some(0) => Noise::None,
+            Some(1) => Noise::Some,
+            Some(2) => Noise::Much,
+            _ => return Err("noise: \"level\" is 0 to 2".into()),
+        };
         Ok(json!({}))
     }
 
@@ -234,7 +252,7 @@ impl Nic {
             .map(|port| {
                 json!({
                     "link": port.link(), "carrier": port.carrier, "enabled": port.enabled,
-                    "speed": port.speed(), "identify": port.identify,
+                    "speed": port.speed(), "fec": port.fec().text(), "identify": port.identify,
                     "link_downs": port.link_downs, "counters": port_counters(&port.stats),
                 })
             })
@@ -305,6 +323,7 @@ impl Nic {
             "refused_commands": state.refused_commands,
             "stray_doorbells": state.stray_doorbells,
             "stray_writes": state.stray_writes,
+            "events_entries": state.events.as_ref().map(|events| events.entries()),
             "events_outstanding": state.events.as_ref().map(|events| events.outstanding()),
             "events_dropped": state.events.as_ref().map(|events| events.dropped()),
             "completion_queues": state.cqs.iter().flatten().count(),

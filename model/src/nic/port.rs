@@ -4,7 +4,7 @@
 //! The device owns them; the PF sets them up.
 
 use super::frame::{BROADCAST, is_group};
-use oxnic_abi::port::speeds;
+use oxnic_abi::port::{Fec, speeds};
 use oxnic_abi::stats::PortStats;
 
 /// Bytes of the frame check sequence, which is not in the frames that the device sees but is in counters.
@@ -25,6 +25,17 @@ pub const FASTEST: u32 = 400_000;
 /// Upper ends of the length classes of the counters, FCS included; the last class has none.
 const LENGTHS: [u64; 9] = [64, 127, 255, 511, 1023, 1518, 2047, 4095, 8191];
 
+/// How noisy a wire is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noise {
+    /// Not at all.
+    None,
+    /// So that any forward error correction mends it.
+    Some,
+    /// So that the strongest does.
+    Much,
+}
+
 /// A wire port.
 #[derive(Clone, Debug)]
 pub struct WirePort {
@@ -36,6 +47,10 @@ pub struct WirePort {
     pub enabled: bool,
     /// Speed that was set; 0: the fastest.
     pub speed_set: u32,
+    /// Forward error correction that was set.
+    pub fec_set: Fec,
+    /// How noisy the wire is.
+    pub noise: Noise,
     /// Times that the link went down.
     pub link_downs: u32,
     /// It blinks.
@@ -52,6 +67,8 @@ impl WirePort {
             carrier: false,
             enabled: true,
             speed_set: 0,
+            fec_set: Fec::AUTO,
+            noise: Noise::None,
             link_downs: 0,
             identify: false,
             stats: PortStats::ZERO,
@@ -65,18 +82,48 @@ impl WirePort {
 
     /// Speed in Mbit/s while the link is up.
     pub fn speed(&self) -> u32 {
-        if self.speed_set == 0 {
-            FASTEST
-        } else {
-            self.speed_set
-        }
+        actual(self.speed_set)
     }
 
     /// As after power-on, but for the carrier and the counters.
     pub fn reset(&mut self) {
         self.enabled = true;
         self.speed_set = 0;
+        self.fec_set = Fec::AUTO;
         self.identify = false;
+    }
+
+    /// Sets the speed; 0: the fastest. Error correction that it does not have is not set any more.
+    pub fn set_speed(&mut self, speed: u32) {
+        self.speed_set = speed;
+        if fec_modes(speed) & self.fec_set.bit() == 0 {
+            self.fec_set = Fec::AUTO;
+        }
+    }
+
+    /// Forward error correction while the link is up.
+    pub fn fec(&self) -> Fec {
+        match self.fec_set {
+            Fec::AUTO => *fec_of(self.speed()).last().unwrap_or(&Fec::OFF),
+            set => set,
+        }
+    }
+
+    /// Whether a frame gets through the noise, each of which damages a block of code.
+    pub fn survives_noise(&mut self) -> bool {
+        let fec = self.fec();
+        let mended = match self.noise {
+            Noise::None => return true,
+            Noise::Some => fec != Fec::OFF,
+            Noise::Much => fec == Fec::REED_SOLOMON,
+        };
+        let stats = &mut self.stats;
+        match (mended, fec) {
+            (true, _) => stats.fec_corrected += 1,
+            (false, Fec::OFF) => stats.rx_fcs_errors += 1,
+            (false, _) => stats.fec_uncorrectable += 1,
+        }
+        mended
     }
 
     /// Counts a frame that arrived.
@@ -107,6 +154,32 @@ impl WirePort {
         let (control, pause) = control(frame);
         stats.tx_control += u64::from(control);
         stats.tx_pause += u64::from(pause);
+    }
+}
+
+/// A speed that was set, which 0 is not.
+fn actual(speed: u32) -> u32 {
+    match speed {
+        0 => FASTEST,
+        speed => speed,
+    }
+}
+
+/// The forward error correction that can be set at a speed, 0 being the fastest: bit n for value n.
+pub fn fec_modes(speed: u32) -> u8 {
+    fec_of(actual(speed))
+        .iter()
+        .fold(Fec::AUTO.bit(), |all, one| all | one.bit())
+}
+
+/// The kinds of forward error correction that a speed has, the strongest last (IEEE 802.3, and the 25G/50G consortium's for 50G).
+fn fec_of(speed: u32) -> &'static [Fec] {
+    match speed {
+        10_000 | 40_000 => &[Fec::OFF, Fec::BASE_R],
+        25_000 | 50_000 => &[Fec::OFF, Fec::BASE_R, Fec::REED_SOLOMON],
+        100_000 => &[Fec::OFF, Fec::REED_SOLOMON],
+        200_000 | 400_000 => &[Fec::REED_SOLOMON],
+        _ => &[Fec::OFF],
     }
 }
 

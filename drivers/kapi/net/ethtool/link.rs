@@ -58,6 +58,12 @@ macro_rules! modes {
 }
 
 modes! {
+    /// Without forward error correction.
+    FEC_NONE = ethtool_link_mode_bit_indices_ETHTOOL_LINK_MODE_FEC_NONE_BIT;
+    /// With that of BASE-R.
+    FEC_BASE_R = ethtool_link_mode_bit_indices_ETHTOOL_LINK_MODE_FEC_BASER_BIT;
+    /// With Reed-Solomon's.
+    FEC_REED_SOLOMON = ethtool_link_mode_bit_indices_ETHTOOL_LINK_MODE_FEC_RS_BIT;
     /// The port takes fibre.
     FIBRE = ethtool_link_mode_bit_indices_ETHTOOL_LINK_MODE_FIBRE_BIT;
     /// The port takes twisted pair.

@@ -6,11 +6,11 @@ use crate::host::Host;
 use crate::nic::Nic;
 use crate::nic::ids::{FunctionId, wire_number};
 use crate::nic::module;
-use crate::nic::port::{SUPPORTED, WirePort};
+use crate::nic::port::{self, SUPPORTED, WirePort};
 use oxnic_abi::command::{Qualifier, Status, Submission};
 use oxnic_abi::port::{
-    DownReason, MODULE_HALF, Medium, ModuleRead, PortConfig, PortIdentify, PortInfo, port_fields,
-    speeds,
+    DownReason, Fec, MODULE_HALF, Medium, ModuleRead, PortConfig, PortIdentify, PortInfo,
+    port_fields, speeds,
 };
 
 fn down_reason(port: &WirePort) -> DownReason {
@@ -44,6 +44,9 @@ impl Nic {
             eswitch_port: wire_number(number),
             switch_id: self.switch_id(),
             reason: down_reason(port),
+            fec: if link { port.fec() } else { Fec::OFF },
+            fec_set: port.fec_set,
+            fec_modes: port::fec_modes(port.speed_set),
         };
         Ok(Answer::buffer(&info.to_words()))
     }
@@ -71,9 +74,16 @@ impl Nic {
         let number = self.vport(vport).port;
         let port = self.port_mut(number);
         let link = port.link();
-        if has(port_fields::SPEED) {
-            port.speed_set = config.speed;
+        let speed = match has(port_fields::SPEED) {
+            true => config.speed,
+            false => port.speed_set,
+        };
+        if has(port_fields::FEC) {
+            let known = port::fec_modes(speed) & config.fec.bit() != 0;
+            ensure(known, field(parameter(9)))?;
+            port.fec_set = config.fec;
         }
+        port.set_speed(speed);
         if has(port_fields::ENABLED) {
             port.enabled = config.enabled != 0;
         }

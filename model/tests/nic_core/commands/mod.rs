@@ -259,6 +259,7 @@ fn good(dut: &mut Device, driver: &mut Driver) -> Vec<(Submission, Vec<u64>, usi
                 fields: port_fields::ALL,
                 speed: 25_000,
                 enabled: 1,
+                ..PortConfig::ZERO
             }
             .to_words(),
         ),

@@ -6,7 +6,7 @@ use super::{MODULE, PF, why};
 use crate::mock::{Device, Driver, Port, frame, tagged};
 use oxnic_abi::clock::StampFilter;
 use oxnic_abi::command::{Opcode, Qualifier, Status, Submission};
-use oxnic_abi::port::{DownReason, ModuleRead, PortConfig, PortInfo, port_fields};
+use oxnic_abi::port::{DownReason, Fec, ModuleRead, PortConfig, PortInfo, port_fields};
 use oxnic_abi::rss::{RssConfig, RssId};
 use oxnic_abi::steering::{SteeringAction, SteeringId, SteeringRule, keys};
 use oxnic_abi::vport::{VportConfig, vport_fields, vport_flags};
@@ -389,6 +389,65 @@ fn steering_rules_are_checked() {
 }
 
 #[test]
+fn a_port_has_the_error_correction_of_its_speed() {
+    let mut dut = Device::new(1, 0);
+    let mut driver = Driver::new(&mut dut, PF);
+    let (off, base_r, rs) = (Fec::OFF, Fec::BASE_R, Fec::REED_SOLOMON);
+    for (speed, kinds) in [
+        (1000, vec![off]),
+        (10_000, vec![off, base_r]),
+        (25_000, vec![off, base_r, rs]),
+        (100_000, vec![off, rs]),
+        (400_000, vec![rs]),
+    ] {
+        for fec in [Fec::AUTO, off, base_r, rs, Fec(4), Fec(200)] {
+            let config = PortConfig {
+                fields: port_fields::SPEED | port_fields::FEC,
+                speed,
+                fec,
+                ..PortConfig::ZERO
+            };
+            let completion = driver.set(&mut dut, Opcode::PORT_SET, 0, config.to_words());
+            let query = driver.submission(Opcode::PORT_QUERY);
+            let info = PortInfo::from_words(&driver.query(&mut dut, query).unwrap());
+            if fec != Fec::AUTO && !kinds.contains(&fec) {
+                let refused = (Status::EINVAL, Qualifier::FIELD, 33);
+                assert_eq!(why(&completion), refused, "{speed} {fec:?}");
+                continue;
+            }
+            assert_eq!(completion.status, Status::OK, "{speed} {fec:?}");
+            let in_force = match fec {
+                Fec::AUTO => *kinds.last().unwrap(),
+                fec => fec,
+            };
+            let bits = kinds.iter().fold(1, |bits, kind| bits | kind.bit());
+            assert_eq!(
+                (info.fec, info.fec_set, info.fec_modes),
+                (in_force, fec, bits)
+            );
+        }
+    }
+    // A speed that does not have what was set forgets it.
+    for (fields, speed, fec, set) in [
+        (port_fields::ALL, 25_000, base_r, base_r),
+        (port_fields::SPEED, 10_000, base_r, base_r),
+        (port_fields::SPEED, 100_000, rs, Fec::AUTO),
+        (port_fields::SPEED, 10_000, base_r, Fec::AUTO),
+    ] {
+        let config = PortConfig {
+            fields,
+            speed,
+            enabled: 1,
+            fec: base_r,
+        };
+        driver.set_ok(&mut dut, Opcode::PORT_SET, 0, config.to_words());
+        let query = driver.submission(Opcode::PORT_QUERY);
+        let info = PortInfo::from_words(&driver.query(&mut dut, query).unwrap());
+        assert_eq!((info.fec, info.fec_set), (fec, set));
+    }
+}
+
+#[test]
 fn ports_take_known_speeds_only() {
     let mut dut = Device::new(1, 0);
     let mut driver = Driver::new(&mut dut, PF);
@@ -399,6 +458,7 @@ fn ports_take_known_speeds_only() {
             fields: port_fields::SPEED,
             speed,
             enabled: 7,
+            fec: Fec(9),
         };
         driver.set_ok(&mut dut, Opcode::PORT_SET, 0, config.to_words());
         let query = driver.submission(Opcode::PORT_QUERY);
@@ -412,9 +472,8 @@ fn ports_take_known_speeds_only() {
     let bad = [
         (
             PortConfig {
-                fields: 4,
-                speed: 0,
-                enabled: 0,
+                fields: 8,
+                ..PortConfig::ZERO
             },
             24,
         ),
@@ -422,15 +481,15 @@ fn ports_take_known_speeds_only() {
             PortConfig {
                 fields: 1,
                 speed: 2500,
-                enabled: 0,
+                ..PortConfig::ZERO
             },
             28,
         ),
         (
             PortConfig {
                 fields: 2,
-                speed: 0,
                 enabled: 2,
+                ..PortConfig::ZERO
             },
             32,
         ),
