@@ -12,6 +12,8 @@ FILTER = "net/vlan_hw_filter.sh"
 # Runs as it is, and nothing of it is built.
 TDC = "tc-testing"
 TARGETS = "net/lib drivers/net drivers/net/hw drivers/net/netdevsim net/forwarding net/netfilter"
+# Families whose C tests of YNL are built, and where they go.
+YNL, YNL_FAMILIES = "net/ynl", ("devlink", "ethtool")
 # What building them needs of the source tree; the tree itself stays as it was unpacked.
 PARTS = ("Kbuild", "Kconfig", "MAINTAINERS", "Makefile", "arch/x86", "include", "scripts", "tools", "usr", "Documentation/netlink")
 LEFT_OUT = ("tools/testing/selftests/bpf", "tools/perf")
@@ -42,7 +44,7 @@ def install():
     """The folder of the built tests; builds them on first use (half a minute)."""
     source, folder = _source(), _folder()
     wanted = os.path.join(folder, "install")
-    if os.path.exists(os.path.join(wanted, "kselftest-list.txt")):
+    if all(os.path.exists(os.path.join(wanted, name)) for name in ("kselftest-list.txt", YNL)):
         shutil.copy(os.path.join(source, "tools/testing/selftests", FILTER), os.path.join(wanted, FILTER))
         shutil.copytree(os.path.join(source, "tools/testing/selftests", TDC), os.path.join(wanted, TDC), dirs_exist_ok=True)
         return wanted
@@ -58,11 +60,22 @@ def install():
     shutil.rmtree(new, ignore_errors=True)
     argv = ["make", "-C", f"{tree}/tools/testing/selftests", "ARCH=x86", f"-j{os.cpu_count()}", f"TARGETS={TARGETS}"]
     _run("building the kernel's selftests", [*argv, f"INSTALL_PATH={new}", "install"], os.path.join(folder, "install.log"))
+    _build_ynl(tree, new, folder)
     _check(new)
     shutil.rmtree(wanted, ignore_errors=True)
     os.rename(new, wanted)
     shutil.rmtree(tree, ignore_errors=True)
     return install()
+
+
+def _build_ynl(tree, new, folder):
+    """The tests of YNL in C are no part of the suite; only what they need of the library is built."""
+    source, families = os.path.join(tree, "tools/net/ynl"), " ".join(YNL_FAMILIES)
+    for part, words in (("lib", ["ynl.a"]), ("generated", ["protos.a", f"GENS={families}"]), ("tests", ["NDEBUG=1", *YNL_FAMILIES])):
+        _run("building the tests of YNL", ["make", "-C", os.path.join(source, part), *words], os.path.join(folder, f"ynl-{part}.log"))
+    os.makedirs(os.path.join(new, YNL))
+    for name in YNL_FAMILIES:
+        shutil.copy(os.path.join(source, "tests", name), os.path.join(new, YNL, name))
 
 
 def _check(folder):

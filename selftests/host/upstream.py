@@ -33,14 +33,20 @@ A2 = [FORWARDING + name for name in ("bridge_vlan_aware.sh", "bridge_vlan_unawar
 A2 += [FORWARDING + name for name in ("router.sh", "router_bridge.sh")] + [suite.FILTER]
 RULES = ("flower", "actions", "chains", "shblocks", "flower_port_range", "vlan_modify", "tunnel_key", "police")
 A3 = [f"{FORWARDING}tc_{name}.sh" for name in RULES] + [TDC]
+# Made for netdevsim; here it has a netdev of ours in its place.
+MQ = SIM + "tc-mq-visibility.sh"
+SPLIT = HW + "devlink_port_split.py"
+A5 = [f"{suite.YNL}/{name}" for name in suite.YNL_FAMILIES] + [SPLIT, MQ]
 MORE = [NET + name for name in ("gro.py", "hds.py", "shaper.py", "so_txtime.py", "netpoll_basic.py")]
 MORE += [HW + name for name in ("tso.py", "rss_ctx.py", "rss_input_xfrm.py", "rss_flow_label.py", "toeplitz.py", "ethtool_rmon.sh")]
 MORE += [HW + name for name in ("xsk_reconfig.py", "pp_alloc_fail.py", "gro_hw.py", "xdp_metadata.py")]
 QUICK = [NET + "ping.py", NET + "stats.py", NET + "queues.py", NET + "ring_reconfig.py", HW + "irq.py", HW + "csum.py"]
-STEPS = {"A0": A0, "A1": A1, "A2": A2, "A3": A3, "more": MORE, "quick": QUICK}
+STEPS = {"A0": A0, "A1": A1, "A2": A2, "A3": A3, "A5": A5, "more": MORE, "quick": QUICK}
 NETIFS = ("uplink", "vf")
 # What other tests run on: netdevs that they make; VFs and their representors as the ends of cables; representors at both ends; one.
 SPECIAL = {SIM: "none", suite.FILTER: "none", FORWARDING: "cables", FORWARDING + "tc_": "representors", TDC: "representor"}
+# Whose cases are not told as TAP.
+PLAIN = (*SPECIAL, SPLIT)
 SECONDS = 900.0
 # Exit status of kselftest that some case of the file accounts for.
 STATUS = {1: "fail", 2: "xfail", 4: "skip"}
@@ -66,9 +72,9 @@ def arguments(words=None):
 
 def planned(chosen):
     """(file, netif) in the order in which they run: one kind of netdev after the other."""
-    files = [file for step in chosen.step or ("A0", "A1", "A2", "A3") for file in STEPS[step]]
+    files = [file for step in chosen.step or ("A0", "A1", "A2", "A3", "A5") for file in STEPS[step]]
     files = [file for file in dict.fromkeys(files) if any(text in file for text in chosen.pattern.split(","))]
-    special = {file: kind for file in files for start, kind in SPECIAL.items() if file.startswith(start)}
+    special = {file: kind for file in files for start, kind in SPECIAL.items() if file.startswith(start) and file != MQ}
     jobs = [(file, netif) for netif in chosen.netif or NETIFS for file in files if file not in special]
     groups = {kind: [(file, kind) for file in special if special[file] == kind] for kind in set(SPECIAL.values())}
     return groups["none"] + jobs + groups["cables"] + groups["representors"] + groups["representor"]
@@ -100,7 +106,7 @@ class Judge:
         self.tally.add(cases)
 
     def _explain(self, file, netif, case):
-        name = case.name if file.startswith(tuple(SPECIAL)) else case.name.partition(".")[2]
+        name = case.name if file.startswith(PLAIN) else case.name.partition(".")[2]
         if case.verdict == "pass" or file.startswith(SIM):
             return
         # The test's own expected failures are upstream's statement about the environment; only skips need ours.
@@ -160,7 +166,7 @@ def run_job(runs, file, netif, folder, netdevsim, judge):
         execute.say(text)
     if file == TDC:
         cases = said_cases(echo.text()) + tap.complete(file, echo.text(), result.code, complaints[0].splitlines()[0] if complaints else "")
-    elif file.startswith(tuple(SPECIAL)):
+    elif file.startswith(PLAIN):
         cases = shell_cases(echo.text(), result.code, complaints)
     else:
         cases = tap.complete(os.path.basename(file), echo.text(), result.code, complaints[0].splitlines()[0] if complaints else "")
