@@ -26,10 +26,10 @@ FORK = multiprocessing.get_context("fork")
 class Lane:
     """The parent's end: a process, and which guest it has."""
 
-    def __init__(self, make_options, environment):
+    def __init__(self, make_options, environment, ledger):
         self.pipe, theirs = FORK.Pipe()
         self.vm, self.test = None, None
-        self.process = FORK.Process(target=serve, args=(theirs, make_options, environment), daemon=True)
+        self.process = FORK.Process(target=serve, args=(theirs, make_options, environment, ledger), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -64,7 +64,7 @@ class Output:
         return self.bytes.getvalue().decode(errors="replace")
 
 
-def serve(pipe, make_options, environment):
+def serve(pipe, make_options, environment, ledger):
     """The process of a lane: a guest for one file after the other, a new one where a file needs another."""
     folder = tempfile.mkdtemp(prefix="selftest-pcap-", dir=os.path.join(options.CACHE, "run"))
     runs, vm, work = None, None, True
@@ -74,14 +74,17 @@ def serve(pipe, make_options, environment):
             tally = execute.Tally()
             with Output() as output:
                 try:
-                    if runs is not None and (work is None or work[0].vm != vm):
+                    if runs is not None and (work is None or work[0].vm != vm or ledger.is_full()):
                         execute.end_session(runs, tally)
                         runs = None
+                        ledger.guest_ended(tally.cases)
                     if work and runs is None:
                         vm = work[0].vm
                         runs = session.Session(make_options(vm, folder))
                     if work:
+                        before = len(tally.cases)
                         execute.run_file(runs, *work, tally, environment)
+                        ledger.ran(work[0].name, work[1], tally.cases[before:])
                 except Exception as error:
                     execute.say(traceback.format_exc())
                     tally.add([tap.Case(f"{work[0].name if work else 'end'}.(harness)", "fail", repr(error))])
@@ -100,10 +103,10 @@ def choose(waiting, vm):
     return work
 
 
-def spread(selected, count, make_options, environment, tally):
+def spread(selected, count, make_options, environment, tally, ledger):
     """Run the files in so many guests at a time."""
     waiting = [work for members in plan.groups(selected).values() for work in members]
-    lanes = [Lane(make_options, environment) for _ in range(min(count, len(waiting)))]
+    lanes = [Lane(make_options, environment, ledger) for _ in range(min(count, len(waiting)))]
     for at, lane in enumerate(lanes):
         lane.give(choose(waiting, waiting[0][0].vm if at == 0 else None))
     while lanes:
@@ -121,9 +124,9 @@ def spread(selected, count, make_options, environment, tally):
     tally.add([tap.Case(f"{test.name}.(file)", "fail", "no process was left to run it") for test, _ in waiting])
 
 
-def run(selected, count, make_options, environment, tally):
+def run(selected, count, make_options, environment, tally, ledger):
     """All of it: what can be beside others first."""
     together, alone = plan.apart(selected)
     for some, at_once in ((together, count), (alone, 1)):
         if some:
-            spread(some, at_once, make_options, environment, tally)
+            spread(some, at_once, make_options, environment, tally, ledger)

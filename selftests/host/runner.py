@@ -13,6 +13,7 @@ FOLDER = os.path.dirname(HERE)
 sys.path[:0] = [FOLDER, os.path.join(os.path.dirname(FOLDER), "scripts")]
 
 from host import lanes  # noqa: E402
+from host import ledger  # noqa: E402
 from host import plan  # noqa: E402
 from host.execute import Tally, end_session, run_file, say  # noqa: E402
 from vm import options  # noqa: E402
@@ -36,13 +37,17 @@ def machine_options(vm, kernel, nic, pcap, extra=()):
     return wanted
 
 
-def run_group(wanted, members, tally, environment=()):
+def run_group(wanted, members, tally, environment, done):
     """One guest's files."""
     runs = session.Session(wanted)
     with runs:
         for test, names in members:
+            before = len(tally.cases)
             run_file(runs, test, names, tally, environment)
+            done.ran(test.name, names, tally.cases[before:])
+        before = len(tally.cases)
         end_session(runs, tally)
+        done.guest_ended(tally.cases[before:])
 
 
 def arguments():
@@ -56,6 +61,7 @@ def arguments():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--packages", action="store_true", help="say which further packages the guests need, a list a line")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--ledger", default="")
     parser.add_argument("--alone", choices=("too", "none", "only"), default="too")
     return parser.parse_args()
 
@@ -82,14 +88,16 @@ def main():
     def make_options(vm, pcap):
         return machine_options(vm, wanted.kernel, wanted.nic, pcap, wanted.vm)
 
+    done = ledger.Ledger(wanted.ledger, wanted.kernel)
+    selected = done.take_known(selected, tally)
     run_folder = make_folder(os.path.join(options.CACHE, "run"))
     if wanted.jobs > 1:
-        lanes.run(selected, wanted.jobs, make_options, wanted.env, tally)
+        lanes.run(selected, wanted.jobs, make_options, wanted.env, tally, done)
         return tally.report()
     pcap = tempfile.mkdtemp(prefix="selftest-pcap-", dir=run_folder)
     try:
-        for vm, members in groups.items():
-            run_group(make_options(vm, pcap), members, tally, wanted.env)
+        for vm, members in plan.groups(selected).items():
+            run_group(make_options(vm, pcap), members, tally, wanted.env, done)
     finally:
         shutil.rmtree(pcap, ignore_errors=True)
     return tally.report()

@@ -11,6 +11,7 @@ FOLDER = os.path.dirname(HERE)
 sys.path[:0] = [FOLDER, os.path.join(os.path.dirname(FOLDER), "scripts")]
 
 from host import expect  # noqa: E402
+from host import ledger  # noqa: E402
 from host import execute  # noqa: E402
 from host import runner  # noqa: E402
 from host import suite  # noqa: E402
@@ -62,6 +63,7 @@ def arguments(words=None):
     parser.add_argument("--pattern", default="")
     parser.add_argument("--record", default="")
     parser.add_argument("--vm", action="append", default=[])
+    parser.add_argument("--ledger", default="")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--set", default="upstream")
     chosen = parser.parse_args(words)
@@ -87,6 +89,7 @@ class Judge:
         self.kernel, self.own = chosen.kernel, chosen.nic == "oxnic"
         self.entries = expect.read(os.path.join(FOLDER, "upstream.expect")) if self.own else []
         self.rows = {}
+        self.restored = set()
         self.tally = execute.Tally()
 
     def omitted(self, file, netif):
@@ -103,6 +106,12 @@ class Judge:
                 self._explain(file, netif, case)
             case.name = f"{file} on {netif}: {case.name}"
         self.rows[file, netif] = cases
+        self.tally.add(cases)
+
+    def restore(self, file, netif, cases):
+        """What was made of a file before."""
+        self.rows[file, netif] = cases
+        self.restored.add((file, netif))
         self.tally.add(cases)
 
     def _explain(self, file, netif, case):
@@ -124,7 +133,7 @@ class Judge:
 
     def stale(self):
         """Entries of expectations for files that ran, which nothing needed."""
-        ran = [(file, netif) for (file, netif), cases in self.rows.items() if cases]
+        ran = [(file, netif) for (file, netif), cases in self.rows.items() if cases and (file, netif) not in self.restored]
         return [
             entry
             for entry in self.entries
@@ -219,15 +228,29 @@ def run_jobs(jobs, chosen, judge):
         netdevsim = suite.netdevsim(chosen.kernel)
     words = [f"KERNEL={chosen.kernel}", f"NIC={chosen.nic}", f"DIR={os.path.dirname(folder)}", "PEER=e1000e", *chosen.vm]
     wanted, _ = options.parse([*words, f"TIMEOUT={SECONDS * runner.SLOWER.get(chosen.kernel, 1)}"], {})
+    done = ledger.Ledger(chosen.ledger, chosen.kernel)
     runs = session.Session(wanted)
     with runs:
         for file, netif in jobs:
             if judge.omitted(file, netif):
                 continue
+            found = done.find(f"{file} on {netif}", None)
+            if found is not None:
+                judge.restore(file, netif, found)
+                continue
             run_job(runs, file, netif, folder, netdevsim, judge)
-        execute.end_guest(runs, judge.tally)
+            done.ran(f"{file} on {netif}", None, judge.rows[file, netif])
+            if done.is_full():
+                end_guest(runs, judge.tally, done)
+        end_guest(runs, judge.tally, done)
     for path in runs.kept:
         execute.say(f"kept: {path}")
+
+
+def end_guest(runs, tally, done):
+    before = len(tally.cases)
+    execute.end_guest(runs, tally)
+    done.guest_ended(tally.cases[before:])
 
 
 def run(words=None):

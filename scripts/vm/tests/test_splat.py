@@ -209,8 +209,8 @@ class TheCoresOwn(unittest.TestCase):
     HOT_PLUG = ("pciehp_unconfigure_device", "pciehp_disable_slot", "pciehp_handle_disable_request", "pciehp_ist")
 
     @staticmethod
-    def deadlock(*locks, callers=HOT_PLUG):
-        """Lockdep's report of a chain of locks, in its order."""
+    def deadlock(*locks, callers=HOT_PLUG, trace=1):
+        """Lockdep's report of a chain of locks, in its order, with so many lines of trace for each."""
         return log(
             "",
             "=" * 54,
@@ -218,7 +218,7 @@ class TheCoresOwn(unittest.TestCase):
             "-" * 54,
             "irq/24-pciehp/70 is trying to acquire lock:",
             "the existing dependency chain (in reverse order) is:",
-            *(text for place, lock in enumerate(locks) for text in (f"-> #{len(locks) - 1 - place} ({lock}){{.+.+}}-{{4:4}}:", "       lock_acquire+0xff/0x230")),
+            *(text for place, lock in enumerate(locks) for text in (f"-> #{len(locks) - 1 - place} ({lock}){{.+.+}}-{{4:4}}:", *["       lock_acquire+0xff/0x230"] * trace)),
             " *** DEADLOCK ***",
             "Call Trace:",
             *(f" {name}+0x195/0x2e0" for name in callers),
@@ -230,12 +230,19 @@ class TheCoresOwn(unittest.TestCase):
         self.assertEqual(splat.judge(text), ([], []))
         self.assertTrue(splat.set_aside(text)[0].locks)
 
+    def test_locks_with_long_traces(self):
+        """The trace that tells whose report it is comes last."""
+        for trace in (1, 45):
+            text = self.deadlock("&ctrl->reset_lock", "pci_slot_mutex", "pci_rescan_remove_lock", trace=trace)
+            self.assertEqual(splat.judge(text), ([], []))
+
     def test_another_chain(self):
         for locks in (
             ("&ctrl->reset_lock", "pci_rescan_remove_lock"),
             ("rtnl_mutex", "pci_rescan_remove_lock", "&ctrl->reset_lock"),
             ("pci_rescan_remove_lock", "rtnl_mutex", "&ctrl->reset_lock"),
             ("pci_rescan_remove_lock",),
+            ("&ctrl->reset_lock", "rtnl_mutex", "pci_rescan_remove_lock"),
         ):
             with self.subTest(locks):
                 text = self.deadlock(*locks)
