@@ -8,6 +8,7 @@
 
 from lib import PF, Capture, Injector, case, defer, equal, fails, ip, main, ping, setup, sh, true, until
 from lib.eswitch import offloading_wire, vfs_with_hooks
+from lib.genl import Samples
 from lib.link import Link
 from lib.packet import datagram
 from lib.tc import clsact, counted, filter_add, filter_del, in_hw, packets
@@ -95,6 +96,33 @@ def on_a_vlan_device():
     filter_del(upper, "pref 1")
     injector.send(frame_to(vfs, 1000, tag))
     sent(here, "a frame when the rule has gone", frame_to(vfs, 1000, tag))
+
+
+@case
+def sampled():
+    """Listeners of a VLAN device's rule learn what they would in software: the frame without its tag, and the VLAN device as where it came in."""
+    links, vfs, upper = vfs_with_upper()
+    sample = f"action sample rate 1 group 9 trunc 80 action mirred egress redirect dev {links[1].name}"
+    # It brings psample along.
+    filter_add(links[0], ("pref 9 protocol ip", f"dst_ip 203.0.113.9 {sample}"))
+    listener, seen, there = Samples(9), [], Capture(vfs[1].link)
+    for flags in ("", "skip_hw"):
+        filter_add(upper, ("pref 1 protocol ip", f"ip_proto udp dst_port 1000 {sample}"), flags=flags)
+        equal(in_hw(upper, 1), not flags, f"in_hw with {flags or 'no flags'}")
+        Injector(vfs[0].link).send(frame_to(vfs, 1000, ((CTAG, 5),)))
+        sent(there, "the frame without its tag", frame_to(vfs, 1000))
+        seen.append(listener.take(1)[0])
+        equal(listener.take(seconds=0.3), [], "further samples")
+        filter_del(upper, "pref 1")
+    for one in seen:
+        del one["sequence"]
+    equal(seen[0], seen[1], "what a listener learns")
+    equal((seen[0]["iif"], seen[0]["data"]), (upper.show()["ifindex"], frame_to(vfs, 1000)[:80]), "interface and bytes")
+    # A rule of the port below with the same sample has copies of its own.
+    filter_add(upper, ("pref 1 protocol ip", f"ip_proto udp dst_port 1000 {sample}"), flags="")
+    filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp dst_port 2000 {sample}"))
+    Injector(vfs[0].link).send(frame_to(vfs, 1000, ((CTAG, 5),)), frame_to(vfs, 2000))
+    equal(sorted(one["iif"] for one in listener.take(2)), sorted(link.show()["ifindex"] for link in (upper, links[0])), "interfaces of both")
 
 
 @case
@@ -223,11 +251,11 @@ def refusals():
     plain = vlan(links[1], "plain8", 8, hook=False)
     for to, word in ((f"egress redirect dev {mapped.name}", "egress-qos-map"), (f"ingress redirect dev {plain.name}", "VLAN device")):
         fails(filter_add(links[0], ("pref 9 protocol ip", f"action mirred {to}"), check=False), f"mirred {to}", word)
-    for rule, word in ((f"indev {links[0].name} action drop", "indev"), (f"action sample rate 1 group 5 action mirred egress redirect dev {links[1].name}", "sample")):
-        said = filter_add(upper, ("pref 1 protocol ip", rule), flags="verbose")
-        true(word in said.text, f"the refusal of {rule} names {word}: {said.text}")
-        equal(in_hw(upper, 1), False, f"{rule}: in_hw")
-        filter_del(upper, "pref 1")
+    rule = f"indev {links[0].name} action drop"
+    said = filter_add(upper, ("pref 1 protocol ip", rule), flags="verbose")
+    true("indev" in said.text, f"the refusal of {rule} names indev: {said.text}")
+    equal(in_hw(upper, 1), False, f"{rule}: in_hw")
+    filter_del(upper, "pref 1")
     sh("ip link add name dummy9 type dummy".split())
     defer(ip, "link del dummy9", check=False)
     Link("dummy9").ip("up")

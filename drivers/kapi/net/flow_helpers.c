@@ -183,13 +183,16 @@ void oxnic_rx_past(struct sk_buff *skb, u32 mark)
 	netif_receive_skb(skb);
 }
 
-/* The packet is a copy for listeners, who get what act_sample gives them, except that of one that leaves nobody knows where it came in. */
+/* The packet is a copy for listeners, who get what act_sample gives them, except that of one that leaves nobody knows where it came in. The
+ * interface is the one above that of the NAPI instance which it came in at, or 0.
+ */
 void oxnic_rx_sample(struct napi_struct *napi, struct sk_buff *skb, const struct oxnic_psample *psample,
-		     struct psample_group *group, u32 rate, u32 truncate, bool egress, const u8 *cookie, u32 cookie_len)
+		     struct psample_group *group, u32 rate, u32 truncate, bool egress, int ifindex, const u8 *cookie,
+		     u32 cookie_len)
 {
 	struct psample_metadata md = {
 		.trunc_size = truncate,
-		.in_ifindex = egress ? 0 : napi->dev->ifindex,
+		.in_ifindex = egress ? 0 : ifindex ?: napi->dev->ifindex,
 		.out_ifindex = egress ? napi->dev->ifindex : 0,
 		.user_cookie = cookie,
 		.user_cookie_len = cookie_len,

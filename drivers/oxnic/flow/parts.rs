@@ -112,6 +112,7 @@ impl Engine {
                         rate,
                         truncate,
                         egress: planned.egress,
+                        above: planned.above,
                     };
                     self.samplers.get(&device.samplers, &wanted)?
                 }

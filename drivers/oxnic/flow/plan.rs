@@ -63,6 +63,8 @@ pub(crate) struct Planned<'d> {
     pub(crate) samplers: KVec<(usize, Action<'static>)>,
     /// The rule is at a port's egress.
     pub(crate) egress: bool,
+    /// Number of the VLAN device that the rule is of; 0: of none.
+    pub(crate) above: u32,
     /// What goes along with frames that the rule sends up.
     pub(crate) cookie: u32,
     /// Where in the arguments ports and headers go, and which headers.
@@ -216,18 +218,14 @@ fn plan<'r, 'd>(
         samplers,
         encaps,
     } = wanted(done.needs)?;
-    // Listeners would be told the port's interface, where software says the tunnel or VLAN device.
-    let above = match (context.tunnel, context.upper) {
-        (Some(_), _) => Some("a rule of a tunnel device"),
-        (None, true) => Some("a rule of a VLAN device"),
-        (None, false) => None,
-    };
-    if let Some(feature) = above.filter(|_| !samplers.is_empty()) {
+    // Listeners would not be told of the tunnel's headers, where software does.
+    if context.tunnel.is_some() && !samplers.is_empty() {
         return Err(Refusal::Feature {
             action: "sample",
-            feature,
+            feature: "a rule of a tunnel device",
         });
     }
+    let upper = tables.store.upper.as_ref();
     let cookie = upcall::cookie(done.exit);
     let action_count = done.list.len();
     list(
@@ -255,6 +253,7 @@ fn plan<'r, 'd>(
         meters,
         samplers,
         egress: context.egress,
+        above: upper.map_or(0, |upper| upper.netdev.index()),
         cookie,
         encaps,
         upwards,

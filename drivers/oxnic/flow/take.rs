@@ -155,6 +155,7 @@ impl Engine {
                 rate,
                 truncate,
                 egress: planned.egress,
+                above: planned.above,
             };
             let samplers = &mut objects.more.make()?.samplers;
             samplers.reserve(1, GFP_KERNEL)?;

@@ -64,6 +64,8 @@ pub struct Samples<'a> {
     pub truncate: Option<u32>,
     /// They are of packets that leave by the interface at which the copies come up, and not of packets that came in there.
     pub egress: bool,
+    /// The interface above that one which packets came in at, by its number in their network namespace; 0: that one itself.
+    pub above: u32,
 }
 
 /// The functions of `psample`.
@@ -105,6 +107,7 @@ pub struct Sampler {
     /// Listeners get so many bytes at most.
     truncate: u32,
     egress: bool,
+    above: u32,
 }
 
 // SAFETY: A group belongs to no task, and locks by itself.
@@ -136,6 +139,7 @@ impl Sampler {
             rate: samples.rate,
             truncate: samples.truncate.unwrap_or(u32::MAX),
             egress: samples.egress,
+            above: samples.above,
         })
     }
 
@@ -144,7 +148,8 @@ impl Sampler {
         let truncate = samples.truncate.unwrap_or(u32::MAX);
         core::ptr::eq(self.group.as_ptr(), samples.listeners.group)
             && *self.cookie == *samples.listeners.cookie
-            && (self.rate, self.truncate, self.egress) == (samples.rate, truncate, samples.egress)
+            && (self.rate, self.truncate) == (samples.rate, truncate)
+            && (self.egress, self.above) == (samples.egress, samples.above)
     }
 
     /// Hands a copy to the listeners.
@@ -167,6 +172,7 @@ impl Sampler {
                 self.rate,
                 self.truncate,
                 self.egress,
+                self.above as c_int,
                 self.cookie.as_ptr(),
                 self.cookie.len() as u32,
             )

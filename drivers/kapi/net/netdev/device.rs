@@ -56,6 +56,12 @@ impl Device {
         BStr::from_bytes(name.split(|&byte| byte == 0).next().unwrap_or_default())
     }
 
+    /// Its number, which it has for life in its network namespace.
+    pub fn index(&self) -> u32 {
+        // SAFETY: The device is valid.
+        unsafe { (*self.as_raw()).ifindex as u32 }
+    }
+
     /// The device of this number that is in the same network namespace.
     pub fn neighbour(&self, index: u32) -> Option<DeviceRef> {
         // SAFETY: The device is valid, and so is its namespace. The function takes the reference that we get.
