@@ -9,10 +9,8 @@ When the kernel is mended this fails, and the exception (CORES_OWN) is to be tak
 # kernel: debug
 # vm: NIC=igb
 
-import glob
-import os
-
-from lib import case, equal, main, sh, true, until
+from lib import case, main, true
+from lib.function import switch_slots_off
 
 REPORT = ("possible circular locking dependency", "(&ctrl->reset_lock)", "(pci_rescan_remove_lock)")
 
@@ -20,14 +18,7 @@ REPORT = ("possible circular locking dependency", "(&ctrl->reset_lock)", "(pci_r
 @case
 def pciehp_takes_its_locks_in_both_orders():
     """As the comment in splat.py says: to switch the slot off gives the report, with a driver that is not ours."""
-    functions = glob.glob("/sys/bus/pci/drivers/igb/0*")
-    addresses = {os.path.basename(path).rpartition(".")[0] for path in functions}
-    slots = [path for path in glob.glob("/sys/bus/pci/slots/*") if sh(["cat", f"{path}/address"]).out.strip() in addresses]
-    equal(len(slots), len(functions), "slots with an igb")
-    for slot in slots:
-        sh(f"echo 0 > {slot}/power")
-    until(lambda: not glob.glob("/sys/bus/pci/drivers/igb/0*"), "igb has let go of its functions", 30)
-    log = sh("dmesg").out
+    log = switch_slots_off("igb")
     for text in REPORT:
         true(text in log, f"'{text}' in the report that splat.py sets aside; without it, its exception is to be taken out")
 

@@ -12,7 +12,8 @@ When the kernel is mended this fails, and the exception (CORES_OWN) is to be tak
 import glob
 import os
 
-from lib import case, equal, main, sh, true, until
+from lib import case, equal, main, sh, true
+from lib.function import switch_slots_off
 
 REPORT = ("possible circular locking dependency", "(&ctrl->reset_lock)", "(pci_slot_mutex)", "(pci_rescan_remove_lock)")
 
@@ -26,12 +27,7 @@ def pciehp_takes_its_locks_in_both_orders_by_a_third():
     for count in (1, 0):
         sh(f"echo {count} > {function}/sriov_numvfs")
     sh(f"echo 1 > {os.path.dirname(function)}/reset_subordinate")
-    address = os.path.basename(function).rpartition(".")[0]
-    slots = [path for path in glob.glob("/sys/bus/pci/slots/*") if sh(["cat", f"{path}/address"]).out.strip() == address]
-    equal(len(slots), 1, "slots with an igb")
-    sh(f"echo 0 > {slots[0]}/power")
-    until(lambda: not glob.glob("/sys/bus/pci/drivers/igb/0*"), "igb has let go of its function", 30)
-    log = sh("dmesg").out
+    log = switch_slots_off("igb")
     for text in REPORT:
         true(text in log, f"'{text}' in the report that splat.py sets aside; without it, its exception is to be taken out")
 

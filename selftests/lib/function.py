@@ -5,7 +5,7 @@ import glob
 import os
 import time
 
-from .case import Failure, defer, skip, until
+from .case import Failure, defer, equal, skip, until
 from .command import sh
 from .link import Link
 
@@ -19,6 +19,19 @@ def write_once(path, text):
         os.write(fd, str(text).encode())
     finally:
         os.close(fd)
+
+
+def switch_slots_off(driver):
+    """Switches off the hot-plug slots that all functions of a driver are in, and waits until it has let go of them. What the kernel has said."""
+    pattern = f"/sys/bus/pci/drivers/{driver}/0*"
+    functions = glob.glob(pattern)
+    addresses = {os.path.basename(path).rpartition(".")[0] for path in functions}
+    slots = [path for path in glob.glob("/sys/bus/pci/slots/*") if sh(["cat", f"{path}/address"]).out.strip() in addresses]
+    equal(len(slots), len(functions), f"slots with functions of {driver}")
+    for slot in slots:
+        sh(f"echo 0 > {slot}/power")
+    until(lambda: not glob.glob(pattern), f"{driver} has let go of its functions", 30)
+    return sh("dmesg").out
 
 
 class PciFunction:
