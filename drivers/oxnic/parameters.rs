@@ -71,13 +71,11 @@ impl Device {
             0
         }
     }
-}
 
-impl Device {
     /// The most addresses of its own that a port filters by itself.
     pub(crate) fn macs_allowed(&self) -> usize {
         let most = self.settings.macs.load(Relaxed);
-        usize::try_from(most).map_or(usize::MAX, |most| most.min(self.caps().mac_list.into()))
+        most.min(self.caps().mac_list.into()) as usize
     }
 
     /// The fewest and the most vectors that can be asked for, and how many are needed.
@@ -253,13 +251,7 @@ pub(crate) fn reload_parameters(
         Parameter::VectorsMax,
         Parameter::VectorsMin,
     ];
-    // As below.
-    let count = if device.is_vf() {
-        all.len() - 2
-    } else {
-        all.len()
-    };
-    Parameters::new(instance, &all[..count])
+    show(device, instance, &all)
 }
 
 /// Shows the parameters that a function has, taken over or not.
@@ -271,7 +263,11 @@ pub(crate) fn parameters(device: &Arc<Device>, instance: &Arc<Instance>) -> Resu
         Parameter::EnableSriov,
         Parameter::TotalVfs,
     ];
-    // The last two are a PF's.
+    show(device, instance, &all)
+}
+
+/// Shows parameters, the last two of which are a PF's.
+fn show(device: &Device, instance: &Arc<Instance>, all: &[Parameter]) -> Result<Parameters> {
     let count = if device.is_vf() {
         all.len() - 2
     } else {

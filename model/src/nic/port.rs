@@ -111,11 +111,14 @@ impl WirePort {
 
     /// Whether a frame gets through the noise, each of which damages a block of code.
     pub fn survives_noise(&mut self) -> bool {
+        // Of every frame, so before anything else.
+        if self.noise == Noise::None {
+            return true;
+        }
         let fec = self.fec();
         let mended = match self.noise {
-            Noise::None => return true,
-            Noise::Some => fec != Fec::OFF,
             Noise::Much => fec == Fec::REED_SOLOMON,
+            _ => fec != Fec::OFF,
         };
         let stats = &mut self.stats;
         match (mended, fec) {
