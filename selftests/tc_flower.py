@@ -3,7 +3,7 @@
 """Rules of tc flower in the device: what they take never reaches the host's CPU, is counted, and goes where it is told."""
 
 # sets: quick
-# quick: vf_to_vf without_rules begins_at_zero to_the_wire order refusals reset leaving
+# quick: vf_to_vf without_rules begins_at_zero to_the_wire order order_of_masks refusals reset leaving
 # vm: PORTS=1 MEM=4G
 
 import re
@@ -147,6 +147,24 @@ def order():
     counted(links[0], 10, 5)
     counted(links[0], 20, 10)
     equal(packets(links[0], 30), 0, "packets of the rule that is never reached")
+
+
+@case
+def order_of_masks():
+    """A rule that software had keeps the place of its mask when one that the device can do replaces it, also with a key that is empty."""
+    links, vfs = vfs_with_hooks()
+    two = lambda: [rule["options"] for rule in sorted(filters(links[0]), key=lambda rule: rule["options"]["handle"])]  # noqa: E731
+    for key in ("", f"dst_mac {vfs[1].link.mac}"):
+        where = ("pref 5 handle 1 protocol all", f"{key} action skbedit ptype host pipe action drop")
+        filter_add(links[0], where, flags="")
+        filter_add(links[0], ("pref 5 handle 2 protocol all", f"src_mac {vfs[0].link.mac} action mirred egress redirect dev {links[1].name}"), flags="")
+        sh(f"tc filter replace dev {links[0].name} ingress pref 5 handle 1 protocol all flower {key} action drop")
+        equal([rule.get("in_hw") for rule in two()], [True, True], f"in_hw, key {key!r}")
+        Injector(vfs[0].link).send(*[frames_to(vfs)] * 5)
+        counts = lambda: [rule["actions"][0]["stats"].get("hw_packets", 0) for rule in two()]  # noqa: E731
+        until(lambda: sum(counts()) >= 5, "five packets counted")
+        equal(counts(), [5, 0], f"packets of the rules, key {key!r}")
+        filter_del(links[0], "pref 5")
 
 
 @case

@@ -5,7 +5,7 @@
 
 use super::{
     engine::{Engine, Side},
-    install::{Asked, Stays},
+    install::{Asked, Stays, Unread},
     ports::{self, Finder},
     read::{anything, with_rule, without_actions},
     refusal::Refusal,
@@ -250,7 +250,10 @@ impl Block {
                     origins: &[],
                     tunnels: &[],
                     uppers: &[],
-                    unread: Some(refusal),
+                    unread: Some(Unread {
+                        why: refusal,
+                        key: known.is_none(),
+                    }),
                     number: None,
                     stays: Stays::Refused,
                 })

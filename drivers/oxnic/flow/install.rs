@@ -35,7 +35,7 @@ use oxnic_abi::flow::request::FlowRequest;
 use oxnic_kapi::net::flow::Cookie;
 use oxnic_offload::{
     plan::UpperDevice,
-    rule::{Key, Rule}, //
+    rule::Rule, //
 };
 
 /// What becomes of a rule that the device does not take.
@@ -47,6 +47,14 @@ pub(crate) enum Stays {
     Missing,
     /// The same, and the device has been asked for what it needs, and is not asked now.
     Untold,
+}
+
+/// A rule that could not be read. It is then asked for without actions.
+#[derive(Clone, Copy)]
+pub(crate) struct Unread {
+    pub(crate) why: Refusal,
+    /// Nor could its key. It is asked for as any packet of its protocol, and what stands in for it sends all of them up.
+    pub(crate) key: bool,
 }
 
 /// A rule as it is asked for.
@@ -61,9 +69,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) tunnels: &'a [Tunnel],
     /// VLAN devices that they name.
     pub(crate) uppers: &'a [UpperDevice],
-    /// Why it could not be read. The rule is then without actions; where its key could not be read either, it is any packet of its
-    /// protocol, and what stands in for it sends all of them up.
-    pub(crate) unread: Option<Refusal>,
+    /// What of it could not be read.
+    pub(crate) unread: Option<Unread>,
     /// The place that it is to have, with nothing to stand in for it: a part of a rule of nftables.
     pub(crate) number: Option<u32>,
     pub(crate) stays: Stays,
@@ -195,7 +202,7 @@ impl Engine {
         };
         let ways = Ways::new(asked.rule.actions, asked.origins, store.of_tc);
         let whole = match asked.unread {
-            Some(refusal) => Err(refusal),
+            Some(unread) => Err(unread.why),
             None => self.admit(device, store, asked).and_then(|()| {
                 let counted = ways.statistics;
                 let context = plan::context(&self.caps, store, asked.skip_sw, counted);
@@ -215,8 +222,7 @@ impl Engine {
             kept => return kept,
         };
         let stance = match asked.unread {
-            // One whose empty key was read is alone in its mask as well.
-            Some(_) if asked.rule.key.equals(&Key::default()) => Stance::Unread,
+            Some(Unread { key: true, .. }) => Stance::Unread,
             _ => Stance::Upwards,
         };
         let context = plan::context(&self.caps, store, false, Ways::OFF.statistics);
