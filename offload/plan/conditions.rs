@@ -99,7 +99,7 @@ pub fn pack<'s>(
                 Reach::Exact => rule.key,
                 Reach::AtLeast => packing.without_marks(&rule.key)?,
             };
-            let key = tunnels::complete(&asked, &tunnel, device)?;
+            let key = tunnels::complete(&asked, &tunnel, device, reach)?;
             let kind = tunnels::number(tunnel.kind);
             packing.all(&key, rule.protocol, kind, destinations)?;
         }

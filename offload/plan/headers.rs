@@ -3,7 +3,7 @@
 //! The bytes that go around frames for `tunnel_key set`: what the rule asks for, and what routes and neighbours say.
 //!
 //! What depends on the frame is the device's to fill in: lengths, checksums, the source port, congestion marks. As in Linux, TTL is the
-//! route's where the rule has none, and VXLAN and Geneve devices take over the mark of the frame, which gretap devices do not.
+//! route's where the rule has none, and all tunnel devices but ip6gretap take over the mark of the frame ([`joins_marks`]).
 
 use oxnic_abi::flow::encap::{encap_flags, EncapSet};
 
@@ -35,6 +35,11 @@ pub struct Way<'w> {
     pub ttl: u8,
     /// Lowest and highest UDP source port.
     pub source_ports: (u16, u16),
+}
+
+/// Whether Linux' tunnel device shows congestion marks of the packet in the outer header, as `ip6gretap` does not (`ip6_tnl_xmit`).
+pub const fn joins_marks(kind: TunnelKind, address: Address) -> bool {
+    !matches!((kind, address), (TunnelKind::Gretap, Address::V6(..)))
 }
 
 /// Writes the headers into `room`, and gives what the device is told with them, ready, but for `id` and `flags`. `None` where they do
@@ -79,7 +84,10 @@ pub fn build(
         options |= encap_flags::CHECKSUM;
     }
     if udp {
-        options |= encap_flags::SOURCE_PORT | encap_flags::ECN;
+        options |= encap_flags::SOURCE_PORT;
+    }
+    if joins_marks(tunnel.kind, way.address) {
+        options |= encap_flags::ECN;
     }
     Some(EncapSet {
         options,

@@ -19,6 +19,8 @@ use oxnic_abi::flow::capability::FlowCaps;
 use oxnic_abi::flow::encap::encap_flags;
 use oxnic_abi::flow::tunnel::TunnelKind as Kind;
 
+use super::conditions::Reach;
+use super::headers::joins_marks;
 use crate::packet::tunnel::{TunnelKind, TunnelOptions};
 use crate::packet::{geneve, vxlan, Address};
 use crate::reject::{Lack, Obstacle, Reject};
@@ -71,7 +73,8 @@ pub const fn number(kind: TunnelKind) -> Kind {
     }
 }
 
-/// The key of a rule of a tunnel device, with what makes it that device's. The kind of tunnel is not a field of keys.
+/// The key of a rule of a tunnel device, with what makes it that device's. The kind of tunnel is not a field of keys. With
+/// [`Reach::AtLeast`] it can be about any address of the host: what it takes goes up, and is opened by nobody else.
 ///
 /// # Errors
 ///
@@ -80,6 +83,7 @@ pub fn complete<'r>(
     key: &Key<'r>,
     tunnel: &TunnelDevice,
     device: &FlowCaps,
+    reach: Reach,
 ) -> Result<Key<'r>, Reject> {
     let mut key = *key;
     if let TunnelId::Fixed(id) = tunnel.id {
@@ -102,12 +106,11 @@ pub fn complete<'r>(
         pin_address(&mut key, local, Field::EncIpv4Dst, Field::EncIpv6Dst)?;
     }
     let whole = |field| key.mask(field).iter().all(|byte| *byte == 0xff);
-    let kinds = if whole(Field::EncIpv4Dst) {
-        device.decap_v4
-    } else if whole(Field::EncIpv6Dst) {
-        device.decap_v6
-    } else {
-        return Err(Reject::Tunnel(Obstacle::NoDestination));
+    let kinds = match (whole(Field::EncIpv4Dst), whole(Field::EncIpv6Dst)) {
+        (true, _) => device.decap_v4,
+        (_, true) => device.decap_v6,
+        _ if reach == Reach::AtLeast => device.decap_v4 | device.decap_v6,
+        _ => return Err(Reject::Tunnel(Obstacle::NoDestination)),
     };
     let kind = number(tunnel.kind);
     if kinds & (1 << kind.0) == 0 {
@@ -218,11 +221,16 @@ pub fn check_encap(
             limit: device.encap_max,
         }));
     }
+    // It takes over that of an untagged IP packet, and the route's for others (`ip_md_tunnel_xmit`, `ip6_tnl_xmit`).
+    if encap.ttl == 0 && !udp {
+        return Err(Reject::Tunnel(Obstacle::EncapTtl));
+    }
+    let marks = joins_marks(tunnel.kind, encap.address);
     for (asked, flag, name) in [
         (true, encap_flags::READY, "headers that come later"),
         (encap.csum, encap_flags::CHECKSUM, "a checksum"),
         (udp, encap_flags::SOURCE_PORT, "a source port by flow"),
-        (true, encap_flags::ECN, "congestion marks"),
+        (marks, encap_flags::ECN, "congestion marks"),
     ] {
         if asked && device.encap_flags & flag == 0 {
             return Err(Reject::Lacks(Lack::EncapFlag { name }));

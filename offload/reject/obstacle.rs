@@ -57,6 +57,8 @@ pub enum Obstacle {
     EncapNotExternal,
     /// `tunnel_key set` without addresses.
     EncapAddress,
+    /// A gretap device, and no TTL said.
+    EncapTtl,
     /// An identifier of more than 24 bits.
     EncapId,
     /// Options of another kind of tunnel to be sent.
@@ -129,6 +131,7 @@ impl fmt::Display for Obstacle {
             Self::EncapAddress => {
                 write!(f, "action tunnel_key set: src_ip and dst_ip are needed")
             }
+            Self::EncapTtl => write!(f, "action tunnel_key set: a gretap device needs a ttl"),
             Self::EncapId => write!(f, "action tunnel_key set: id has more than 24 bits"),
             Self::EncapOptions => write!(
                 f,

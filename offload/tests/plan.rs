@@ -879,6 +879,19 @@ fn stand_in_matches_more_rather_than_not_at_all() {
 }
 
 #[test]
+fn stand_in_of_a_tunnel_device_is_about_any_address_of_the_host() {
+    let caps = everything();
+    let mut context = context(&caps);
+    context.tunnel = Some(GENEVE);
+    let rule = rule(Key::default(), DROP);
+    assert!(plan(&rule, &context).is_err());
+    let stand_in = plan_as(&rule, &context, true).unwrap();
+    let fields: Vec<_> = stand_in.conditions.iter().map(|one| one.field).collect();
+    assert_eq!(fields, [FlowField::ENC_DST_PORT, FlowField::TUNNEL_KIND]);
+    assert_eq!(kinds(&stand_in), [Kind::REWIND]);
+}
+
+#[test]
 fn what_is_sent_to_a_vlan_device_gets_its_tags_and_a_copy_alone_keeps_them() {
     let actions = [
         Action::Mirror(Port(101), Direction::Egress),

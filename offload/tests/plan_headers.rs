@@ -176,3 +176,16 @@ fn what_does_not_fit_is_not_built() {
     let none = way(Address::None, &[]);
     assert_eq!(build(&encap, &device, &none, &mut room), None);
 }
+
+#[test]
+fn all_but_gretap_over_ipv6_take_over_marks() {
+    let marks = |kind, address| {
+        let mut room = [0; 512];
+        let encap = Encap::default();
+        let set = build(&encap, &device(kind), &way(address, &[]), &mut room);
+        set.expect("headers").options & encap_flags::ECN != 0
+    };
+    assert!(marks(TunnelKind::Gretap, V4));
+    assert!(!marks(TunnelKind::Gretap, V6));
+    assert!(marks(TunnelKind::Geneve, V6));
+}

@@ -996,6 +996,7 @@ fn what_stands_in_the_way_into_a_tunnel_is_named() {
             Obstacle::EncapId,
             "id",
         ),
+        (into(encap, 203), Obstacle::EncapTtl, "needs a ttl"),
         (
             into(Encap { options, ..encap }, 200),
             Obstacle::EncapOptions,
@@ -1099,6 +1100,14 @@ fn headers_that_the_device_does_not_put_are_named() {
         assert!(matches!(reject, Reject::Lacks(Lack::EncapFlag { .. })));
         assert!(reject.to_string().contains(word), "{reject}");
     }
+    // A gretap device over IPv6 takes over none.
+    let actions = [
+        Action::TunnelSet(Encap { ttl: 9, ..v6 }),
+        Action::Redirect(Port(203), Direction::Egress),
+    ];
+    let mut caps = everything();
+    caps.encap_flags &= !encap_flags::ECN;
+    assert!(plan(&rule(Key::default(), &actions), &context(&caps)).is_ok());
 }
 
 /// Every refusal that the plan adds, with the longest names and numbers that it can have.
@@ -1217,6 +1226,7 @@ fn all() -> Vec<Reject> {
         Obstacle::EncapIngress { action },
         Obstacle::EncapNotExternal,
         Obstacle::EncapAddress,
+        Obstacle::EncapTtl,
         Obstacle::EncapId,
         Obstacle::EncapOptions,
     ];

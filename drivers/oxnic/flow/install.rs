@@ -252,8 +252,12 @@ impl Engine {
             (table, place)
         };
         let mut objects = Objects::default();
-        let request = self
-            .take_local(device, store, asked.rule, &mut objects)
+        // What stands in for a rule opens nothing: it is there for packets that other rules let in.
+        let local = match ways {
+            Some(_) => self.take_local(device, store, asked.rule, &mut objects),
+            None => Ok(()),
+        };
+        let request = local
             .and_then(|()| self.take(device, asked, &mut planned, &mut objects))
             .and_then(|()| match ways {
                 Some(ways) => self.name_actions(store, asked, &planned, ways, &mut objects),

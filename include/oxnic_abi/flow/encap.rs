@@ -38,7 +38,7 @@ pub mod encap_flags {
     pub const CHECKSUM: u16 = 1 << 1;
     /// The UDP source port is made of the inner frame's hash. Without, it is that of the headers.
     pub const SOURCE_PORT: u16 = 1 << 2;
-    /// TTL or hop limit is the inner packet's, where there is IP within. Without, and else, that of the headers.
+    /// TTL or hop limit is the inner packet's, where there is IP within, also behind tags. Without, and else, that of the headers.
     pub const TTL: u16 = 1 << 3;
     /// The upper six bits of TOS or traffic class are the inner packet's, where there is IP within.
     pub const TOS: u16 = 1 << 4;

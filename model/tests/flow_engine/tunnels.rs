@@ -129,8 +129,17 @@ fn what_is_within_shows_outside_where_flags_say_so() {
     let (_, bytes) = encap(all, true).run(&frame).remove(0);
     assert_eq!(bytes[14..16], [0x62, 0xa0]);
     assert_eq!(bytes[21], 64);
-    // Behind a tag nothing is known to be within.
-    let (_, bytes) = encap(all, false).run(&tagged(&frame, 0x8100, 1)).remove(0);
+    // Also behind tags.
+    let once = tagged(&frame, 0x8100, 1);
+    for frame in [once.clone(), tagged(&once, 0x88a8, 2)] {
+        let (_, bytes) = encap(all, false).run(&frame).remove(0);
+        assert_eq!((bytes[15], bytes[22]), (0x2a, 64));
+        assert_eq!(bytes[20..22], [0x40, 0]);
+    }
+    // Without IP it is as the headers have it.
+    let mut other = frame.clone();
+    other[12..14].copy_from_slice(&[0x88, 0xb5]);
+    let (_, bytes) = encap(all, false).run(&other).remove(0);
     assert_eq!((bytes[15], bytes[22]), (0x40, 33));
     // Without DF identifications differ.
     let mut bench = encap(READY, false);

@@ -124,7 +124,7 @@ pub const GRETAP: TunnelDevice = TunnelDevice {
     ..VXLAN
 };
 
-/// Ports up to 99 are the device's, 100 and 101 VLAN devices above ports 7 and 8, 200 to 202 tunnel devices; there are tables for chains up to 99.
+/// Ports up to 99 are the device's, 100 and 101 VLAN devices above ports 7 and 8, 200 to 203 tunnel devices; there are tables for chains up to 99.
 pub struct World;
 
 impl Destinations for World {
@@ -135,6 +135,11 @@ impl Destinations for World {
             200 => Some(Target::Tunnel(VXLAN)),
             201 => Some(Target::Tunnel(GENEVE)),
             202 => Some(Target::Tunnel(GRETAP)),
+            203 => Some(Target::Tunnel(TunnelDevice {
+                id: TunnelId::External,
+                remote: None,
+                ..GRETAP
+            })),
             number if number < 100 => Some(Target::Port(number as u16)),
             _ => None,
         }

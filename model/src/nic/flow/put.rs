@@ -9,7 +9,7 @@ use super::index;
 use super::limits;
 use super::outcome::Outcome;
 use super::packet::Packet;
-use super::parse::ETHERNET;
+use super::parse::{self, ETHERNET};
 use super::run::{Dropped, Visit, World};
 use crate::nic::packet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 use oxnic_abi::flow::action::NO_ENCAP;
@@ -92,15 +92,6 @@ impl Engine {
 
 /// What headers take over from a frame.
 fn look(packet: &mut Packet, seed: u64) -> Inner {
-    let tagged = packet.tag().is_some();
-    let plain = match packet.protocol() {
-        _ if tagged => 0,
-        ETHERTYPE_IPV4 => 4,
-        ETHERTYPE_IPV6 => 6,
-        _ => 0,
-    };
-    let dont_fragment = plain == 4
-        && bytes::word(packet.data(), ETHERNET + 6).is_some_and(|flags| flags & 0x4000 != 0);
     let (values, _) = packet.plain();
     const FLOW: [FlowField; 9] = [
         FlowField::ETH_DST,
@@ -118,12 +109,38 @@ fn look(packet: &mut Packet, seed: u64) -> Inner {
     for (place, byte) in flow.iter_mut().zip(bytes) {
         *place = *byte;
     }
-    let family = values.number(FlowField::FAMILY) as u8;
+    let inner = first_ip(packet.protocol(), packet.data()).unwrap_or_default();
     Inner {
-        family: if family == plain { family } else { 0 },
-        tos: values.number(FlowField::IP_TOS) as u8,
-        ttl: values.number(FlowField::IP_TTL) as u8,
-        dont_fragment,
         hash: index::hash(seed, &flow),
+        ..inner
     }
+}
+
+/// What the first IP header says, also behind tags; another one may follow, which rules see in its place. `protocol` is that of the data
+/// behind its addresses.
+fn first_ip(mut protocol: u16, data: &[u8]) -> Option<Inner> {
+    let mut at = ETHERNET;
+    while parse::is_tag(protocol) {
+        protocol = bytes::word(data, at + 2)?;
+        at += 4;
+    }
+    let first = bytes::word(data, at)?;
+    let inner = match protocol {
+        ETHERTYPE_IPV4 => Inner {
+            family: 4,
+            tos: first as u8,
+            ttl: (bytes::word(data, at + 8)? >> 8) as u8,
+            dont_fragment: bytes::word(data, at + 6)? & 0x4000 != 0,
+            hash: 0,
+        },
+        ETHERTYPE_IPV6 => Inner {
+            family: 6,
+            tos: (first >> 4) as u8,
+            ttl: bytes::word(data, at + 6)? as u8,
+            dont_fragment: false,
+            hash: 0,
+        },
+        _ => return None,
+    };
+    Some(inner)
 }
