@@ -33,6 +33,8 @@ class Way:
     ingress: bool = False
     # Interfaces where frames come in that are no targets.
     indevs: tuple = ()
+    # The device counts bytes as software does.
+    counts_bytes: bool = True
     # Software goes on where rules in the device alone have no more to say.
     chained: bool = CONTINUES
 

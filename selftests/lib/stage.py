@@ -134,11 +134,18 @@ class Stage:
         any_came = False
         for place, capture in self.places.items():
             while (got := capture.receive()) is not None:
-                # An edit may have put another address in the place of one of the two.
-                if _RANGE in (got[:2], got[6:8]):
-                    self.seen.frames[place][got] += 1
+                if self.mine(got):
+                    self.seen.frames[place][self.settled(got)] += 1
                     any_came = True
         return any_came
+
+    def mine(self, frame):
+        """Whether a frame is of the trial. An edit may have put another address in the place of one of the two."""
+        return _RANGE in (frame[:2], frame[6:8])
+
+    def settled(self, frame):
+        """The frame without what is not to be compared."""
+        return frame
 
     def collect(self, quiet=0.25):
         """Until nothing has come for a while."""
@@ -159,8 +166,8 @@ class Stage:
             name = (dev, entry.get("chain", 0), entry["pref"], options.get("handle"))
             if options.get("in_hw"):
                 self.seen.in_hw.add(name)
-            # The kernel keeps no statistics of a device for csum.
-            stats = [action.get("stats", {}) for action in options["actions"] if action.get("kind") != "csum"]
+            # The kernel keeps no statistics of a device for these.
+            stats = [action.get("stats", {}) for action in options["actions"] if action.get("kind") not in ("csum", "tunnel_key")]
             self.seen.counts[name] = [(s.get("packets", 0), s.get("bytes", 0), s.get("hw_packets", 0)) for s in stats]
 
     def nothing(self):

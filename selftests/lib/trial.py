@@ -91,7 +91,7 @@ class Trial:
         for name, counts in software.counts.items():
             ours = hardware.counts.get(name)
             # In a later chain a second tag that an edit has pushed counts in software.
-            upto = 2 if name[1] == 0 else 1
+            upto = 2 if name[1] == 0 and self.way.counts_bytes else 1
             line = next((line for line in lines if f" handle {name[3]} " in line), "")
             # Where there is a policer, each action shows what gets to it.
             actions = None if " police " in line else 1
