@@ -13,7 +13,7 @@ import time
 from .case import Failure, defer, until
 from .command import sh
 from .namespace import open_socket
-from .pace import slow
+from .pace import less, slow
 
 
 def ping(address, ns=None, count=3, size=56, check=True, options=(), seconds=3):
@@ -64,7 +64,7 @@ def tcp(server_address, server_ns=None, client_ns=None, size="16M", reverse=Fals
     )
     try:
         _wait_listening(server_ns)
-        argv = ["iperf3", "-c", server_address, "-n", size, "-J", *(["-R"] if reverse else []), *options]
+        argv = ["iperf3", "-c", server_address, "-n", less(size), "-J", *(["-R"] if reverse else []), *options]
         result = sh(argv, ns=client_ns, check=False, seconds=seconds)
         try:
             report = json.loads(result.out)
@@ -106,7 +106,7 @@ class Stream:
         for port, link, address in ((5301, far, far_address), (5302, near, near_address)):
             self._start(link, ["iperf3", "-s", "-B", address, "-p", port])
             self._listens(link, port)
-        udp = ["-u", "-b", rate, "-l", "1000", "-t", "3600"]
+        udp = ["-u", "-b", less(rate), "-l", "1000", "-t", "3600"]
         self._start(near, ["iperf3", "-c", far_address, "-p", "5301", *udp])
         self._start(far, ["iperf3", "-c", near_address, "-p", "5302", *udp])
         if tcp_too:
