@@ -888,7 +888,7 @@ fn stand_in_of_a_tunnel_device_is_about_any_address_of_the_host() {
     let stand_in = plan_as(&rule, &context, true).unwrap();
     let fields: Vec<_> = stand_in.conditions.iter().map(|one| one.field).collect();
     assert_eq!(fields, [FlowField::ENC_DST_PORT, FlowField::TUNNEL_KIND]);
-    assert_eq!(kinds(&stand_in), [Kind::REWIND]);
+    assert_eq!(kinds(&stand_in), [Kind::ACCEPT]);
 }
 
 #[test]
