@@ -3,7 +3,10 @@
 """Random rules into tunnels and out of them: what the device does is what software does, byte for byte, with the same counters (`lib.trial`)."""
 
 # sets: quick
+# quick: into_tunnels out_of_tunnels
 # vm: PORTS=1 MEM=4G
+
+from dataclasses import replace
 
 from lib import case, defer, ip, main, setup, sh
 from lib.namespace import sysctl
@@ -25,7 +28,16 @@ OPTIONS = {"0102:80:0a0b0c0d": bytes.fromhex("010280010a0b0c0d"), "0103:01:00000
 IDS = (5, 6, 7)
 
 INTO = Way(mixed=True, chained=True)
-OUT = Way("dev TUN ingress", mixed=True, chained=True, origins=("wire",), hosts=("port",), targets=("R1", "R2", "R2", "WIRE"))
+OUT = Way("dev TUN ingress", mixed=True, chained=True, origins=("wire",), hosts=("port",), targets=("R1", "R2", "R2", "WIRE"), rare=True)
+# Rules of the wire port are asked first.
+WIRE_FIRST = replace(
+    OUT,
+    before=(
+        "filter add dev WIRE ingress pref 1 protocol ip flower {} ip_ttl 3 action drop",
+        "filter add dev WIRE ingress pref 2 protocol ipv6 flower {} ip_ttl 3 action mirred egress redirect dev R2",
+        "filter add dev WIRE ingress pref 3 protocol ip flower {} ip_tos 4 action mirred egress redirect dev R1",
+    ),
+)
 stage = None
 
 
@@ -133,6 +145,12 @@ def into_tunnels():
 def out_of_tunnels():
     """Rules of tunnel devices."""
     Trial(stage, OUT, lambda seed: Out(seed, OUT)).rounds()
+
+
+@case
+def behind_rules_of_the_wire():
+    """The same behind rules of the wire port, which take some of the packets as they came."""
+    Trial(stage, WIRE_FIRST, lambda seed: Out(seed, WIRE_FIRST)).rounds(0.5)
 
 
 main()

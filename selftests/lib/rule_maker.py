@@ -35,12 +35,19 @@ class Way:
     indevs: tuple = ()
     # The device counts bytes as software does.
     counts_bytes: bool = True
+    # Rules ask for more than others do, or come behind others, so that few frames meet them.
+    rare: bool = False
     # Software goes on where rules in the device alone have no more to say.
     chained: bool = CONTINUES
 
     @property
     def egress(self):
         return self.place.endswith("egress")
+
+    @property
+    def share(self):
+        """One of so many frames has to meet a rule; where rules in the device alone are in later chains, too, fewer do."""
+        return 6 if self.rare else 4 if self.chained and not self.mixed else 2
 
     @property
     def flags(self):

@@ -9,7 +9,7 @@ import os
 import re
 import time
 
-from .case import Failure, at_most, defer, note
+from .case import Failure, at_most, defer, note, true
 from .capture import Capture
 from .command import ip
 from .link import Link
@@ -20,6 +20,8 @@ ROUNDS = int(os.environ.get("OXNIC_FLOW_ROUNDS", "1000000"))
 SEED = int(os.environ.get("OXNIC_FLOW_SEED", "0")) or time.time_ns() % 1_000_000_000
 ALL_CHAINS = [f" chain {chain}" for chain in CHAINS[1:]]
 LAST = 60000
+# Rounds after which rules at random must have said enough.
+MOST = 12
 
 
 def watch_the_rest(stage):
@@ -61,9 +63,10 @@ class Trial:
         return wrong, result.text
 
     def rounds(self, part=1.0):
+        """For as long as it is to go on, and further where rules at random have said too little."""
         end, seed = time.monotonic() + SECONDS * part, SEED
         done, refused, laid, hits, by_device = 0, 0, 0, 0, 0
-        while done < ROUNDS and (not done or time.monotonic() < end):
+        while done < ROUNDS and (time.monotonic() < end or done < MOST and not self.is_enough(done, hits, by_device)):
             try:
                 counts = self.one(seed)
             except Failure as error:
@@ -73,9 +76,11 @@ class Trial:
         note(f"{done} rounds from seed {SEED}: {laid} rules, {refused} refused by the device, {hits} packets counted, {by_device} by the device")
         # Else the trial would say little.
         at_most(refused, laid // 3, "refused rules")
-        # Where rules in the device alone are in later chains, too, fewer are met.
-        at_most(done * FRAMES / (4 if self.way.chained and not self.way.mixed else 2), hits, "packets counted")
-        at_most(hits / 8, by_device, "packets counted by the device")
+        true(done == ROUNDS or self.is_enough(done, hits, by_device), "enough packets are counted, and enough of them by the device")
+
+    def is_enough(self, done, hits, by_device):
+        """Whether so many rounds have met rules often, and a good part of these in the device."""
+        return done > 0 and hits >= done * FRAMES / self.way.share and by_device >= hits / 8
 
     def difference(self, hardware, software, lines):
         found = []
