@@ -5,8 +5,7 @@
 # sets: quick
 # vm: PORTS=1 MEM=4G
 
-from lib import case, defer, ip, main, setup, sh
-from lib.namespace import sysctl
+from lib import case, defer, main, setup, sh
 from lib.rule_maker import Maker, Way
 from lib.stage import Stage
 from lib.trial import Trial, watch_the_rest
@@ -16,11 +15,11 @@ stage = None
 
 ALONE, MIXED = Way(ingress=True), Way(ingress=True, mixed=True, chained=True, targets=("WIRE", "WIRE", "R1", "R2", "V7"))
 # Frames of two interfaces, and rules that say of which.
-SHARED = Way(f"block {BLOCK}", origins=("vf0", "vf1"), hosts=("cpu", "rep1"), targets=("WIRE", "WIRE", "R2"), indevs=("R0", "R1"))
+SHARED = Way(f"block {BLOCK}", origins=("vf0", "vf1"), targets=("WIRE", "WIRE", "R2"), indevs=("R0", "R1"))
 # What no rule takes leaves, in the device and in software: a later chain needs no help of either.
 EGRESS = Way("dev R1 egress", before=("filter add dev R0 ingress pref 1 protocol all matchall {} action mirred egress redirect dev R1",), targets=("WIRE", "WIRE", "R2"), chained=True)
 # Rules of a VLAN device above the wire port; what comes with a second tag counts 4 bytes more in the device.
-UPPER = Way("dev V7 ingress", mixed=True, chained=True, origins=("wire",), hosts=("port",), targets=("R1", "R2", "R2", "WIRE", "V7"), counts_bytes=False)
+UPPER = Way("dev V7 ingress", mixed=True, chained=True, origins=("wire",), targets=("R1", "R2", "R2", "WIRE", "V7"), counts_bytes=False)
 
 
 @setup
@@ -28,13 +27,8 @@ def topology():
     global stage
     stage = Stage(3)
     watch_the_rest(stage)
-    ip(f"link add link {stage.wire.near.name} name upper7 type vlan id 7")
-    defer(ip, "link del upper7")
-    sysctl("net.ipv6.conf.upper7.disable_ipv6", 1)
-    ip("link set upper7 up")
-    sh("tc qdisc add dev upper7 clsact")
+    stage.add_hooked("upper7", f"link {stage.wire.near.name} type vlan id 7")
     stage.names["V7"] = "upper7"
-    stage.hooked.append("dev upper7 ingress")
 
 
 class UpperMaker(Maker):
@@ -51,7 +45,7 @@ class UpperMaker(Maker):
 
 
 def rounds(way, part=1.0, maker=Maker):
-    Trial(stage, way, lambda seed: maker(seed, way)).rounds(part)
+    Trial(stage, way, maker).rounds(part)
 
 
 @case

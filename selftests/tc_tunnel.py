@@ -8,8 +8,9 @@
 
 from lib import Capture, Injector, VfEnd, case, defer, equal, fails, ip, main, ping, setup, sh, tcp, true, until
 from lib.eswitch import offloading_wire, switchdev
-from lib.packet import UDP, ethernet, ip_packet, raw_frame, transport
 from lib.link import Link
+from lib.outer import Outer
+from lib.packet import raw_frame
 from lib.tc import FRESH, clsact, filter_add, filter_del, in_hw
 from lib.tc import packets as action_packets
 
@@ -176,13 +177,10 @@ def over_vlan():
     equal(packets(tunnel.netdev), before + 1, "packets that the device took out of the tunnel")
 
 
-def outer_frame(tunnel, inner, tags=(), group=None, target=None):
-    """A VXLAN frame as the far end would send it, or to another hardware address."""
-    flags = 0x08000000 if group is None else 0x88000000 | group
-    header = flags.to_bytes(4, "big") + (ID << 8).to_bytes(4, "big")
-    body = transport(tunnel.far, tunnel.near, UDP, (40000, 4789), header + inner)
-    kind, packet = ip_packet(tunnel.far, tunnel.near, UDP, body)
-    return ethernet(target or wire.near.mac, wire.far.mac, kind, packet, tags)
+def outer_frame(tunnel, inner, tags=(), group=None, target=None, options=b""):
+    """A frame in the tunnel as the far end would send it, or to another hardware address."""
+    macs = (wire.far.mac, target or wire.near.mac)
+    return Outer(tunnel.kind, macs, (tunnel.far, tunnel.near), ID, options=options, group=group, tags=tags).around(inner)
 
 
 def sent(tunnel, body=b"into the tunnel"):
@@ -213,10 +211,7 @@ def geneve_options():
     inner = raw_frame(tunnel.vf.link.mac, tunnel.there.mac, b"with options")
 
     def injected(option):
-        header = bytes.fromhex("02006558" + f"{ID << 8:08x}" + option)
-        body = transport(tunnel.far, tunnel.near, UDP, (40000, 6081), header + inner)
-        kind, packet = ip_packet(tunnel.far, tunnel.near, UDP, body)
-        Injector(wire.far).send(ethernet(wire.near.mac, wire.far.mac, kind, packet))
+        Injector(wire.far).send(outer_frame(tunnel, inner, options=bytes.fromhex(option)))
 
     injected("010280010a0b0c0e")
     theirs.expect_none("a frame with another option", with_body(b"with options"), 0.5)

@@ -10,25 +10,21 @@ from dataclasses import replace
 
 from lib import case, defer, ip, main, setup, sh
 from lib.namespace import sysctl
-from lib.outer import Outer, inner_of, settled
-from lib.packet import mac
+from lib.outer import GENEVE, VXLAN, Outer, inner_of, settled
 from lib.rule_maker import Maker, Way
-from lib.stage import TRIAL, Stage
+from lib.stage import Stage
 from lib.trial import Trial, watch_the_rest
 
-# The host's end, and far ends that there could be.
-NEAR, FAR = {4: "192.0.2.1", 6: "2001:db8::1"}, {4: ("192.0.2.2", "192.0.2.3"), 6: ("2001:db8::2", "2001:db8::3")}
-DEVICES = {
-    ("vxlan", 4): ("out4", "vxlan dstport 4789 external"),
-    ("geneve", 4): ("out5", "geneve dstport 6081 external"),
-    ("gretap", 4): ("out6", "gretap external"),
-    ("gretap", 6): ("out7", "ip6gretap external"),
-}
+# Another far end than that of the wire.
+OTHER = {4: "192.0.2.3", 6: "2001:db8::3"}
+DEVICES = {"vx": f"vxlan dstport {VXLAN}", "gnv": f"geneve dstport {GENEVE}", "gre4": "gretap", "gre6": "ip6gretap"}
+# Kind of tunnel, and version of IP around it.
+TUNNELS = {("vxlan", 4): "vx", ("geneve", 4): "gnv", ("gretap", 4): "gre4", ("gretap", 6): "gre6", ("vxlan", 6): "vx", ("geneve", 6): "gnv"}
 OPTIONS = {"0102:80:0a0b0c0d": bytes.fromhex("010280010a0b0c0d"), "0103:01:0000000100000002": bytes.fromhex("010301020000000100000002")}
 IDS = (5, 6, 7)
 
 INTO = Way(mixed=True, chained=True)
-OUT = Way("dev TUN ingress", mixed=True, chained=True, origins=("wire",), hosts=("port",), targets=("R1", "R2", "R2", "WIRE"), rare=True)
+OUT = Way("dev TUN ingress", mixed=True, chained=True, origins=("wire",), targets=("R1", "R2", "R2", "WIRE"), rare=True)
 # Rules of the wire port are asked first.
 WIRE_FIRST = replace(
     OUT,
@@ -61,21 +57,12 @@ def topology():
     watch_the_rest(stage)
     near = stage.wire.near
     sysctl(f"net.ipv6.conf.{near.name}.disable_ipv6", 0)
-    sysctl(f"net.ipv6.conf.{near.name}.router_solicitations", 0)
-    near.ip("addrgenmode none", check=False)
-    for version, length in ((4, 24), (6, 64)):
-        ip(f"addr add {NEAR[version]}/{length} dev {near.name} nodad" if version == 6 else f"addr add {NEAR[version]}/{length} dev {near.name}")
-        defer(ip, f"addr del {NEAR[version]}/{length} dev {near.name}")
-        for far in FAR[version]:
-            ip(f"neigh replace {far} lladdr {stage.wire.far.mac} dev {near.name} nud permanent")
-            defer(ip, f"neigh del {far} dev {near.name}")
-    for name, options in DEVICES.values():
-        ip(f"link add {name} type {options}")
-        defer(ip, f"link del {name}")
-        sysctl(f"net.ipv6.conf.{name}.disable_ipv6", 1)
-        ip(f"link set {name} up")
-        sh(f"tc qdisc add dev {name} clsact")
-        stage.hooked.append(f"dev {name} ingress")
+    near.address(f"{stage.wire.near4}/24", f"{stage.wire.near6}/64")
+    for far in (stage.wire.far4, stage.wire.far6, *OTHER.values()):
+        ip(f"neigh replace {far} lladdr {stage.wire.far.mac} dev {near.name} nud permanent")
+        defer(ip, f"neigh del {far} dev {near.name}", check=False)
+    for name, kind in DEVICES.items():
+        stage.add_hooked(name, f"type {kind} external")
 
 
 class TunnelMaker(Maker):
@@ -83,10 +70,11 @@ class TunnelMaker(Maker):
 
     def __init__(self, seed, way):
         super().__init__(seed, way)
-        self.kind, self.version = self.pick([*DEVICES, ("vxlan", 6), ("geneve", 6)])
-        stage.names["TUN"] = DEVICES.get((self.kind, self.version), DEVICES.get((self.kind, 4)))[0]
-        self.far = FAR[self.version]
-        self.port = {"vxlan": 4789, "geneve": 6081}.get(self.kind)
+        self.kind, self.version = self.pick([*TUNNELS])
+        stage.names["TUN"] = TUNNELS[self.kind, self.version]
+        self.near, far = stage.wire.addresses(self.version)
+        self.far = (far, OTHER[self.version])
+        self.port = {"vxlan": VXLAN, "geneve": GENEVE}.get(self.kind)
 
     def some(self, percent, *words):
         return [" ".join(words)] if self.chance(percent) else []
@@ -97,7 +85,7 @@ class Into(TunnelMaker):
 
     def endings(self, chain):
         port = f"dst_port {self.port}" if self.port else "nocsum"
-        words = [f"src_ip {NEAR[self.version]} dst_ip {self.pick(self.far)} id {self.pick(IDS)} {port}"]
+        words = [f"src_ip {self.near} dst_ip {self.pick(self.far)} id {self.pick(IDS)} {port}"]
         # Software sends Geneve with a TTL of zero where the rule has none, and the device with the route's.
         words += self.some(30, "tos", self.pick(["4", "0xfc"])) + self.some(100 if self.kind == "geneve" else 50, "ttl", self.pick(["9", "64"]))
         if self.kind == "geneve":
@@ -112,7 +100,7 @@ class Out(TunnelMaker):
     """Frames come out of tunnels."""
 
     def key(self, protocol):
-        words = self.some(95, "enc_dst_ip", NEAR[self.version])
+        words = self.some(95, "enc_dst_ip", self.near)
         words += self.some(60, f"enc_src_ip {self.far[0]}/{self.pick([24, 31, 32]) if self.version == 4 else self.pick([64, 127, 128])}")
         words += self.some(60, "enc_key_id", str(self.pick(IDS)))
         words += self.some(20, "enc_tos", self.pick(["0/0xfc", "4/0xfc"])) + self.some(20, "enc_ttl", self.pick(["64", "3"]))
@@ -131,26 +119,26 @@ class Out(TunnelMaker):
     def outer(self):
         options = b"".join(self.pick([[], [], *[[one] for one in OPTIONS.values()], list(OPTIONS.values())])) if self.kind == "geneve" else b""
         macs = (stage.wire.far.mac, stage.wire.near.mac)
-        ends = (self.pick(self.far), NEAR[self.version])
+        ends = (self.pick(self.far), self.near)
         return Outer(self.kind, macs, ends, self.pick(IDS), self.pick([0, 0, 4]), self.pick([64, 64, 3]), 40000 + self.number(), options)
 
 
 @case
 def into_tunnels():
     """Rules of a representor that send into tunnels; identification, source port and flow label are each sender's own."""
-    Trial(stage, INTO, lambda seed: Into(seed, INTO)).rounds()
+    Trial(stage, INTO, Into).rounds()
 
 
 @case
 def out_of_tunnels():
     """Rules of tunnel devices."""
-    Trial(stage, OUT, lambda seed: Out(seed, OUT)).rounds()
+    Trial(stage, OUT, Out).rounds()
 
 
 @case
 def behind_rules_of_the_wire():
     """The same behind rules of the wire port, which take some of the packets as they came."""
-    Trial(stage, WIRE_FIRST, lambda seed: Out(seed, WIRE_FIRST)).rounds(0.5)
+    Trial(stage, WIRE_FIRST, Out).rounds(0.5)
 
 
 main()

@@ -25,8 +25,6 @@ class Way:
     # What brings frames there, with flags.
     before: tuple = ()
     origins: tuple = ("vf0",)
-    # Places on the host that see what comes from these; what is in the device, they do not.
-    hosts: tuple = ("cpu",)
     # Who can be sent frames.
     targets: tuple = ("WIRE", "WIRE", "R1", "R2")
     # Rules may have frames come in at another interface.
@@ -43,6 +41,11 @@ class Way:
     @property
     def egress(self):
         return self.place.endswith("egress")
+
+    @property
+    def hosts(self):
+        """Places on the host that see what comes from the origins; what is in the device, they do not."""
+        return tuple({"vf0": "cpu", "vf1": "rep1", "wire": "port"}[origin] for origin in self.origins)
 
     @property
     def share(self):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from .capture import Capture, Injector
 from .case import Failure, defer
-from .command import sh
+from .command import ip, sh
 from .eswitch import switchdev
 from .namespace import sysctl
 from .pace import slow
@@ -96,6 +96,15 @@ class Stage:
             if number:
                 self.places[f"vf{number}"] = Capture(vf.link)
                 self.places[f"rep{number}"] = Capture(self.reps[number])
+
+    def add_hooked(self, name, how):
+        """Makes an interface, as `ip link add` says it, that can have rules at ingress; until the end of the file."""
+        ip(f"link add name {name} {how}")
+        defer(ip, f"link del {name}")
+        sysctl(f"net.ipv6.conf.{name}.disable_ipv6", 1)
+        ip(f"link set {name} up")
+        sh(f"tc qdisc add dev {name} clsact")
+        self.hooked.append(f"dev {name} ingress")
 
     def batch(self, lines, check=True):
         """Commands of tc, with R0, R1... and WIRE for interfaces; one program for all of them."""

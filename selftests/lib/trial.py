@@ -46,21 +46,21 @@ def replacement(maker, line):
 
 
 class Trial:
-    """One way of it, on a stage. `make` gives a Maker for a seed."""
+    """One way of it, on a stage, with rules and frames of a kind of Maker."""
 
     def __init__(self, stage, way, make):
         self.stage, self.way, self.make = stage, way, make
 
-    def lay(self, lines, refused=None):
-        """All that tc takes; numbers of lines that it does not."""
+    def lay(self, lines, software):
+        """All that tc takes; numbers of lines that it does not, as can be with rules for the device only."""
         up = [f"filter add {self.way.place} chain {chain} pref {LAST} protocol all matchall skip_hw action mirred egress redirect dev UP" for chain in CHAINS]
-        flags = "skip_hw" if refused is None else "skip_sw"
+        flags = "skip_hw" if software else "skip_sw"
         others = [line.format(flags) for line in self.way.before] + ([] if self.way.egress else up)
         result = self.stage.batch([*lines, *others], check=False)
         wrong = [int(number) - 1 for number in re.findall(r"Command failed -:(\d+)", result.text)]
-        if refused is None and wrong or any(number >= len(lines) for number in wrong):
+        if software and wrong or any(number >= len(lines) for number in wrong):
             raise Failure(f"software refuses {[lines[n] for n in wrong if n < len(lines)]}: {result.text[:500]}")
-        return wrong, result.text
+        return wrong
 
     def rounds(self, part=1.0):
         """For as long as it is to go on, and further where rules at random have said too little."""
@@ -107,20 +107,20 @@ class Trial:
 
     def one(self, seed):
         """A round: all rules, and then what is left when some have been deleted and others replaced."""
-        maker = self.make(seed)
+        maker = self.make(seed, self.way)
         flags = self.way.flags
         lines, frames = maker.rules(), maker.frames()
         fate = [maker.pick([None, deletion, deletion, replacement]) for _ in lines]
         hardware, software = [], []
         try:
-            wrong, _ = self.lay(lines, refused=[])
+            wrong = self.lay(lines, software=False)
             fate = [do for number, do in enumerate(fate) if number not in wrong]
             lines = [line for number, line in enumerate(lines) if number not in wrong]
             changes = [deletion(line) if do is deletion else replacement(maker, line) for do, line in zip(fate, lines, strict=True) if do]
             in_software = lambda some: [line.replace(f" flower {flags} ", " flower skip_hw ") for line in some]  # noqa: E731
             for seen in (hardware, software):
                 if seen is software:
-                    self.lay(in_software(lines))
+                    self.lay(in_software(lines), software=True)
                     changes = in_software(changes)
                 seen.append(self.stage.watch(frames, (self.way.place,), self.way.origins))
                 self.stage.batch(changes)

@@ -3,7 +3,7 @@
 
 use super::bytes::{take, word, write};
 use super::packet::Packet;
-use super::parse::{ETHERNET, IPV6_HEADER, is_tag};
+use super::parse::IPV6_HEADER;
 use crate::nic::checksum::{Sum, crc32c, pseudo_header};
 use crate::nic::packet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, SCTP, TCP, UDP};
 use oxnic_abi::flow::action::flow_checksum;
@@ -16,15 +16,9 @@ const UDP_LITE: u8 = 136;
 /// Makes the checksums in `what` right. False if the frame is to be dropped, since its lengths are not those of what is there.
 #[must_use]
 pub fn correct(packet: &mut Packet, what: u32) -> bool {
-    let mut kind = packet.protocol();
-    let mut at = ETHERNET;
-    while is_tag(kind) {
-        match word(packet.data(), at + 2) {
-            Some(behind) => kind = behind,
-            None => return false,
-        }
-        at += 4;
-    }
+    let Some((kind, at)) = packet.behind_tags() else {
+        return false;
+    };
     match kind {
         ETHERTYPE_IPV4 => ipv4(packet.change(), at, what).is_some(),
         ETHERTYPE_IPV6 => ipv6(packet.change(), at, what).is_some(),

@@ -228,6 +228,16 @@ impl Packet {
         self.protocol = tag.tpid;
     }
 
+    /// The protocol behind all tags, and where it begins. None where a tag is cut off.
+    pub fn behind_tags(&self) -> Option<(u16, usize)> {
+        let (mut kind, mut at) = (self.protocol, ETHERNET);
+        while parse::is_tag(kind) {
+            kind = word(self.data(), at + 2)?;
+            at += 4;
+        }
+        Some((kind, at))
+    }
+
     /// What rules see of the frame as it is.
     pub fn plain(&mut self) -> (&mut Values, &Layers) {
         let (data, tag, protocol, note) = (

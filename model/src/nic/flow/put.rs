@@ -9,7 +9,6 @@ use super::index;
 use super::limits;
 use super::outcome::Outcome;
 use super::packet::Packet;
-use super::parse::{self, ETHERNET};
 use super::run::{Dropped, Visit, World};
 use crate::nic::packet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 use oxnic_abi::flow::action::NO_ENCAP;
@@ -109,21 +108,16 @@ fn look(packet: &mut Packet, seed: u64) -> Inner {
     for (place, byte) in flow.iter_mut().zip(bytes) {
         *place = *byte;
     }
-    let inner = first_ip(packet.protocol(), packet.data()).unwrap_or_default();
     Inner {
         hash: index::hash(seed, &flow),
-        ..inner
+        ..first_ip(packet).unwrap_or_default()
     }
 }
 
-/// What the first IP header says, also behind tags; another one may follow, which rules see in its place. `protocol` is that of the data
-/// behind its addresses.
-fn first_ip(mut protocol: u16, data: &[u8]) -> Option<Inner> {
-    let mut at = ETHERNET;
-    while parse::is_tag(protocol) {
-        protocol = bytes::word(data, at + 2)?;
-        at += 4;
-    }
+/// What the first IP header says, also behind tags; another one may follow, which rules see in its place.
+fn first_ip(packet: &Packet) -> Option<Inner> {
+    let (protocol, at) = packet.behind_tags()?;
+    let data = packet.data();
     let first = bytes::word(data, at)?;
     let inner = match protocol {
         ETHERTYPE_IPV4 => Inner {
@@ -131,14 +125,13 @@ fn first_ip(mut protocol: u16, data: &[u8]) -> Option<Inner> {
             tos: first as u8,
             ttl: (bytes::word(data, at + 8)? >> 8) as u8,
             dont_fragment: bytes::word(data, at + 6)? & 0x4000 != 0,
-            hash: 0,
+            ..Inner::default()
         },
         ETHERTYPE_IPV6 => Inner {
             family: 6,
             tos: (first >> 4) as u8,
             ttl: bytes::word(data, at + 6)? as u8,
-            dont_fragment: false,
-            hash: 0,
+            ..Inner::default()
         },
         _ => return None,
     };
