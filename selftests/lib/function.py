@@ -22,7 +22,7 @@ def write_once(path, text):
 
 
 def switch_slots_off(driver):
-    """Switches off the hot-plug slots that all functions of a driver are in, and waits until it has let go of them. What the kernel has said."""
+    """Switches off the hot-plug slots that all functions of a driver are in, and waits until it has let go of them."""
     pattern = f"/sys/bus/pci/drivers/{driver}/0*"
     functions = glob.glob(pattern)
     addresses = {os.path.basename(path).rpartition(".")[0] for path in functions}
@@ -31,7 +31,6 @@ def switch_slots_off(driver):
     for slot in slots:
         sh(f"echo 0 > {slot}/power")
     until(lambda: not glob.glob(pattern), f"{driver} has let go of its functions", 30)
-    return sh("dmesg").out
 
 
 class PciFunction:
