@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Chains of nftables with `flags offload`: what they say is done by the device, in their order, and never otherwise than by software.
 
-OXNIC_FLOW_SEED is the seed of the first random round (else the clock's); OXNIC_FLOW_SECONDS (20) is how long they go on.
+OXNIC_FLOW_SEED and OXNIC_FLOW_SECONDS are as `lib.trial` says.
 """
 
 # sets: quick
 # quick: verdicts order refusals with_tc random_rules
 # vm: PORTS=1 MEM=4G
 
-import os
 import time
 
 from lib import PF, Control, Failure, at_least, case, defer, equal, fails, main, note, setup, sh, true, until
@@ -20,9 +19,7 @@ from lib.nft import TABLE, Chain, gone, nft, refused
 from lib.packet import QINQ, TEST_TYPE, VLAN
 from lib.rules import device_rules, objects
 from lib.stage import Stage, trial_mac
-
-SECONDS = float(os.environ.get("OXNIC_FLOW_SECONDS", "20"))
-SEED = int(os.environ.get("OXNIC_FLOW_SEED", "0")) or time.time_ns() % 1_000_000_000
+from lib.trial import MOST, SECONDS, SEED
 
 stage = None
 
@@ -387,8 +384,6 @@ class Maker(Dice):
 
 
 RULES, CHANGES, FRAMES = 20, 8, 200
-# Most rounds at random, where those that there was time for say little.
-ROUNDS = 12
 
 
 def lay(maker):
@@ -447,7 +442,7 @@ def random_rules():
         return rules < 2 * refusals or silent < (seed - SEED) * FRAMES // 8
 
     end, seed, total = time.monotonic() + SECONDS, SEED, [0, 0, 0, 0]
-    while seed == SEED or time.monotonic() < end or says_little() and seed < SEED + ROUNDS:
+    while seed == SEED or time.monotonic() < end or says_little() and seed < SEED + MOST:
         total = [a + b for a, b in zip(total, trial(seed), strict=True)]
         seed += 1
     rules, refusals, silent, hits = total

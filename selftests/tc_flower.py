@@ -11,7 +11,7 @@ import time
 
 from lib import PF, Capture, Injector, VfEnd, at_least, at_most, case, equal, fails, main, ping, setup, sh, tcp, true, until
 from lib.eswitch import offloading_wire, set_mode, switchdev, vfs_with_hooks
-from lib.pace import FACTOR
+from lib.pace import fewer
 from lib.packet import TEST_TYPE, datagram, raw_frame
 from lib.tc import clsact, counted, filter_add, filter_del, filters, in_hw, packets, the_filter
 
@@ -49,7 +49,7 @@ def vf_to_vf():
     for capture, vf in zip(captures, vfs, strict=True):
         capture.expect_none("a frame of the VFs", mine(vf), 0.5)
     for link in links:
-        counted(link, 1, 1000 // FACTOR)
+        counted(link, 1, fewer(1000))
 
 
 @case
@@ -120,8 +120,8 @@ def to_the_wire():
     tcp(wire.far4, server_ns=wire.ns, client_ns=vf.ns, size="4M", reverse=True)
     for capture in captures:
         capture.expect_none("a frame of the VF", mine(vf), 0.5)
-    counted(links[0], 1, 1000 // FACTOR)
-    counted(wire.near, 1, 1000 // FACTOR)
+    counted(links[0], 1, fewer(1000))
+    counted(wire.near, 1, fewer(1000))
 
 
 def frames_to(vfs, ports=(7, 7), payload=b"x" * 40, **options):

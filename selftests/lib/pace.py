@@ -12,6 +12,11 @@ def slow(seconds):
     return seconds * FACTOR
 
 
+def fewer(packets):
+    """As many of so many packets as `less` leaves of the traffic."""
+    return packets // FACTOR
+
+
 def less(amount):
     """The part of an amount of traffic, as iperf3 says it ("16M", bytes or bits a second), that this kernel carries in the same time."""
     return amount if FACTOR == 1 else f"{int(amount.removesuffix('M')) * 1000 // FACTOR}K"
