@@ -229,6 +229,7 @@ class Leaks(unittest.TestCase):
             return f"unreferenced object 0xffff88810638c600 (size 64):\n  backtrace (crc cc6be976):\n{lines}"
 
         self.assertIn("igb", leaks.cores_own(report("ethnl_set_tsconfig", "genl_rcv_msg")))
+        self.assertIn("pulled", leaks.cores_own(report("pci_iov_init", "pci_device_add", "pci_scan_single_device", "pciehp_configure_device")))
         for callers in (("hwtstamp_set_callback", "ethnl_set_tsconfig"), ("ethnl_default_set_doit",), ()):
             self.assertIsNone(leaks.cores_own(report(*callers)))
 
