@@ -22,7 +22,8 @@ def the_core_does_not_hold_its_lock():
     """As the comment in splat.py says: unbinding a PF with VFs gives the report, with a driver that is not ours."""
     function = next(path for path in glob.glob("/sys/bus/pci/drivers/igb/0*") if os.path.exists(f"{path}/sriov_numvfs"))
     sh(f"echo 1 > {function}/sriov_numvfs")
-    sh(f"echo {os.path.basename(function)} > /sys/bus/pci/drivers/igb/unbind")
+    for verb in ("unbind", "bind"):
+        sh(f"echo {os.path.basename(function)} > /sys/bus/pci/drivers/igb/{verb}")
     true(REPORT in sh("dmesg").out, "the report that splat.py sets aside; without it, its exception is to be taken out")
 
 

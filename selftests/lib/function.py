@@ -5,7 +5,7 @@ import glob
 import os
 import time
 
-from .case import Failure, defer, equal, skip, until
+from .case import Failure, defer, equal, skip, true, until
 from .command import sh
 from .link import Link
 
@@ -30,6 +30,7 @@ def switch_slots_off(driver, report):
     functions = glob.glob(pattern)
     addresses = {os.path.basename(path).rpartition(".")[0] for path in functions}
     slots = [path for path in glob.glob("/sys/bus/pci/slots/*") if sh(["cat", f"{path}/address"]).out.strip() in addresses]
+    true(functions, f"functions of {driver}")
     equal(len(slots), len(functions), f"slots with functions of {driver}")
     for slot in slots:
         sh(f"echo 0 > {slot}/power")
