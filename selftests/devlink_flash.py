@@ -7,79 +7,27 @@
 # vm: PORTS=1 MEM=4G
 
 import json
-import os
 import re
-import subprocess
-import tempfile
 import time
 
-from lib import PF, Control, Stream, Wire, at_least, case, defer, equal, fails, main, note, ping, setup, sh, skip, true, until
+from lib import PF, Control, Stream, Wire, at_least, case, defer, equal, fails, main, note, ping, setup, sh, true, until
 from lib.eswitch import HANDLE, devlink, eswitch, representors, switchdev
+from lib.firmware import COMPONENTS, Build, activate, all_of, prepare, versions
 from lib.genl import activate_live
 from lib.pace import slow
 from lib.tc import clsact, filter_add, in_hw
 
-TOOL = os.environ.get("OXNIC_FIRMWARE", "")
-COMPONENTS = ("fw.app", "fw.bootloader", "fw.mgmt")
-NUMBERS = iter(range(1, 1000))
-wire = control = folder = None
-least = 0  # security number of what the device has run
+wire = control = None
 
 
 @setup
 def topology():
-    global wire, control, folder
+    global wire, control
     wire = Wire()
     control = Control()
     defer(control.close)
     defer(control.chaos, "off")
-    folder = tempfile.mkdtemp()
-    with open("/sys/module/firmware_class/parameters/path", "w") as file:
-        file.write(folder)
-    with open(f"{folder}/empty.pldm", "w") as file:
-        file.write("nothing")
-    refused = sh(f"devlink dev flash {HANDLE} file empty.pldm", check=False).text
-    if "CONFIG_PLDMFW" in refused:
-        skip(refused)
-
-
-class Build:
-    """A package that the tool has made, of a version and a limit that no other has."""
-
-    def __init__(self, options="", live=False):
-        number = next(NUMBERS)
-        self.version, self.rules = f"2.{number}.0", 1024 + 16 * number
-        self.file = f"{number}.pldm"
-        words = f"--out {folder}/{self.file} --version {self.version} --rules {self.rules} {'--live' if live else ''}"
-        if "--security" not in options:
-            words += f" --security {least}"
-        sh(f"{TOOL} {words} {options}")
-
-    def flash(self, component="", check=True):
-        return sh(f"devlink dev flash {HANDLE} file {self.file} {component and f'component {component}'}", check=check, seconds=120)
-
-    def bytes(self):
-        with open(f"{folder}/{self.file}", "rb") as file:
-            return bytearray(file.read())
-
-    def put(self, data):
-        with open(f"{folder}/{self.file}", "wb") as file:
-            file.write(data)
-        return self
-
-
-def versions():
-    """{fixed, running, stored} to {component: version}, of the components."""
-    shown = devlink(f"dev info {HANDLE}")["info"][HANDLE]["versions"]
-    return {kind: {name: shown[kind].get(name) for name in COMPONENTS} for kind in ("fixed", "running", "stored")}
-
-
-def all_of(version):
-    return dict.fromkeys(COMPONENTS, version)
-
-
-def activate(check=True):
-    return sh(f"devlink dev reload {HANDLE} action fw_activate", check=check, seconds=120)
+    prepare()
 
 
 def refused_live():
@@ -225,8 +173,7 @@ def nothing_waits():
 @case
 def refusals():
     """Each thing that can be wrong with a package or an image has its own message, and changes nothing."""
-    global least
-    least += 5
+    Build.least += 5
     build = Build()
     build.flash()
     activate()
@@ -240,7 +187,7 @@ def refusals():
         return Build().put(data)
 
     for package, pattern in (
-        (Build(f"--security {least - 1}"), "downgrade below the security number"),
+        (Build(f"--security {Build.least - 1}"), "downgrade below the security number"),
         (Build("--image-device 77"), "firmware for another device"),
         (Build("--device 77"), "not for this device"),
         (Build("--key none"), "not signed"),
@@ -307,10 +254,7 @@ def live_and_unhealthy():
 
 def caught():
     """`devlink dev flash` in the background, of which the device has some blocks and not all; none, if it was too fast."""
-    build = Build("--content 1040000")
-    child = subprocess.Popen(["devlink", "dev", "flash", HANDLE, "file", build.file], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    defer(child.wait)
-    defer(child.kill)
+    child = Build("--content 1040000").begin()
     while child.poll() is None:
         if control.do("stats")["nic"]["firmware"]["management"]["written"]:
             return child
