@@ -3,7 +3,7 @@
 """What devlink says of the flow engine, and has to do with it: how full it is, which rules it was not given, modes of the eswitch."""
 
 # sets: quick
-# quick: resource refusals many_refusals shared_block offload_off leave_with_qdisc rules_in_legacy_mode legacy_fails missing_rules interim encap
+# quick: resource refusals many_refusals no_room no_room_for_masks shared_block offload_off leave_with_qdisc rules_in_legacy_mode legacy_fails missing_rules interim encap
 # vm: PORTS=1 MEM=4G
 
 import json
@@ -137,6 +137,40 @@ def many_refusals():
     equal(diagnosis(), {**NOTHING, "refused": 76, "not_listed": 76}, "those that came when the list was full")
     filter_add(link, ("pref 2000 protocol ip", f"dst_ip 10.9.9.9 {FOREIGN}"), flags="")
     equal(([e[2] for e in refused()], diagnosis()["not_listed"]), ([2000], 76), "one more, and those that are not listed")
+
+
+def without_room(what, keys):
+    """With as many rules (keys for more are given) as leave only those objects of a kind that are kept back for what stands in for others."""
+    most, kept = len(keys), len(keys) // 64
+    defer(control.do, "flow-limits")
+    control.do("flow-limits", **{what: most})
+    links, vfs = vfs_with_hooks(2)
+    filter_add(links[0], ("pref 9 protocol all", f"action mirred egress redirect dev {links[1].name}"))
+    lines = [f"filter add dev {links[0].name} ingress pref 8 protocol ip flower skip_sw {key} action drop" for key in keys[kept + 1 :]]
+    sh(["tc", "-b", "-"], data="\n".join(lines) + "\n", seconds=60)
+    says = f"no more {what.removeprefix('match_')}: there can be {most - kept}"
+    fails(filter_add(links[0], ("pref 8 protocol ip", f"{keys[0]} action drop"), check=False), "one more", says)
+    ours = ("pref 1 protocol all", "dst_mac 02:ee:00:00:00:01 action drop")
+    filter_add(links[0], ours, flags="")
+    equal((in_hw(links[0], 1), refused(), objects(control)[what]), (False, [("ingress", 0, 1, says)], most - kept + 1), f"in_hw, reason, and {what} in the device")
+    equal((takes(links[0], vfs[0], 1), packets(links[0], 9)), ((5, 0), 0), "what the rule of software has counted, and the one behind it")
+    for pref in (1, 8):
+        filter_del(links[0], f"pref {pref}")
+    filter_add(links[0], ours, flags="")
+    equal((in_hw(links[0], 1), diagnosis()["refused"]), (True, 0), "in_hw when there is room again, and rules refused")
+    agree(control, links[0])
+
+
+@case
+def no_room():
+    """Where no rule has room any more, what stands in for one of software has: no rule behind takes its packets."""
+    without_room("rules", [f"dst_ip 10.0.{n}.1" for n in range(128)])
+
+
+@case
+def no_room_for_masks():
+    """The same where no mask has."""
+    without_room("match_templates", [f"src_ip 10.0.0.0/{n % 16 + 9} dst_ip 10.1.0.0/{n // 16 + 9}" for n in range(128)])
 
 
 @case

@@ -243,4 +243,31 @@ def device_errors():
     equal((len(seen.in_hw), sum(seen.frames["cpu"].values())), (1, 4), "in hardware, and missed")
 
 
+@case
+def place_after_refusal():
+    """A rule of software that the device itself has refused has its place there all the same: no rule behind it takes its packets."""
+    control = Control()
+    defer(control.close)
+    defer(control.chaos)
+    line = f"filter add dev R0 ingress pref 1 protocol ip flower dst_mac {trial_mac(1)} action drop"
+    behind = f"filter add dev R0 ingress pref 2 protocol all flower skip_sw dst_mac {trial_mac(1)} {TO_VF}"
+    frames = [frame(ip4(), trial_mac(1))] * 3 + [frame(TEST, trial_mac(1))]
+    refused = {}
+    for fault, most in (("fail-request", 4), ("fail-command", 8)):
+        for count in range(1, most):
+            control.chaos(f"nic.{fault}={count}")
+            stage.tc(line)
+            control.chaos()
+            seen = stage.run([behind], frames)
+            refused[fault] = count - 1
+            if len(seen.in_hw) == 2:
+                break
+            equal(seen.frames["vf1"], Counter(frames[3:]), f"what the rule behind has taken ({fault} {count})")
+            equal(seen.frames["cpu"], Counter(frames[:3]), f"what the CPU has seen ({fault} {count})")
+        else:
+            raise Failure(f"{fault}: the rule was never taken")
+    # Its counter, and the rule; two templates at least.
+    equal((refused["fail-request"], refused["fail-command"] >= 2), (2, True), f"requests that were refused: {refused}")
+
+
 main()

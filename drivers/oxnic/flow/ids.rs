@@ -53,14 +53,24 @@ impl Ids {
     ///
     /// `ENOSPC`: none is left; `ENOMEM`.
     pub(crate) fn take(&self) -> Result<u32> {
+        self.take_but(0)
+    }
+
+    /// Takes one, and leaves so many to others.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`: no more are left; `ENOMEM`.
+    pub(crate) fn take_but(&self, others: u32) -> Result<u32> {
         loop {
             let capacity = {
                 let mut state = self.state.lock();
+                let never = (self.limit - state.fresh) as usize;
+                if never + state.free.len() <= others as usize {
+                    return Err(ENOSPC);
+                }
                 if let Some(id) = state.free.pop() {
                     return Ok(id);
-                }
-                if state.fresh == self.limit {
-                    return Err(ENOSPC);
                 }
                 if (state.fresh as usize) < state.free.capacity() {
                     state.fresh += 1;
@@ -166,6 +176,18 @@ mod tests {
         ids.give(1);
         assert_eq!(ids.take(), Ok(1));
         assert_eq!(ids.limit(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn some_are_left_to_others() -> Result {
+        let ids = KBox::pin_init(Ids::new(3), GFP_KERNEL)?;
+        assert_eq!((ids.take_but(1), ids.take_but(1)), (Ok(0), Ok(1)));
+        assert_eq!(ids.take_but(1), Err(ENOSPC));
+        ids.give(0);
+        assert_eq!(ids.take_but(2), Err(ENOSPC));
+        assert_eq!(ids.take_but(1), Ok(0));
+        assert_eq!((ids.take(), ids.take()), (Ok(2), Err(ENOSPC)));
         Ok(())
     }
 

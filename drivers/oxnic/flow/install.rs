@@ -19,6 +19,7 @@ use super::{
     desk::Desk,
     engine::Engine,
     extras::Extras,
+    limits::Share,
     place::{Place, Stance},
     plan::{self, Planned, Tables},
     queue::SLOT_WORDS,
@@ -76,6 +77,25 @@ pub(crate) struct Asked<'a> {
     pub(crate) stays: Stays,
 }
 
+impl<'a> Asked<'a> {
+    /// Whether something can stand in for the rule where it is refused. Software has to do it then, and the device to send its packets up.
+    fn may_stand_in(&self, store: &Store) -> bool {
+        !self.skip_sw && !store.block.is_egress() && self.number.is_none()
+    }
+
+    /// What its actions name.
+    fn tables<'b>(&self, store: &'b Store) -> Tables<'b>
+    where
+        'a: 'b,
+    {
+        Tables {
+            store,
+            tunnels: self.tunnels,
+            uppers: self.uppers,
+        }
+    }
+}
+
 /// A rule that has all it needs.
 struct Prepared {
     place: Place,
@@ -85,6 +105,14 @@ struct Prepared {
     request: KVec<u64>,
     /// Why it only stands in for the rule that was asked for, if it does.
     refusal: Option<Refusal>,
+}
+
+/// A rule that is there, or stays.
+struct Put {
+    prepared: Prepared,
+    presence: Presence,
+    /// Why it is missing, if it is.
+    missing: Option<Refusal>,
 }
 
 impl Engine {
@@ -124,43 +152,18 @@ impl Engine {
             }
         }
         let room = Room::new()?;
-        let mut desk = self.desks.lend(&self.caps)?;
-        let mut prepared = self.prepare(device, store, asked, &mut desk);
-        let mut missing = None;
-        if let (Err(why), true) = (&prepared, stays) {
-            missing = Some(*why);
-            let untold = Asked {
-                stays: Stays::Untold,
-                ..*asked
-            };
-            prepared = self.prepare(device, store, &untold, &mut desk);
-        }
-        self.desks.take_back(desk);
+        let Put {
+            prepared,
+            presence,
+            missing,
+        } = self.put(device, store, asked)?;
         let Prepared {
             place,
             objects,
             ways,
             request,
             refusal,
-        } = prepared?;
-        let told = match missing {
-            Some(_) => Ok(Presence::Absent),
-            None => self.tell(device, &objects, &request),
-        };
-        let presence = match told {
-            Ok(presence) => presence,
-            Err(why) if stays => {
-                missing = Some(why);
-                match why {
-                    Refusal::Unreached(_) => Presence::Suspect,
-                    _ => Presence::Absent,
-                }
-            }
-            Err(error) => {
-                self.undo(device, store, &place, &objects);
-                return Err(error);
-            }
-        };
+        } = prepared;
         let stored = Stored {
             users: 1,
             stand_in: refusal.is_some(),
@@ -186,47 +189,117 @@ impl Engine {
         refusal.map_or(Ok(()), Err)
     }
 
-    /// Plans a rule and takes what it needs.
+    /// Has a rule in the device, or something that stands in for it; or kept here, where it is to stay.
+    fn put(&self, device: &Arc<Device>, store: &Store, asked: &Asked<'_>) -> Result<Put, Refusal> {
+        let stays = asked.stays != Stays::Refused;
+        let prepared = match self.prepare(device, store, asked, None) {
+            Err(why) if stays => {
+                let untold = Asked {
+                    stays: Stays::Untold,
+                    ..*asked
+                };
+                return Ok(Put {
+                    prepared: self.prepare(device, store, &untold, None)?,
+                    presence: Presence::Absent,
+                    missing: Some(why),
+                });
+            }
+            prepared => prepared?,
+        };
+        let whole = prepared.refusal.is_none();
+        match self.tell_prepared(device, store, asked, prepared) {
+            // It has no room for the rule, or cannot do it; it may have room for one that only sends up.
+            Err(why @ Refusal::Device { .. }) if whole && asked.may_stand_in(store) => {
+                let prepared = self.prepare(device, store, asked, Some(why))?;
+                self.tell_prepared(device, store, asked, prepared)
+            }
+            put => put,
+        }
+    }
+
+    /// Tells the device of a rule that has all it needs. One that does not stay has nothing any more where that fails.
+    fn tell_prepared(
+        &self,
+        device: &Arc<Device>,
+        store: &Store,
+        asked: &Asked<'_>,
+        prepared: Prepared,
+    ) -> Result<Put, Refusal> {
+        let told = self.tell(device, &prepared.objects, &prepared.request);
+        let (presence, missing) = match told {
+            Ok(presence) => (presence, None),
+            Err(why) if asked.stays == Stays::Refused => {
+                self.undo(device, store, &prepared.place, &prepared.objects);
+                return Err(why);
+            }
+            Err(why @ Refusal::Unreached(_)) => (Presence::Suspect, Some(why)),
+            Err(why) => (Presence::Absent, Some(why)),
+        };
+        Ok(Put {
+            prepared,
+            presence,
+            missing,
+        })
+    }
+
+    /// Plans a rule and takes what it needs; or, where it is refused or was, what stands in for it.
     fn prepare(
+        &self,
+        device: &Arc<Device>,
+        store: &Store,
+        asked: &Asked<'_>,
+        refused: Option<Refusal>,
+    ) -> Result<Prepared, Refusal> {
+        let mut desk = self.desks.lend(&self.caps)?;
+        let whole = match refused {
+            Some(why) => Err(why),
+            None => self.prepare_whole(device, store, asked, &mut desk),
+        };
+        let prepared = match whole {
+            Err(why) if asked.may_stand_in(store) => {
+                self.prepare_stand_in(device, store, asked, why, &mut desk)
+            }
+            whole => whole,
+        };
+        self.desks.take_back(desk);
+        prepared
+    }
+
+    fn prepare_whole(
         &self,
         device: &Arc<Device>,
         store: &Store,
         asked: &Asked<'_>,
         desk: &mut Desk,
     ) -> Result<Prepared, Refusal> {
-        let egress = store.block.is_egress();
-        let tables = Tables {
-            store,
-            tunnels: asked.tunnels,
-            uppers: asked.uppers,
-        };
+        if let Some(unread) = asked.unread {
+            return Err(unread.why);
+        }
+        self.admit(device, store, asked)?;
         let ways = Ways::new(asked.rule.actions, asked.origins, store.of_tc);
-        let whole = match asked.unread {
-            Some(unread) => Err(unread.why),
-            None => self.admit(device, store, asked).and_then(|()| {
-                let counted = ways.statistics;
-                let context = plan::context(&self.caps, store, asked.skip_sw, counted);
-                plan::whole(asked.rule, &context, &tables, desk)
-            }),
+        let context = plan::context(&self.caps, store, asked.skip_sw, ways.statistics);
+        let planned = plan::whole(asked.rule, &context, &asked.tables(store), desk)?;
+        let stance = match planned.upwards {
+            true => Stance::Upwards,
+            false => Stance::Whole,
         };
-        let kept = whole.and_then(|planned| {
-            let stance = match planned.upwards {
-                true => Stance::Upwards,
-                false => Stance::Whole,
-            };
-            self.keep(device, store, asked, planned, stance, Some(ways))
-        });
-        let refusal = match kept {
-            // At egress nothing can stand in for a rule.
-            Err(refusal) if !asked.skip_sw && !egress && asked.number.is_none() => refusal,
-            kept => return kept,
-        };
+        self.keep(device, store, asked, planned, stance, Some(ways))
+    }
+
+    fn prepare_stand_in(
+        &self,
+        device: &Arc<Device>,
+        store: &Store,
+        asked: &Asked<'_>,
+        refusal: Refusal,
+        desk: &mut Desk,
+    ) -> Result<Prepared, Refusal> {
         let stance = match asked.unread {
             Some(Unread { key: true, .. }) => Stance::Unread,
             _ => Stance::Upwards,
         };
         let context = plan::context(&self.caps, store, false, Ways::OFF.statistics);
-        let planned = plan::stand_in(asked.rule, &context, &tables, desk)?;
+        let planned = plan::stand_in(asked.rule, &context, &asked.tables(store), desk)?;
         let mut kept = self.keep(device, store, asked, planned, stance, None)?;
         kept.refusal = Some(refusal);
         Ok(kept)
@@ -252,13 +325,17 @@ impl Engine {
             (table, place)
         };
         let mut objects = Objects::default();
+        let share = match ways {
+            Some(_) => Share::Common,
+            None => Share::All,
+        };
         // What stands in for a rule opens nothing: it is there for packets that other rules let in.
         let local = match ways {
             Some(_) => self.take_local(device, store, asked.rule, &mut objects),
             None => Ok(()),
         };
         let request = local
-            .and_then(|()| self.take(device, asked, &mut planned, &mut objects))
+            .and_then(|()| self.take(device, asked, &mut planned, &mut objects, share))
             .and_then(|()| match ways {
                 Some(ways) => self.name_actions(store, asked, &planned, ways, &mut objects),
                 // What stands in for a rule does nothing of it.

@@ -14,6 +14,7 @@ use super::{
     count::Ways,
     engine::Engine,
     gap::Instead,
+    limits::Share,
     plan,
     refusal::Refusal,
     request,
@@ -84,7 +85,7 @@ impl Engine {
         let mut interims = self.interims.lock();
         interims.reserve(1, GFP_KERNEL)?;
         let reached = self.is_reached();
-        let template = self.actions.get(device, list, 1, 0, reached)?;
+        let template = self.actions.get(device, list, 1, 0, reached, Share::All)?;
         let id = template.id();
         match interims.iter().any(|held| held.id() == id) {
             true => self.actions.put(device, &template, reached),

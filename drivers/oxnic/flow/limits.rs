@@ -20,6 +20,29 @@ const LIST: u16 = 256;
 /// Deepest queue, log2 of slots.
 const LOG2: u8 = 10;
 
+/// Most objects of a kind that are kept back.
+const KEPT_BACK: u32 = 4096;
+
+/// Which of the device's rules and templates a rule may have. Rules are refused most of all when nothing is left, and then rules behind would
+/// take packets for which one of software comes first; so some are kept back for what stands in for that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// All but those that are kept back.
+    Common,
+    /// All: it stands in for another rule, or is the driver's own.
+    All,
+}
+
+impl Share {
+    /// How many objects, of so many, it leaves to others.
+    pub(crate) fn leaves(self, objects: u32) -> u32 {
+        match self {
+            Self::Common => (objects / 64).min(KEPT_BACK),
+            Self::All => 0,
+        }
+    }
+}
+
 /// What the driver makes use of. A limit may be lower than the device's, and never higher.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 use super::{
     engine::Engine,
     exactly::Exactly,
+    limits::Share,
     refusal::Refusal,
     request,
     store::{Objects, Presence},
@@ -53,8 +54,12 @@ impl Engine {
         }
         let reached = self.is_reached();
         let words = &exactly.words;
-        let matches = self.matches.get(device, words, exactly.count, 0, reached)?;
-        let actions = self.actions.get(device, &list, pops + 1, 0, reached);
+        let matches = self
+            .matches
+            .get(device, words, exactly.count, 0, reached, Share::All)?;
+        let actions = self
+            .actions
+            .get(device, &list, pops + 1, 0, reached, Share::All);
         let actions = actions.inspect_err(|_| {
             self.matches.put(device, &matches, self.is_reached());
         })?;

@@ -6,6 +6,7 @@ use super::{
     change::Change,
     counters::Counter,
     engine::Engine,
+    limits::Share,
     plan::Planned,
     read::Origin,
     refusal::Refusal,
@@ -63,9 +64,14 @@ impl Engine {
     ) -> Result<(), Refusal> {
         parts.reached = reached(rule.actions);
         let list = planned.actions;
-        let template = self
-            .actions
-            .get(device, list.words, list.count, 0, self.is_reached())?;
+        let template = self.actions.get(
+            device,
+            list.words,
+            list.count,
+            0,
+            self.is_reached(),
+            Share::Common,
+        )?;
         parts.template = Some(template);
         if let Some(at) = planned.counter {
             let counter = self.same_counter(device, before.counter.as_ref(), &mut parts.fresh)?;

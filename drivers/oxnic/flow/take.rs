@@ -8,6 +8,7 @@ use super::{
     extras::Extras,
     install::{Asked, Stays},
     kept_rule::KeptRule,
+    limits::Share,
     plan::Planned,
     read::Origin,
     refusal::Refusal,
@@ -28,22 +29,24 @@ impl Engine {
         asked: &Asked<'_>,
         planned: &mut Planned<'_>,
         objects: &mut Objects,
+        share: Share,
     ) -> Result<(), Refusal> {
         let reached = self.is_reached() && asked.stays != Stays::Untold;
         let list = planned.conditions;
-        let template = self
-            .matches
-            .get(device, list.words, list.count, list.options, reached)?;
+        let template =
+            self.matches
+                .get(device, list.words, list.count, list.options, reached, share)?;
         objects.match_template = Some(template);
         let list = planned.actions;
         let template = self
             .actions
-            .get(device, list.words, list.count, 0, reached)?;
+            .get(device, list.words, list.count, 0, reached, share)?;
         objects.action_template = Some(template);
         let limit = self.rules.limit();
-        let rule = self.rules.take().map_err(|error| Refusal::Full {
+        let others = share.leaves(limit);
+        let rule = self.rules.take_but(others).map_err(|error| Refusal::Full {
             what: "rules",
-            limit,
+            limit: limit - others,
             error,
         })?;
         objects.rule = Some(rule);

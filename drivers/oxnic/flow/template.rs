@@ -6,7 +6,7 @@
 //! device is told of one that comes or goes; nothing is taken under it but the lock of the admin queue. While the device is reset, templates
 //! are made here only, and [`Templates::put_back`] tells the device of them.
 
-use super::{gaps::Gaps, ids::Ids, refusal::Refusal, there::There};
+use super::{gaps::Gaps, ids::Ids, limits::Share, refusal::Refusal, there::There};
 use crate::{
     cmd,
     command::{told, CommandError},
@@ -130,6 +130,7 @@ impl Templates {
         count: usize,
         options: usize,
         reached: bool,
+        share: Share,
     ) -> Result<Arc<Template>, NoTemplate> {
         let hash = hash(list);
         let mut known = self.known.lock();
@@ -151,8 +152,9 @@ impl Templates {
         let mut kept = KVec::new();
         kept.extend_from_slice(list, GFP_KERNEL)
             .map_err(|_| NoTemplate::Memory)?;
-        let id = self.ids.take().map_err(|error| match error {
-            ENOSPC => NoTemplate::Full(self.ids.limit()),
+        let others = share.leaves(self.ids.limit());
+        let id = self.ids.take_but(others).map_err(|error| match error {
+            ENOSPC => NoTemplate::Full(self.ids.limit() - others),
             _ => NoTemplate::Memory,
         })?;
         let template = Template {
