@@ -3,10 +3,10 @@
 """Tunnels in the device, between a VF and a stock tunnel device at the far end of the wire: rules on tunnel netdevs and tunnel_key set."""
 
 # sets: quick
-# quick: vxlan geneve_options refusals
+# quick: vxlan vxlan_after_reset geneve_options refusals
 # vm: PORTS=1 MEM=4G
 
-from lib import Capture, Injector, VfEnd, case, defer, equal, fails, ip, main, ping, setup, sh, tcp, true, until
+from lib import PF, Capture, Injector, VfEnd, case, defer, equal, fails, ip, main, ping, setup, sh, tcp, true, until
 from lib.eswitch import offloading_wire, switchdev
 from lib.link import Link
 from lib.outer import Outer
@@ -105,6 +105,11 @@ class Tunnel:
     def talk(self):
         """Ping and TCP both ways through rules, which count, and the CPU sees nothing of it."""
         self.both()
+        self.is_silent()
+
+    def is_silent(self):
+        """The same with the rules that are there; what they count goes on."""
+        before = [packets(link) for link in (self.rep, self.netdev)]
         captures = [Capture(link) for link in (self.rep, self.netdev)]
         outer = Capture(wire.near)
         ping(INNER4[1], ns=self.vf.ns, count=10)
@@ -115,8 +120,8 @@ class Tunnel:
             capture.expect_none("a frame of the VF", self.mine, 0.5)
         mac = bytes.fromhex(self.vf.link.mac.replace(":", ""))
         outer.expect_none("a tunnelled frame of the VF", lambda p: mac in p.frame, 0.5)
-        counted(self.rep, 50)
-        counted(self.netdev, 50)
+        for link, was in zip((self.rep, self.netdev), before, strict=True):
+            counted(link, was + 50)
 
 
 @case
@@ -129,6 +134,33 @@ def vxlan():
 def geneve():
     """Geneve over IPv4."""
     Tunnel("geneve").talk()
+
+
+def after_reset(kind):
+    tunnel = Tunnel(kind)
+    tunnel.talk()
+    before = [packets(link) for link in (tunnel.rep, tunnel.netdev)]
+    PF().write("reset", 1)
+
+    def is_back():
+        ping(INNER4[1], ns=tunnel.vf.ns, count=1, check=False, seconds=1)
+        return packets(tunnel.rep) > before[0] and packets(tunnel.netdev) > before[1]
+
+    until(is_back, "both rules count more than before the reset", 30)
+    tunnel.is_silent()
+    equal([in_hw(link, 1) for link in (tunnel.rep, tunnel.netdev)], [True, True], "in_hw")
+
+
+@case
+def vxlan_after_reset():
+    """After a reset the device has headers, the port of the tunnel and rules again, with what they have counted."""
+    after_reset("vxlan")
+
+
+@case
+def geneve_after_reset():
+    """The same with Geneve."""
+    after_reset("geneve")
 
 
 @case
