@@ -96,7 +96,7 @@ def trial(entries, devs=("R0",)):
             if name not in hardware.in_hw or name in software.in_hw:
                 found.append(f"  {name}: in_hw {name in hardware.in_hw}, with skip_hw {name in software.in_hw}")
             hard, soft = hardware.counts[name][0], software.counts[name][0]
-            if hard[:2] != soft[:2] or entry.hardware == "skip_sw" and hard[2] != hard[0]:
+            if hard[:3] != soft[:3] or entry.hardware == "skip_sw" and hard.hw_packets != hard.packets:
                 found.append(f"  {name}: counts {hard}, and software {soft}")
         if found:
             errors += [f"{entry.protocol} {entry.actions}:", *found, *(f"  sent: {f.hex()}" for f in entry.frames(number))]
@@ -256,7 +256,7 @@ def from_the_wire():
     equal(errors, [], "what leaves")
     equal(sum(hardware.frames["port"].values()), 0, "frames that the CPU has seen")
     equal(software.frames["port"], Counter(frames), "frames that the CPU has seen with skip_hw")
-    equal([c[0][:2] for c in hardware.counts.values()], [c[0][:2] for c in software.counts.values()], "counters")
+    equal([c[0][:3] for c in hardware.counts.values()], [c[0][:3] for c in software.counts.values()], "counters")
 
 
 @case
@@ -301,7 +301,7 @@ def police_bytes():
         # 3000 bytes of 186 each; 1000 more each second.
         at_least(came, 15, f"frames of the burst ({flags})")
         at_most(came, 17 + took * 6, f"frames of the burst ({flags})")
-        equal(seen.of_pref(1)[0][0][0], 40, "packets of the policer")
+        equal(seen.of_pref(1)[0][0][:2], (40, 40 - came), "packets of the policer, and those that it has dropped")
     for flags in ("", "skip_hw"):
         # Without skip_sw, which would ask for a policer that is in the device by itself.
         sh(f"tc actions add action police rate 8kbit burst 3000 conform-exceed drop/pipe index 77 {flags}")
@@ -311,6 +311,8 @@ def police_bytes():
         at_least(came, 15, f"frames of two rules ({flags})")
         at_most(came, 17 + took * 6, f"frames of two rules ({flags})")
         equal(len(seen.in_hw), 0 if flags else 2, f"rules in hardware ({flags})")
+        # Each of the rules shows what the policer has seen of both.
+        equal({seen.of_pref(n)[0][0][:2] for n in (1, 2)}, {(40, 40 - came)}, f"packets of the policer, and those that it has dropped ({flags})")
         equal(sum(seen.frames["cpu"].values()), 40 if flags else 0, f"frames that the CPU has seen ({flags})")
         sh("tc actions del action police index 77")
 
@@ -325,7 +327,7 @@ def police_packets():
         came, seen, took = through([rule], [one] * 60, pause=1.0)
         at_least(came, 10, f"frames of the burst ({flags})")
         at_most(came, 11 + (took - 1) * 20, f"frames of the burst ({flags})")
-        equal(seen.of_pref(1)[0][0][0], 60, "packets of the policer")
+        equal(seen.of_pref(1)[0][0][:2], (60, 60 - came), "packets of the policer, and those that it has dropped")
 
 
 @case
@@ -340,8 +342,8 @@ def matchall():
         equal(sum(hardware.frames["cpu"].values()), 0, f"{words}: frames that the CPU has seen")
         equal(sum(software.frames["cpu"].values()), len(frames), f"{words}: frames that the CPU has seen with skip_hw")
         (hard, in_hw), soft = hardware.of_pref(1), software.of_pref(1)[0]
-        equal((in_hw, hard[0][2]), (True, len(EVERY)), f"{words}: in_hw and packets of the device")
-        equal(hard[0][1], soft[0][1], f"{words}: bytes")
+        equal((in_hw, hard[0].hw_packets), (True, len(EVERY)), f"{words}: in_hw and packets of the device")
+        equal(hard[0][1:3], soft[0][1:3], f"{words}: drops and bytes")
 
 
 @case
@@ -354,7 +356,7 @@ def matchall_continue():
     equal(hardware.frames["wire"], Counter(frames[:2]), "what comes to the wire")
     equal(hardware.frames["wire"], software.frames["wire"], "what comes to the wire in software")
     equal(sum(hardware.frames["cpu"].values()), 0, "frames that the CPU has seen")
-    equal([hardware.of_pref(2)[0][0][:2]], [software.of_pref(2)[0][0][:2]], "what the rule behind counts")
+    equal([hardware.of_pref(2)[0][0][:3]], [software.of_pref(2)[0][0][:3]], "what the rule behind counts")
 
 
 @case

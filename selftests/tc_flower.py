@@ -13,7 +13,7 @@ from lib import PF, Capture, Injector, VfEnd, at_least, at_most, case, equal, fa
 from lib.eswitch import offloading_wire, set_mode, switchdev, vfs_with_hooks
 from lib.pace import fewer
 from lib.packet import TEST_TYPE, datagram, raw_frame
-from lib.tc import clsact, counted, filter_add, filter_del, filters, in_hw, packets, the_filter
+from lib.tc import FRESH, clsact, counted, filter_add, filter_del, filters, in_hw, packets, the_filter
 
 wire = None
 
@@ -29,10 +29,10 @@ def mine(vf):
     return lambda parsed: vf.link.mac in (parsed.source, parsed.destination)
 
 
-def connect(links):
+def connect(links, pref=1):
     """All that a VF sends goes to the other one."""
     for one, other in (links, links[::-1]):
-        filter_add(one, ("pref 1 protocol all", f"action mirred egress redirect dev {other.name}"))
+        filter_add(one, (f"pref {pref} protocol all", f"action mirred egress redirect dev {other.name}"))
 
 
 @case
@@ -269,17 +269,26 @@ def reset():
 
 @case
 def police():
-    """A policer lets through what is within its rate and its burst, and drops the rest."""
+    """A policer lets through what is within its rate and its burst, and drops the rest; it shows how many, also after a reset."""
     links, vfs = vfs_with_hooks()
     conform = f"action police pkts_rate 10 pkts_burst 5 conform-exceed drop/pipe action mirred egress redirect dev {links[1].name}"
     filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp {conform}"))
+    connect(links, pref=2)
     capture = Capture(vfs[1].link)
     time.sleep(1)  # A bucket for packets is empty at first, as in software, and full after half a second.
     Injector(vfs[0].link).send(*[frames_to(vfs, (9, 1000))] * 60)
     udp = lambda p: p.ports == (9, 1000)  # noqa: E731
-    at_least(len(capture.expect("datagrams within the burst", udp, 5)), 5, "datagrams")
-    at_most(len(capture.frames(udp, 1)), 40, "datagrams of 60 at once")
+    came = len(capture.expect("datagrams within the burst", udp, 5)) + len(capture.frames(udp, seconds=1))
+    at_most(came, 45, "datagrams of 60 at once")
     counted(links[0], 1, 60)
+    drops = lambda: the_filter(links[0], 1)["options"]["actions"][0]["stats"]["drops"]  # noqa: E731
+    until(lambda: drops() == 60 - came, f"the policer shows {60 - came} datagrams that it has dropped", FRESH)
+    PF().write("reset", 1)
+    until(lambda: ping(vfs[1].address4, ns=vfs[0].ns, count=1, check=False, seconds=1) == 1, "the VFs reach each other", 30)
+    equal((packets(links[0], 1), drops()), (60, 60 - came), "packets and drops after a reset")
+    Injector(vfs[0].link).send(*[frames_to(vfs, (9, 1000))] * 60)
+    came += len(capture.frames(udp, seconds=2))
+    until(lambda: drops() == 120 - came, f"the policer shows {120 - came} datagrams that it has dropped", FRESH)
 
 
 @case

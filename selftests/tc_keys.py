@@ -73,8 +73,8 @@ def check_one(key, number, hardware, software):
         for place, wanted in (("wire", yes), ("cpu", cpu)):
             for what, frames in (("missing", wanted - at[place]), ("too many", at[place] - wanted)):
                 errors += [f"{name}: {place}: {what}: {f.hex()}" for f in list(frames)[:2]]
-    (packets, octets, of_device), in_hw = hardware.of_pref(number)[0][0], hardware.of_pref(number)[1]
-    (soft_packets, soft_octets, of_none), in_sw = software.of_pref(number)[0][0], not software.of_pref(number)[1]
+    (packets, _, octets, of_device), in_hw = hardware.of_pref(number)[0][0], hardware.of_pref(number)[1]
+    (soft_packets, _, soft_octets, of_none), in_sw = software.of_pref(number)[0][0], not software.of_pref(number)[1]
     total = sum(yes.values())
     if not in_hw or not in_sw:
         errors.append(f"in_hw {in_hw}, with skip_hw {not in_sw}")

@@ -168,8 +168,8 @@ def agree(control, before, workers, wheres):
     actions = [action for worker in workers for action in worker.there.values()]
     now = objects(control)
     policers = sum("police" in action for action in actions)
-    # What is behind a policer is counted for itself.
-    for kind, wanted in (("rules", len(actions)), ("counters", len(actions) + policers), ("meters", policers)):
+    # What a policer drops and what is behind it is counted, too.
+    for kind, wanted in (("rules", len(actions)), ("counters", len(actions) + 2 * policers), ("meters", policers)):
         equal(now[kind] - before[kind], wanted, f"{kind} in the device")
     at_least(now["match_templates"] - before["match_templates"], len(MATCHES), "match templates")
 

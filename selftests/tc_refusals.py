@@ -86,7 +86,7 @@ def table(entries):
         if both.of_pref(number * 2)[1] or not entry.unseen and not both.of_pref(number * 2 + 1)[1]:
             errors.append(f"{entry.words}: in_hw, or what is behind is not")
         for pref in [2 * number] + [2 * number + 1] * (not entry.unseen):
-            ours, theirs = ([counts[:2] for counts in seen.of_pref(pref)[0]][:1] for seen in (both, software))
+            ours, theirs = ([counts[:3] for counts in seen.of_pref(pref)[0]][:1] for seen in (both, software))
             if ours != theirs:
                 errors.append(f"{entry.words}: pref {pref} counts {ours}, and software {theirs}")
         if entry.takes and not software.of_pref(2 * number)[0][0][0]:

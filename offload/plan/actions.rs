@@ -3,20 +3,21 @@
 //! A rule's actions into the device's list, with the values beside it as the rule's arguments.
 //!
 //! Each action of tc becomes none, one or several of the device's. Counting is an action of its own in front: one for the whole rule, or
-//! ([`Statistics::Actions`]) one wherever fewer packets may go on than before, or others join. Actions that no packet reaches
-//! are left out. A list that lets packets go through ends with ACCEPT.
+//! ([`Statistics::Actions`]) one wherever fewer packets may go on than before, or others join, and one of what each policer drops. Actions
+//! that no packet reaches are left out. A list that lets packets go through ends with ACCEPT.
 //!
 //! A rule of a tunnel device takes the frame out of its tunnel first, unless all it does is to drop it.
 
 use oxnic_abi::flow::action::{
-    action_flags, decap_flags, flow_checksum, FlowAction, FlowActionKind, FlowNote, NO_ENCAP,
+    action_flags, decap_flags, flow_checksum, FlowAction, FlowActionKind, FlowNote, FlowVerdict,
+    NO_ENCAP,
 };
 use oxnic_abi::flow::port::FlowDirection;
 
 use super::chains::{self, Course, Exit};
 use super::context::{Context, Destinations, Statistics, Target};
 use super::list::List;
-use super::needs::Need;
+use super::needs::{Counts, Need};
 use super::tunnels;
 use super::walk::Walk;
 use crate::packet::vlan::{PRIORITY_MASK, PRIORITY_SHIFT};
@@ -194,6 +195,46 @@ impl<'p, 's, 'r, D: Destinations> Lowering<'p, 's, 'r, D> {
         if self.walk.accepts && (!self.ends() || self.marks()) {
             self.accept()?;
         }
+        self.count_drops(rule)
+    }
+
+    /// Has policers count what they drop, where actions are counted: instead of that verdict is a skip to two entries behind all others, one
+    /// that counts and one that drops. Where the device has no room for these, or has not what they take, the verdict stays, and is not
+    /// counted.
+    fn count_drops(&mut self, rule: &Rule<'r>) -> Result<(), Reject> {
+        let device = self.context.device;
+        let able = device.counters > 0
+            && device.actions & FlowActionKind::DROP.bit() != 0
+            && device.verdicts & (1 << FlowVerdict::SKIP.0) != 0;
+        if !able || self.context.statistics != Statistics::Actions {
+            return Ok(());
+        }
+        for (at, action) in rule.actions.iter().enumerate() {
+            let Action::Police(police) = action else {
+                continue;
+            };
+            let dropped = super::meters::drops(police);
+            let room =
+                self.list.has_room(2) && self.arguments.has_room(4) && self.needs.has_room(1);
+            if !room || dropped == [false; 2] || !self.walk.reaches(at) {
+                continue;
+            }
+            self.action = action.name();
+            let entries = self.list.items().iter().skip(self.start(at));
+            let meter = entries.take_while(|entry| entry.kind != FlowActionKind::METER);
+            let meter = self.start(at) + meter.count();
+            let skipped = self.list.len().saturating_sub(meter + 1) as u32;
+            if let Some(entry) = self.list.item_mut(meter) {
+                super::meters::divert(entry, dropped, skipped);
+            }
+            let at_argument = self.plain(FlowActionKind::COUNT, &[0])?;
+            self.need(Need::Counter {
+                at: at_argument,
+                action: at as u8,
+                counts: Counts::Dropped,
+            })?;
+            self.plain(FlowActionKind::DROP, &[])?;
+        }
         Ok(())
     }
 
@@ -282,6 +323,7 @@ impl<'p, 's, 'r, D: Destinations> Lowering<'p, 's, 'r, D> {
         self.need(Need::Counter {
             at: place,
             action: at as u8,
+            counts: Counts::Taken,
         })
     }
 

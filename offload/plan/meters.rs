@@ -37,6 +37,22 @@ pub(super) fn resolve(entry: &mut FlowAction, entries: impl Fn(Option<usize>) ->
     }
 }
 
+/// Whether packets that are within a policer count as dropped by it, and those that are beyond. The former never do without a rate
+/// (`tcf_police_act`).
+pub(super) fn drops(police: &Police) -> [bool; 2] {
+    let within = police.conform == Verdict::Drop && police.rate != Rate::None;
+    [within, police.exceed == Verdict::Drop]
+}
+
+/// Makes verdicts of a meter's entry skips of so many entries.
+pub(super) fn divert(entry: &mut FlowAction, verdicts: [bool; 2], entries: u32) {
+    let [_, within, beyond, _] = &mut entry.operands;
+    let places = entry.choice.iter_mut().zip([within, beyond]);
+    for ((verdict, operand), _) in places.zip(verdicts).filter(|(_, diverted)| *diverted) {
+        (*verdict, *operand) = (FlowVerdict::SKIP.0, entries);
+    }
+}
+
 impl<D: Destinations> Lowering<'_, '_, '_, D> {
     pub(super) fn police(
         &mut self,

@@ -7,6 +7,15 @@ use super::tunnels::TunnelDevice;
 use crate::packet::bytes;
 use crate::rule::{Encap, Police};
 
+/// What of an action a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Counts {
+    /// Packets that get to it; it stands for all actions behind it, too, that any packet gets to, up to that of the next such counter.
+    Taken,
+    /// Of a policer's packets, those that it drops.
+    Dropped,
+}
+
 /// Something that the driver must have before the rule is put into the device. Ids go into the arguments as little-endian words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need<'r> {
@@ -14,9 +23,10 @@ pub enum Need<'r> {
     Counter {
         /// Offset in the arguments.
         at: u16,
-        /// The first action of the rule, in tc's numbers, that gets what it counts; it stands for all behind it that any packet gets
-        /// to, up to that of the next counter.
+        /// The action of the rule, in tc's numbers.
         action: u8,
+        /// What of it is counted.
+        counts: Counts,
     },
     /// A meter, shared by all policers with that index. Its id goes to `at`.
     Meter {
@@ -49,6 +59,13 @@ pub enum Need<'r> {
 }
 
 impl Need<'_> {
+    /// What lists of needs are made of before anything is needed.
+    pub const BLANK: Self = Self::Counter {
+        at: 0,
+        action: 0,
+        counts: Counts::Taken,
+    };
+
     /// Where in the arguments its first word is.
     pub const fn at(&self) -> u16 {
         match self {

@@ -17,7 +17,7 @@ use oxnic_offload::packet::tunnel::TunnelOptions;
 use oxnic_offload::packet::{ethernet, tunnel, Address};
 use oxnic_offload::plan::chains::miss;
 use oxnic_offload::plan::conditions::number;
-use oxnic_offload::plan::{reached, Course, Exit, Need, Statistics};
+use oxnic_offload::plan::{reached, Counts, Course, Exit, Need, Statistics};
 use oxnic_offload::reject::{Loss, Reject};
 use oxnic_offload::rule::action::checksum;
 use oxnic_offload::rule::field::TABLE;
@@ -498,6 +498,61 @@ fn verdicts_of_a_policer_are_the_templates() {
     assert_eq!(entry.operands, [0, 1003, 0, 0]);
     assert_eq!(planned.needs.len(), 1);
     assert!(matches!(planned.needs[0], Need::Meter { at: 0, .. }));
+}
+
+#[test]
+fn what_a_policer_drops_is_counted_where_actions_are() {
+    let device = everything();
+    let mut context = context(&device);
+    context.software.skips_tc = true;
+    context.statistics = Statistics::Actions;
+    let actions = [
+        police(Verdict::Pipe, Verdict::Drop),
+        Action::Redirect(Port(3), Direction::Egress),
+    ];
+    let planned = plan(&rule(Key::default(), &actions), &context).unwrap();
+    assert_eq!(
+        kinds(&planned),
+        [
+            Kind::COUNT,
+            Kind::METER,
+            Kind::COUNT,
+            Kind::REDIRECT,
+            Kind::COUNT,
+            Kind::DROP
+        ]
+    );
+    let meter = planned.list[1];
+    assert_eq!(meter.choice, [FlowVerdict::PIPE.0, FlowVerdict::SKIP.0]);
+    assert_eq!(meter.operands[2], 2);
+    assert!(planned.needs.contains(&Need::Counter {
+        at: planned.list[4].argument,
+        action: 0,
+        counts: Counts::Dropped,
+    }));
+}
+
+#[test]
+fn what_a_policer_drops_is_not_counted_where_there_is_no_room_or_no_skip() {
+    let mut few = everything();
+    few.actions_max = 5;
+    let mut unskipping = everything();
+    unskipping.verdicts &= !(1 << FlowVerdict::SKIP.0);
+    let actions = [
+        police(Verdict::Pipe, Verdict::Drop),
+        Action::Redirect(Port(3), Direction::Egress),
+    ];
+    for device in [few, unskipping] {
+        let mut context = context(&device);
+        context.software.skips_tc = true;
+        context.statistics = Statistics::Actions;
+        let planned = plan(&rule(Key::default(), &actions), &context).unwrap();
+        assert_eq!(
+            kinds(&planned),
+            [Kind::COUNT, Kind::METER, Kind::COUNT, Kind::REDIRECT]
+        );
+        assert_eq!(planned.list[1].choice[1], FlowVerdict::DROP.0);
+    }
 }
 
 #[test]

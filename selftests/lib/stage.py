@@ -10,6 +10,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .capture import Capture, Injector
 from .case import Failure, defer
@@ -33,20 +34,40 @@ def trial_mac(number, last=0):
     return f"{TRIAL}:00:{number >> 8:02x}:{number & 255:02x}:{last:02x}"
 
 
+class Count(NamedTuple):
+    """What an action shows."""
+
+    packets: int
+    # Those that a policer has dropped; None of other actions, of which the device does not say that: they drop only what is cut short.
+    drops: int | None
+    bytes: int
+    # Packets of the device.
+    hw_packets: int
+
+    @classmethod
+    def of(cls, action):
+        stats = action.get("stats", {})
+        drops = stats.get("drops", 0) if action.get("kind") == "police" else None
+        return cls(stats.get("packets", 0), drops, stats.get("bytes", 0), stats.get("hw_packets", 0))
+
+
 @dataclass
 class Seen:
     """What came of a trial."""
 
     # Place ("wire": its far end; "vf1"; "cpu", "rep1", "port": the host, by an interface) to how often each frame came there.
     frames: dict = field(default_factory=dict)
-    # (interface, chain, pref, handle) of a rule to a list, for each action (packets, bytes, packets of the device).
+    # (interface, chain, pref, handle) of a rule to a list, for each action a Count.
     counts: dict = field(default_factory=dict)
     # The same names, of rules that are in hardware.
     in_hw: set = field(default_factory=set)
 
     def packets(self):
         """Packets that the first actions of all rules have counted."""
-        return sum(counts[0][0] for counts in self.counts.values())
+        return sum(counts[0].packets for counts in self.counts.values())
+
+    def is_policed(self):
+        return any(count.drops is not None for counts in self.counts.values() for count in counts)
 
     def of_pref(self, pref):
         """The only rule of a priority: counts of its actions, and whether it is in hardware."""
@@ -176,8 +197,7 @@ class Stage:
             if options.get("in_hw"):
                 self.seen.in_hw.add(name)
             # The kernel keeps no statistics of a device for these.
-            stats = [action.get("stats", {}) for action in options["actions"] if action.get("kind") not in ("csum", "tunnel_key")]
-            self.seen.counts[name] = [(s.get("packets", 0), s.get("bytes", 0), s.get("hw_packets", 0)) for s in stats]
+            self.seen.counts[name] = [Count.of(action) for action in options["actions"] if action.get("kind") not in ("csum", "tunnel_key")]
 
     def nothing(self):
         return Seen({place: Counter() for place in self.places})
@@ -210,7 +230,12 @@ class Stage:
             time.sleep(COUNTERS)
             for dev in devs:
                 self.note_counts(dev)
-            now = self.seen.packets()
-            if (now >= wanted if wanted is not None else now == before or not self.seen.in_hw) or time.monotonic() > end:
+            settled = self.seen.counts == before
+            if wanted is not None:
+                # What a policer has dropped may be written a little later.
+                done = self.seen.packets() >= wanted and (settled or not self.seen.is_policed())
+            else:
+                done = settled or not self.seen.in_hw
+            if done or time.monotonic() > end:
                 return
-            before = now
+            before = dict(self.seen.counts)

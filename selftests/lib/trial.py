@@ -96,7 +96,7 @@ class Trial:
         for name, counts in software.counts.items():
             ours = hardware.counts.get(name)
             # In a later chain a second tag that an edit has pushed counts in software.
-            upto = 2 if name[1] == 0 and self.way.counts_bytes else 1
+            upto = 3 if name[1] == 0 and self.way.counts_bytes else 2
             line = next((line for line in lines if f" handle {name[3]} " in line), "")
             # Where there is a policer, each action shows what gets to it.
             actions = None if " police " in line else 1
@@ -134,5 +134,6 @@ class Trial:
                 note("\n".join([*lines, "then:", *(changes if number else []), *(f.hex() for f in frames)]))
                 raise Failure("\n".join(["after changes:" if number else "at first:", *found[:20]]))
         rules = [name for name in software[0].counts if name[2] != LAST]
-        hits, by_device = (sum(seen[0].counts[name][0][field] for name in rules) for seen, field in ((software, 0), (hardware, 2)))
+        hits = sum(software[0].counts[name][0].packets for name in rules)
+        by_device = sum(hardware[0].counts[name][0].hw_packets for name in rules)
         return len(lines), len(wrong), hits, by_device

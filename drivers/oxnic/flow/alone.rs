@@ -10,7 +10,7 @@ use super::{
     engine::Engine,
     read::{self, Alone},
     refusal::Refusal,
-    shared::{Known, Use}, //
+    shared::{Known, Tally, Use}, //
 };
 use crate::device::Device;
 use kernel::{
@@ -214,8 +214,8 @@ impl Engine {
                 }
                 let used = Use {
                     rule: id,
-                    counter: rule.objects.counter.clone(),
-                    told: rule.told,
+                    taken: Tally::new(rule.objects.counter.as_ref(), rule.told),
+                    dropped: Tally::default(),
                     singly: false,
                 };
                 uses.push(used, GFP_KERNEL)?;

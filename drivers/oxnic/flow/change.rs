@@ -256,7 +256,7 @@ impl Engine {
         let reached = parts.reached;
         let named = kept.kept.named(|action| {
             let own = parts.counter.as_ref();
-            of_action(action, reached, &parts.firsts, own, &parts.counters)
+            of_action(action, reached, &parts.counted, own, &parts.counters)
         });
         self.shared.renew(rule, named, &parts.fresh, &self.counters);
         let mut inner = store.inner.lock();

@@ -6,6 +6,7 @@
 use super::{
     counters::{Count, Counter},
     engine::Engine,
+    plan::Counted,
     read::Origin,
     refusal::Refusal,
     request,
@@ -13,9 +14,9 @@ use super::{
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
-use oxnic_kapi::net::flow::{classifier::Counted, Cookie, HwStats, Means, Statistics};
+use oxnic_kapi::net::flow::{classifier, Cookie, HwStats, Means, Statistics};
 use oxnic_offload::{
-    plan::{reached, Statistics as Planned},
+    plan::{reached, Counts, Statistics as Planned},
     rule::Action,
 };
 
@@ -49,16 +50,14 @@ impl Ways {
         means: Means::Disabled,
     };
 
-    /// Those of a rule. Its actions are counted singly where that makes a difference: behind a policer, where no packet gets to one, and
-    /// where users want them counted in different ways. What edits leave out since a packet is cut short makes none here.
+    /// Those of a rule. Its actions are counted singly where that makes a difference: with a policer, which drops packets, and where users
+    /// want them counted in different ways. What edits leave out since a packet is cut short makes none here.
     pub(crate) fn new(actions: &[Action<'_>], origins: &[Origin<'_>], of_tc: bool) -> Self {
         let mut all = origins.iter().map(|origin| means(origin.hw_stats));
         let Some(first) = all.next() else {
             return Self::OFF;
         };
-        let polices = |(at, action): (usize, &Action<'_>)| {
-            matches!(action, Action::Police(_)) && at + 1 < actions.len()
-        };
+        let polices = |action: &Action<'_>| matches!(action, Action::Police(_));
         let reached = reached(actions).count_ones() as usize;
         let mut alike = true;
         let mut counts = first != Means::Disabled;
@@ -66,8 +65,7 @@ impl Ways {
             alike &= other == first;
             counts |= other != Means::Disabled;
         }
-        let singly =
-            of_tc && (!alike || reached < actions.len() || actions.iter().enumerate().any(polices));
+        let singly = of_tc && (!alike || reached < actions.len() || actions.iter().any(polices));
         Self {
             statistics: match (counts, singly) {
                 (false, _) => Planned::Off,
@@ -95,22 +93,38 @@ impl Ways {
     }
 }
 
-/// The counter of what an action of a rule gets; none where no packet gets to it. `own` is that of the rule, the others are each of an
-/// action and those behind it, up to that of the next one.
+/// The counters of an action of a rule.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct OfAction<'a> {
+    /// What gets to it.
+    pub(crate) taken: Option<&'a Counter>,
+    /// What it drops, of a policer.
+    pub(crate) dropped: Option<&'a Counter>,
+}
+
+/// The counters of an action; none where no packet gets to it. `own` is that of the rule, of the others `counted` says what they are of.
 pub(super) fn of_action<'a>(
     action: usize,
     reached: u64,
-    firsts: &[(usize, u8)],
+    counted: &[(usize, Counted)],
     own: Option<&'a Counter>,
     others: &'a [Counter],
-) -> Option<&'a Counter> {
-    let mut firsts = firsts.iter();
-    let at = firsts.rposition(|(_, first)| usize::from(*first) <= action);
-    let counter = match at {
-        Some(at) => others.get(at),
-        None => own,
+) -> OfAction<'a> {
+    if reached >> action & 1 == 0 {
+        return OfAction::default();
+    }
+    let mut of = OfAction {
+        taken: own,
+        dropped: None,
     };
-    counter.filter(|_| reached >> action & 1 != 0)
+    for ((_, (first, counts)), counter) in counted.iter().zip(others) {
+        match counts {
+            Counts::Taken if usize::from(*first) <= action => of.taken = Some(counter),
+            Counts::Dropped if usize::from(*first) == action => of.dropped = Some(counter),
+            _ => {}
+        }
+    }
+    of
 }
 
 impl Engine {
@@ -124,7 +138,7 @@ impl Engine {
         device: &Arc<Device>,
         store: &Store,
         cookie: Cookie,
-    ) -> Result<Counted> {
+    ) -> Result<classifier::Counted> {
         let asked = {
             let mut inner = store.inner.lock();
             let stored = inner.get(cookie).ok_or(ENOENT)?;
@@ -138,7 +152,11 @@ impl Engine {
     }
 
     /// As [`Self::count`], by what the device has written already. Does not sleep.
-    pub(super) fn count_in(&self, inner: &mut Inner, cookie: Cookie) -> Result<Counted> {
+    pub(super) fn count_in(
+        &self,
+        inner: &mut Inner,
+        cookie: Cookie,
+    ) -> Result<classifier::Counted> {
         // What stands in for a rule of software counts nothing.
         let stored = inner.get(cookie).filter(|stored| !stored.stand_in);
         let stored = stored.ok_or(ENOENT)?;
@@ -148,7 +166,7 @@ impl Engine {
             Some(now) => stored.told.advance(&now),
             None => Count::default(),
         };
-        Ok(Counted {
+        Ok(classifier::Counted {
             statistics: statistics(&seen, means),
             per_action: stored.ways.singly(),
         })
@@ -222,8 +240,8 @@ pub(super) fn statistics(seen: &Count, means: Means) -> Statistics {
     Statistics {
         packets: seen.packets,
         bytes: seen.bytes,
+        drops: seen.drops,
         age_ms: seen.age,
         means,
-        ..Statistics::default()
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Count {
     pub(crate) packets: u64,
     /// Bytes.
     pub(crate) bytes: u64,
+    /// Of these packets, those that a policer has dropped. That is another counter's to say.
+    pub(crate) drops: u64,
     /// How long ago it last counted, in milliseconds; means nothing where it has not.
     pub(crate) age: u64,
 }
@@ -75,6 +77,7 @@ impl Told {
         let count = Count {
             packets: since(now.packets, self.packets),
             bytes: since(now.bytes, self.bytes),
+            drops: 0,
             age: now.age,
         };
         (self.packets, self.bytes) = (now.packets, now.bytes);
@@ -290,6 +293,7 @@ impl Counters {
         Some(Count {
             packets: record.packets,
             bytes: record.bytes,
+            drops: 0,
             age: age.max(0) as u64,
         })
     }
@@ -321,6 +325,7 @@ mod tests {
         Count {
             packets,
             bytes: packets * 100,
+            drops: 0,
             age: 5,
         }
     }

@@ -4,8 +4,7 @@
 //! there by themselves, and of rules that name them, so that these can do what the action does when that is changed.
 
 use super::{
-    count::means,
-    counters::Counter,
+    count::{means, OfAction},
     ports::UPPERS,
     read::Origin,
     shared::Named, //
@@ -128,10 +127,10 @@ impl Kept {
         self.pieces.iter().map(|piece| piece.cookie)
     }
 
-    /// Each action once, with the counter that `counter` gives for its place among these.
+    /// Each action once, with the counters that `counters` gives for its place among these.
     pub(crate) fn named<'a>(
         &'a self,
-        counter: impl Fn(usize) -> Option<&'a Counter> + 'a,
+        counters: impl Fn(usize) -> OfAction<'a> + 'a,
     ) -> impl Iterator<Item = Named<'a>> + 'a {
         let first = |(at, piece): &(usize, &Piece)| {
             let mut before = self.pieces.iter().take(*at);
@@ -141,7 +140,7 @@ impl Kept {
         all.map(move |(at, piece)| Named {
             cookie: piece.cookie,
             means: means(piece.hw_stats),
-            counter: counter(at),
+            counters: counters(at),
         })
     }
 

@@ -7,7 +7,7 @@ use super::{
     counters::Counter,
     engine::Engine,
     limits::Share,
-    plan::Planned,
+    plan::{Counted, Planned},
     read::Origin,
     refusal::Refusal,
     take::fill,
@@ -27,8 +27,8 @@ pub(super) struct Parts {
     pub(super) template: Option<Arc<Template>>,
     pub(super) counter: Option<Counter>,
     pub(super) counters: KVec<Counter>,
-    /// The first action that each of these is of, and where in the arguments it stands.
-    pub(super) firsts: KVec<(usize, u8)>,
+    /// Where in the arguments these go, and what each counts.
+    pub(super) counted: KVec<(usize, Counted)>,
     /// Actions that any packet gets to.
     pub(super) reached: u64,
     /// Of the counters, those that the rule did not have before.
@@ -77,9 +77,9 @@ impl Engine {
             let counter = self.same_counter(device, before.counter.as_ref(), &mut parts.fresh)?;
             fill(planned.arguments, at, parts.counter.insert(counter).id)?;
         }
-        parts.firsts = core::mem::take(&mut planned.counters);
+        parts.counted = core::mem::take(&mut planned.counters);
         let mut others = before.counters.iter();
-        for (at, _) in &parts.firsts {
+        for (at, _) in &parts.counted {
             parts.counters.reserve(1, GFP_KERNEL)?;
             let counter = self.same_counter(device, others.next(), &mut parts.fresh)?;
             fill(planned.arguments, *at, counter.id)?;

@@ -26,6 +26,7 @@ use oxnic_offload::plan::{
     ActionSpace,
     ConditionSpace,
     Context,
+    Counts,
     Destinations,
     Need,
     Reach,
@@ -46,6 +47,9 @@ pub(crate) struct List<'d> {
     pub(crate) options: usize,
 }
 
+/// What a counter is of: an action, and what of it.
+pub(crate) type Counted = (u8, Counts);
+
 /// A rule as the device is to have it.
 pub(crate) struct Planned<'d> {
     pub(crate) conditions: List<'d>,
@@ -55,8 +59,8 @@ pub(crate) struct Planned<'d> {
     pub(crate) arguments: &'d mut [u8],
     /// Where in the arguments the counter goes, if the rule counts.
     pub(crate) counter: Option<usize>,
-    /// Where in the arguments counters of their own go, and the first action that each is of.
-    pub(crate) counters: KVec<(usize, u8)>,
+    /// Where in the arguments counters of actions go, and what each counts.
+    pub(crate) counters: KVec<(usize, Counted)>,
     /// Where in the arguments meters go, and of which policers.
     pub(crate) meters: KVec<(usize, Police)>,
     /// Where in the arguments names of copies go, and which samples they are of.
@@ -202,10 +206,9 @@ fn plan<'r, 'd>(
     let (match_count, options) = (matched.conditions.len(), matched.masks.len());
     list(&mut desk.match_list, conditions, matched.masks)?;
     let key_length = matched.key.len();
-    // An object and a counter for each action, and a counter for the rule.
-    let most = 2 * rule.actions.len() + 1;
-    let nothing = Need::Counter { at: 0, action: 0 };
-    let mut needs = KVec::from_elem(nothing, most, GFP_KERNEL)?;
+    // An object and two counters for each action, and a counter for the rule.
+    let most = 3 * rule.actions.len() + 1;
+    let mut needs = KVec::from_elem(Need::BLANK, most, GFP_KERNEL)?;
     let done = lower(ActionSpace {
         list: &mut desk.actions,
         arguments: &mut desk.arguments,
@@ -264,7 +267,7 @@ fn plan<'r, 'd>(
 #[derive(Default)]
 struct Needs {
     counter: Option<usize>,
-    counters: KVec<(usize, u8)>,
+    counters: KVec<(usize, Counted)>,
     meters: KVec<(usize, Police)>,
     samplers: KVec<(usize, Action<'static>)>,
     encaps: KVec<(usize, Wanted)>,
@@ -277,7 +280,10 @@ fn wanted(needs: &[Need<'_>]) -> Result<Needs, Refusal> {
         let at = usize::from(need.at());
         match need {
             Need::Counter { .. } if wanted.counter.is_none() => wanted.counter = Some(at),
-            Need::Counter { action, .. } => wanted.counters.push((at, *action), GFP_KERNEL)?,
+            Need::Counter { action, counts, .. } => {
+                let counted = (*action, *counts);
+                wanted.counters.push((at, counted), GFP_KERNEL)?;
+            }
             Need::Meter { police, .. } => wanted.meters.push((at, *police), GFP_KERNEL)?,
             Need::Encap { encap, device, .. } => {
                 let headers = Wanted::new(encap, device.number)?;

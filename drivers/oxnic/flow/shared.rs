@@ -17,6 +17,7 @@
 //! is seen without it. A new one is taken over with the gate of the engine closed, so that no rule comes meanwhile.
 
 use super::{
+    count::OfAction,
     counters::{Count, Counter, Counters, Told},
     kept::Kept,
     refusal::Refusal, //
@@ -38,16 +39,63 @@ pub(crate) struct Named<'a> {
     pub(crate) cookie: usize,
     /// How the rule wants it counted.
     pub(crate) means: Means,
-    /// The counter of what it gets; none where it gets nothing, or that is not counted.
-    pub(crate) counter: Option<&'a Counter>,
+    /// Its counters; none where it gets nothing, or that is not counted.
+    pub(crate) counters: OfAction<'a>,
+}
+
+/// A counter of an action, and how far it was read.
+#[derive(Default)]
+pub(super) struct Tally {
+    counter: Option<Counter>,
+    told: Told,
+}
+
+impl Tally {
+    /// Of a counter, of which this was told.
+    pub(super) fn new(counter: Option<&Counter>, told: Told) -> Self {
+        Self {
+            counter: counter.cloned(),
+            told,
+        }
+    }
+
+    /// What came since the last time.
+    fn advance(&mut self, counters: &Counters) -> Count {
+        let counter = self.counter.as_ref();
+        let now = counter.and_then(|counter| counters.read(counter));
+        now.map_or_else(Count::default, |now| self.told.advance(&now))
+    }
+
+    /// The counter starts from zero again.
+    fn rebase(&mut self, counters: &Counters) {
+        if let Some(counter) = &self.counter {
+            let now = counters.read_frozen(counter);
+            self.told.rebase(now.as_ref());
+        }
+    }
+
+    /// Another counter from now on, if it is another one. One that is not of `fresh` has counted something else so far.
+    fn renew(&mut self, counter: Option<&Counter>, fresh: &[Counter], counters: &Counters) {
+        let id = |counter: Option<&Counter>| counter.map(|counter| counter.id);
+        if id(self.counter.as_ref()) == id(counter) {
+            return;
+        }
+        *self = Self::new(counter, Told::default());
+        let is_fresh = fresh.iter().any(|fresh| Some(fresh.id) == id(counter));
+        if !is_fresh {
+            self.advance(counters);
+        }
+    }
 }
 
 /// An action of a rule that is counted for itself.
 pub(super) struct Use {
     /// The rule, by its id in the device.
     pub(super) rule: u32,
-    pub(super) counter: Option<Counter>,
-    pub(super) told: Told,
+    /// What it got.
+    pub(super) taken: Tally,
+    /// What it dropped, of a policer.
+    pub(super) dropped: Tally,
     /// So are all actions of the rule.
     pub(super) singly: bool,
 }
@@ -130,8 +178,8 @@ impl SharedActions {
             entered.reserve(1, GFP_KERNEL)?;
             let used = Use {
                 rule,
-                counter: action.counter.cloned(),
-                told: Told::default(),
+                taken: Tally::new(action.counters.taken, Told::default()),
+                dropped: Tally::new(action.counters.dropped, Told::default()),
                 singly,
             };
             match all.get_mut(&cookie) {
@@ -187,20 +235,10 @@ impl SharedActions {
             let Some(used) = known.uses.iter_mut().find(|used| used.rule == rule) else {
                 continue;
             };
-            let id = |counter: Option<&Counter>| counter.map(|counter| counter.id);
-            if id(used.counter.as_ref()) == id(action.counter) {
-                continue;
-            }
             used.gather(counters, &mut known.carried);
-            used.counter = action.counter.cloned();
-            used.told = Told::default();
-            let old = action.counter.filter(|counter| {
-                let mut fresh = fresh.iter();
-                fresh.all(|fresh| fresh.id != counter.id)
-            });
-            if let Some(now) = old.and_then(|counter| counters.read(counter)) {
-                used.told.advance(&now);
-            }
+            let OfAction { taken, dropped } = action.counters;
+            used.taken.renew(taken, fresh, counters);
+            used.dropped.renew(dropped, fresh, counters);
         }
     }
 
@@ -231,7 +269,11 @@ impl SharedActions {
         let known = all.get(&cookie).ok_or(ENOENT)?;
         let mut asked = KVec::new();
         if known.means == Means::Immediate {
-            for counter in known.uses.iter().filter_map(|used| used.counter.as_ref()) {
+            let tallies = known
+                .uses
+                .iter()
+                .flat_map(|used| [&used.taken, &used.dropped]);
+            for counter in tallies.filter_map(|tally| tally.counter.as_ref()) {
                 asked.push(counter.clone(), GFP_KERNEL)?;
             }
         }
@@ -242,23 +284,19 @@ impl SharedActions {
     pub(crate) fn carry(&self, counters: &Counters) {
         for known in self.known.lock().values_mut() {
             for used in known.uses.iter_mut() {
-                if let Some(counter) = &used.counter {
-                    let now = counters.read_frozen(counter);
-                    used.told.rebase(now.as_ref());
-                }
+                used.taken.rebase(counters);
+                used.dropped.rebase(counters);
             }
         }
     }
 }
 
 impl Use {
-    /// Takes what its counter has seen.
+    /// Takes what its counters have seen.
     pub(super) fn gather(&mut self, counters: &Counters, to: &mut Count) {
-        let counter = self.counter.as_ref();
-        let Some(now) = counter.and_then(|counter| counters.read(counter)) else {
-            return;
-        };
-        let seen = self.told.advance(&now);
+        let dropped = self.dropped.advance(counters);
+        to.drops = to.drops.saturating_add(dropped.packets);
+        let seen = self.taken.advance(counters);
         if seen.packets > 0 {
             to.packets = to.packets.saturating_add(seen.packets);
             to.bytes = to.bytes.saturating_add(seen.bytes);

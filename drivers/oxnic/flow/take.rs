@@ -124,7 +124,7 @@ impl Engine {
             counters, shared, ..
         } = objects.more.make()?;
         let own = objects.counter.as_ref();
-        let counter_of = |action| of_action(action, reached, &planned.counters, own, counters);
+        let counters_of = |action| of_action(action, reached, &planned.counters, own, counters);
         let uses = asked
             .origins
             .iter()
@@ -132,7 +132,7 @@ impl Engine {
             .map(|(action, origin)| Named {
                 cookie: origin.cookie,
                 means: means(origin.hw_stats),
-                counter: counter_of(action),
+                counters: counters_of(action),
             });
         self.shared.enter(rule, uses, singly, shared)
     }

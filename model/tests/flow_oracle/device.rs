@@ -12,7 +12,7 @@ use oxnic_abi::flow::table::{TableMiss, TableSet, TableView};
 use oxnic_abi::flow::template::FlowCondition;
 use oxnic_model::nic::flow::{Engine, Outcome, To, Up, run};
 use oxnic_offload::plan::{
-    ActionSpace, ConditionSpace, Context, Destinations, Need, Order, Place, Reach, Slot, Target,
+    ActionSpace, ConditionSpace, Context, Counts, Destinations, Need, Order, Place, Reach, Slot, Target,
     TunnelDevice, lower, meters, order, pack,
 };
 use oxnic_offload::reject::Reject;
@@ -40,7 +40,7 @@ struct Kept {
     order: (u32, u32),
     slot: usize,
     /// Counters: action of tc, id.
-    counters: Vec<(usize, u32)>,
+    counters: Vec<((usize, Counts), u32)>,
 }
 
 /// The device with a driver's books.
@@ -160,7 +160,7 @@ impl<'r> Device<'r> {
         let packed = pack(rule, &self.context, &Ports, Reach::Exact, space)?;
         let mut list = [FlowAction::ZERO; 96];
         let mut arguments = [0; 512];
-        let mut needs = [Need::Counter { at: 0, action: 0 }; 96];
+        let mut needs = [Need::BLANK; 96];
         let space = ActionSpace {
             list: &mut list,
             arguments: &mut arguments,
@@ -172,8 +172,8 @@ impl<'r> Device<'r> {
         let mut counters = Vec::new();
         for need in actions.needs {
             let id = match need {
-                Need::Counter { action, .. } => {
-                    counters.push((usize::from(*action), self.counters));
+                Need::Counter { action, counts, .. } => {
+                    counters.push(((usize::from(*action), *counts), self.counters));
                     self.counters += 1;
                     self.counters - 1
                 }
@@ -260,8 +260,8 @@ impl<'r> Device<'r> {
         self.outcome.sent.iter().map(event).collect()
     }
 
-    /// What each counter has: rule, first action that it stands for, packets, bytes.
-    pub fn counts(&self) -> Vec<(u64, usize, u64, u64)> {
+    /// What each counter has: rule, action and what of it is counted, packets, bytes.
+    pub fn counts(&self) -> Vec<(u64, (usize, Counts), u64, u64)> {
         let of = |(cookie, kept): (&u64, &Kept)| {
             let (cookie, counters) = (*cookie, kept.counters.clone());
             counters.into_iter().map(move |(action, id)| {

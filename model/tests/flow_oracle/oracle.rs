@@ -5,6 +5,7 @@ use oxnic_offload::oracle::{
     Arrival, Bucket, Count, Fate, Output, Packet, Sink, Table, World, classify,
 };
 use oxnic_offload::packet::Tunnel;
+use oxnic_offload::plan::Counts;
 use oxnic_offload::rule::{Chain, Cookie, Direction, Police, Port};
 use std::collections::HashMap;
 
@@ -41,14 +42,14 @@ pub enum Why {
 #[derive(Default)]
 pub struct Noted {
     pub events: Vec<Event>,
-    /// Packets and bytes, by rule and action.
-    pub counts: HashMap<(u64, usize), (u64, u64)>,
+    /// Packets and bytes, by rule, action and what is counted of it.
+    pub counts: HashMap<(u64, (usize, Counts)), (u64, u64)>,
     pub buckets: HashMap<u32, Bucket>,
     pub now: u64,
 }
 
 #[derive(Default)]
-struct Pad(Vec<Event>, Vec<(u64, usize, u32)>);
+struct Pad(Vec<Event>, Vec<(u64, (usize, Counts), u32)>);
 
 impl Sink for Pad {
     fn sent(&mut self, port: Port, direction: Direction, packet: &Output<'_, '_>) {
@@ -66,7 +67,12 @@ impl Sink for Pad {
     }
 
     fn counted(&mut self, rule: Cookie, action: usize, count: Count) {
-        self.1.push((rule.0, action, count.bytes));
+        self.1
+            .push((rule.0, (action, Counts::Taken), count.bytes));
+        if count.drop {
+            self.1
+                .push((rule.0, (action, Counts::Dropped), count.bytes));
+        }
     }
 }
 

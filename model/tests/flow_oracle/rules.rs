@@ -295,7 +295,7 @@ fn play(case: &Case, outer: Option<&Outer>) {
             .get(&(rule, action))
             .copied()
             .unwrap_or_default();
-        assert_eq!((packets, bytes), expected, "rule {rule} action {action}");
+        assert_eq!((packets, bytes), expected, "rule {rule} action {action:?}");
     }
 }
 

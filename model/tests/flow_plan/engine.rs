@@ -17,7 +17,7 @@ use oxnic_offload::packet::checksum::Sum;
 use oxnic_offload::packet::vxlan::Vxlan;
 use oxnic_offload::packet::{Tunnel, ethernet};
 use oxnic_offload::plan::chains::Miss;
-use oxnic_offload::plan::{Exit, Need, meters};
+use oxnic_offload::plan::{Counts, Exit, Need, meters};
 use oxnic_offload::rule::Direction;
 use std::collections::{HashMap, HashSet};
 
@@ -34,7 +34,7 @@ pub struct Reference {
     action_templates: HashMap<String, u32>,
     meters: HashSet<u32>,
     /// Rule and action of each counter.
-    counters: Vec<(u64, u8)>,
+    counters: Vec<(u64, (u8, Counts))>,
     tunnel: bool,
 }
 
@@ -175,8 +175,8 @@ impl Reference {
     /// The id of what a rule needs.
     fn object(&mut self, rule: u64, need: &Need<'_>) -> u32 {
         match need {
-            Need::Counter { action, .. } => {
-                self.counters.push((rule, *action));
+            Need::Counter { action, counts, .. } => {
+                self.counters.push((rule, (*action, *counts)));
                 self.counters.len() as u32 - 1
             }
             Need::Meter { police, .. } => {

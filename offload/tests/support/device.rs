@@ -17,7 +17,7 @@ use oxnic_offload::packet::tunnel::TunnelOptions;
 use oxnic_offload::packet::{dissect, Tunnel};
 use oxnic_offload::plan::chains::Miss;
 use oxnic_offload::plan::conditions::number;
-use oxnic_offload::plan::Need;
+use oxnic_offload::plan::{Counts, Need};
 use oxnic_offload::rule::field::TABLE;
 use oxnic_offload::rule::{Direction, Edit, Field, Header, Operation, Port, Seen, Values};
 
@@ -46,7 +46,7 @@ struct Run<'d, 'r, 'f> {
     device: &'d Device<'r>,
     frame: &'f [u8],
     events: Vec<Event>,
-    counts: Vec<(u64, u8, u32)>,
+    counts: Vec<(u64, (u8, Counts), u32)>,
     /// Whether the last edit was made.
     edited: bool,
 }
@@ -239,10 +239,11 @@ impl<'r> Run<'_, 'r, '_> {
         };
         match entry.kind {
             Kind::COUNT => {
-                let Need::Counter { action, .. } = need(entry.argument) else {
+                let Need::Counter { action, counts, .. } = need(entry.argument) else {
                     panic!("no counter")
                 };
-                self.counts.push((rule.cookie, *action, packet.accounted()));
+                self.counts
+                    .push((rule.cookie, (*action, *counts), packet.accounted()));
             }
             Kind::METER => {
                 let Need::Meter { police, .. } = need(entry.argument) else {

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oxnic_abi::flow::capability::FlowCaps;
-use oxnic_offload::oracle::{Entry, Fate, Table};
+use oxnic_offload::oracle::{Count, Entry, Fate, Table};
 use oxnic_offload::packet::{Address, Tunnel};
 use oxnic_offload::plan::chains::{miss, Miss};
 use oxnic_offload::plan::order::{Ranges, Slot};
-use oxnic_offload::plan::{Context, Course, Exit, Need, Order, Software, Statistics};
+use oxnic_offload::plan::{Context, Counts, Course, Exit, Need, Order, Software, Statistics};
 use oxnic_offload::rule::action::checksum;
 use oxnic_offload::rule::police::Rate;
 use oxnic_offload::rule::{
@@ -55,7 +55,7 @@ pub struct Ended {
     pub left: Left,
     pub events: Vec<Event>,
     /// Rule, first action that the counter stands for, bytes.
-    pub counts: Vec<(u64, u8, u32)>,
+    pub counts: Vec<(u64, (u8, Counts), u32)>,
 }
 
 /// A device.
@@ -442,6 +442,8 @@ struct Known {
     /// Which actions each of its counters stands for, by the first of them. Of a counter of a whole rule it is that one only: how far packets get
     /// does not count.
     counters: BTreeMap<usize, Vec<usize>>,
+    /// Policers that have a counter of what they drop.
+    dropping: BTreeSet<usize>,
     slot: usize,
     /// Whether it stands in for one that was refused for the order of its range.
     out_of_order: bool,
@@ -504,6 +506,7 @@ fn build<'r, H: Hardware<'r>>(
             course: planned.course,
             exit: planned.exit,
             counters: counters(&planned, rule.actions, around.statistics),
+            dropping: dropping(&planned),
             slot: place.slot,
             out_of_order: placed.is_err(),
         };
@@ -532,7 +535,11 @@ fn counters(
     statistics: Statistics,
 ) -> BTreeMap<usize, Vec<usize>> {
     let firsts = planned.needs.iter().filter_map(|need| match need {
-        Need::Counter { action, .. } => Some(usize::from(*action)),
+        Need::Counter {
+            action,
+            counts: Counts::Taken,
+            ..
+        } => Some(usize::from(*action)),
         _ => None,
     });
     let firsts: Vec<usize> = firsts.collect();
@@ -559,6 +566,19 @@ fn counters(
         .collect()
 }
 
+/// Policers that have a counter of what they drop.
+fn dropping(planned: &Planned<'_>) -> BTreeSet<usize> {
+    let dropping = planned.needs.iter().filter_map(|need| match need {
+        Need::Counter {
+            action,
+            counts: Counts::Dropped,
+            ..
+        } => Some(usize::from(*action)),
+        _ => None,
+    });
+    dropping.collect()
+}
+
 /// What one sees of a packet's way.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
@@ -568,6 +588,8 @@ struct Seen {
     trapped: bool,
     /// Bytes that rules, or actions, counted.
     counts: BTreeMap<(u64, usize), (usize, u32)>,
+    /// Packets that policers counted as dropped.
+    drops: BTreeMap<(u64, usize), usize>,
 }
 
 impl Seen {
@@ -575,6 +597,10 @@ impl Seen {
         let count = self.counts.entry((rule, action)).or_default();
         count.0 += 1;
         count.1 += bytes;
+    }
+
+    fn drop(&mut self, rule: u64, action: usize) {
+        *self.drops.entry((rule, action)).or_default() += 1;
     }
 }
 
@@ -610,7 +636,7 @@ fn reference<H>(setup: &Setup<'static, H>, around: &Around, frame: &[u8]) -> See
     }
     seen.events = stage.events;
     for (rule, action, count) in stage.counts {
-        setup.count(&mut seen, rule, action, count.bytes);
+        setup.count(&mut seen, rule, action, &count);
     }
     match (taken_over, end.fate) {
         (Some(rule), _) => {
@@ -635,8 +661,12 @@ fn hybrid<'r, H: Hardware<'r>>(setup: &mut Setup<'r, H>, around: &Around, frame:
         events: ended.events,
         ..Seen::default()
     };
-    for (rule, first, bytes) in ended.counts {
-        for action in &setup.rules[&rule].counters[&usize::from(first)] {
+    for (rule, (action, counts), bytes) in ended.counts {
+        if counts == Counts::Dropped {
+            seen.drop(rule, usize::from(action));
+            continue;
+        }
+        for action in &setup.rules[&rule].counters[&usize::from(action)] {
             seen.count(rule, *action, bytes);
         }
     }
@@ -681,10 +711,14 @@ impl<'r, H> Setup<'r, H> {
     }
 
     /// Notes what an action counted, where the device has a counter for it.
-    fn count(&self, seen: &mut Seen, rule: u64, action: usize, bytes: u32) {
-        let mut counters = self.rules[&rule].counters.values();
+    fn count(&self, seen: &mut Seen, rule: u64, action: usize, count: &Count) {
+        let known = &self.rules[&rule];
+        let mut counters = known.counters.values();
         if counters.any(|actions| actions.contains(&action)) {
-            seen.count(rule, action, bytes);
+            seen.count(rule, action, count.bytes);
+        }
+        if count.drop && known.dropping.contains(&action) {
+            seen.drop(rule, action);
         }
     }
 
@@ -715,7 +749,7 @@ impl<'r, H> Setup<'r, H> {
         let end = stage.play_table(&table, frame, note, chain);
         seen.events.append(&mut stage.events);
         for (rule, action, count) in stage.counts {
-            self.count(seen, rule, action, count.bytes);
+            self.count(seen, rule, action, &count);
         }
         match end.fate {
             Fate::Accept | Fate::Miss(_) => seen.up = Some((end.bytes, end.mark)),

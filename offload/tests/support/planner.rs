@@ -187,7 +187,7 @@ pub fn plan_as<'r>(
     let matched = pack(rule, context, &World, reach, space)?;
     let mut list = [FlowAction::ZERO; 300];
     let mut arguments = [0; 2000];
-    let mut needs = [Need::Counter { at: 0, action: 0 }; 300];
+    let mut needs = [Need::BLANK; 300];
     let space = ActionSpace {
         list: &mut list,
         arguments: &mut arguments,
