@@ -32,7 +32,7 @@ impl Operations for NetPort {
         }
         let mut queues = self.allocate(netdev, &state.config, netdev.mtu())?;
         if let Err(error) = self.bring_up(netdev, state, &mut queues, netdev.mtu()) {
-            queues.release(netdev);
+            self.retire(netdev, state, queues);
             return Err(error);
         }
         state.queues = Some(queues);
@@ -53,11 +53,7 @@ impl Operations for NetPort {
                 queues.stop(netdev, slots);
             }
         }
-        queues.release(netdev);
-        if state.resetting && !self.device.is_silent() {
-            // Without room for it, it would have to be leaked; there is, as it was made in prepare_reset().
-            let _ = state.defunct.push(queues, GFP_KERNEL);
-        }
+        self.retire(netdev, &mut state, queues);
     }
 
     #[inline(always)]

@@ -124,6 +124,21 @@ impl NetPort {
         }
     }
 
+    /// Gives up stopped queues. Their memory goes at once if the device has let go of it. It stays until the end of a reset that is under
+    /// way; where one is only to come, nobody knows when, so the device may not use memory until then.
+    pub(super) fn retire(&self, netdev: &Locked, state: &mut State, mut queues: QueueSet) {
+        queues.release(netdev);
+        if !queues.is_held() || self.device.is_silent() {
+            return;
+        }
+        if state.resetting {
+            // Without room for it, it would have to be leaked; there is, as it was made in prepare_reset().
+            let _ = state.defunct.push(queues, GFP_KERNEL);
+        } else {
+            self.device.silence();
+        }
+    }
+
     /// Puts other queues in the place of those in use: allocates all memory first; where the new ones cannot be started, the
     /// old ones are again.
     ///
@@ -157,20 +172,27 @@ impl NetPort {
         netdev.disable_tx();
         self.disable();
         old.stop(netdev, slots);
-        let result = self.set_pairs(netdev, state, config.pairs).and_then(|()| {
-            state.config = config;
-            self.bring_up(netdev, state, &mut new, mtu)
-        });
+        let result = match old.is_held() {
+            // The device is about to be reset, and then they start again.
+            true => Err(EIO),
+            false => self.set_pairs(netdev, state, config.pairs).and_then(|()| {
+                state.config = config;
+                self.bring_up(netdev, state, &mut new, mtu)
+            }),
+        };
         if result.is_ok() {
             old.release(netdev);
             state.queues = Some(new);
         } else {
-            new.release(netdev);
+            self.retire(netdev, state, new);
             state.config = before;
-            let again = self
-                .set_pairs(netdev, state, before.pairs)
-                .and_then(|()| old.rewind(netdev))
-                .and_then(|()| self.bring_up(netdev, state, &mut old, netdev.mtu()));
+            let again = match old.is_held() {
+                true => Err(EIO),
+                false => self
+                    .set_pairs(netdev, state, before.pairs)
+                    .and_then(|()| old.rewind(netdev))
+                    .and_then(|()| self.bring_up(netdev, state, &mut old, netdev.mtu())),
+            };
             if let Err(error) = again {
                 dev_err!(
                     self.device.binding(),

@@ -254,8 +254,8 @@ impl Pair {
     }
 
     /// Lets no packet through any more, and destroys the queues in the device. Where the device was reset or is gone,
-    /// there is nothing to destroy.
-    pub(crate) fn stop(&mut self, netdev: &Locked, slots: &TxSlots<TxRing>) {
+    /// there is nothing to destroy. False: the device may still use the memory of the pair.
+    pub(crate) fn stop(&mut self, netdev: &Locked, slots: &TxSlots<TxRing>) -> bool {
         if let Some(tx) = slots.remove(netdev, self.id.index) {
             self.tx = Some(KBox::into_inner(tx));
         }
@@ -269,40 +269,45 @@ impl Pair {
         // Before another queue may get these ids.
         self.tx_adaptive.cancel();
         self.rx_adaptive.cancel();
-        self.destroy();
+        self.destroy()
     }
 
-    /// After this the device does no DMA to our memory: either it says so, or it is being reset, or it is gone.
-    fn destroy(&mut self) {
+    /// True: the device says that it does no DMA to our memory any more. Else it will be reset, or is gone.
+    fn destroy(&mut self) -> bool {
         let created = core::mem::take(&mut self.created);
         let id = self.id;
+        let mut confirmed = true;
         if created.rx {
-            self.report(cmd::queue::rx_destroy(&self.device, id.queue));
+            confirmed &= self.report(cmd::queue::rx_destroy(&self.device, id.queue));
         }
         if created.tx {
-            self.report(cmd::queue::tx_destroy(&self.device, id.queue));
+            confirmed &= self.report(cmd::queue::tx_destroy(&self.device, id.queue));
         }
         if created.rx_cq {
-            self.report(cmd::queue::cq_destroy(&self.device, id.rx_cq()));
+            confirmed &= self.report(cmd::queue::cq_destroy(&self.device, id.rx_cq()));
         }
         if created.tx_cq {
-            self.report(cmd::queue::cq_destroy(&self.device, id.tx_cq()));
+            confirmed &= self.report(cmd::queue::cq_destroy(&self.device, id.tx_cq()));
         }
+        confirmed
     }
 
-    fn report<T>(&self, result: Result<T, crate::command::CommandError>) {
+    /// Whether it is done. Where the device refuses it is reset.
+    fn report<T>(&self, result: Result<T, crate::command::CommandError>) -> bool {
         use crate::command::Cause;
-        if let Err(error) = result {
-            if !matches!(
-                error.cause,
-                Cause::Gone | Cause::Unavailable | Cause::GivenUp
-            ) {
-                dev_err!(self.device.binding(), "{}\n", error);
-                let (vport, queue) = (self.id.vport, self.id.queue);
-                let fault = Fault::of_queue(Kind::NotDestroyed, vport, queue, 0);
-                self.device.request_reset(fault);
-            }
+        let Err(error) = result else {
+            return true;
+        };
+        if !matches!(
+            error.cause,
+            Cause::Gone | Cause::Unavailable | Cause::GivenUp
+        ) {
+            dev_err!(self.device.binding(), "{}\n", error);
+            let (vport, queue) = (self.id.vport, self.id.queue);
+            let fault = Fault::of_queue(Kind::NotDestroyed, vport, queue, 0);
+            self.device.request_reset(fault);
         }
+        false
     }
 
     /// Makes a stopped pair as it was when it was new: what was queued is dropped, all buffers are posted again.

@@ -31,6 +31,8 @@ pub(crate) struct Share {
 pub(crate) struct QueueSet {
     pairs: KVec<Pair>,
     started: bool,
+    /// It was stopped, and the device has not said that it has let go of its memory.
+    held: bool,
 }
 
 impl QueueSet {
@@ -46,6 +48,7 @@ impl QueueSet {
         let mut set = Self {
             pairs: KVec::with_capacity(count.into(), GFP_KERNEL)?,
             started: false,
+            held: false,
         };
         for (index, stats) in port.pair_stats.iter().enumerate().take(count.into()) {
             let index = index as u16;
@@ -71,7 +74,12 @@ impl QueueSet {
         self.started
     }
 
-    /// Makes the queues in the device. On failure there are none.
+    /// Whether the device may still use the memory of a stopped set, until it is reset.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Makes the queues in the device. On failure there are none, unless the set is held.
     pub(crate) fn start(
         &mut self,
         netdev: &Locked,
@@ -91,13 +99,14 @@ impl QueueSet {
     /// Destroys the queues in the device. The caller has stopped transmission.
     pub(crate) fn stop(&mut self, netdev: &Locked, slots: &TxSlots<TxRing>) {
         for pair in &mut self.pairs {
-            pair.stop(netdev, slots);
+            self.held |= !pair.stop(netdev, slots);
         }
         self.started = false;
     }
 
-    /// Makes a stopped set as new.
+    /// Makes a stopped set as new, of which the device has let go, if need be by a reset.
     pub(crate) fn rewind(&mut self, netdev: &Locked) -> Result {
+        self.held = false;
         for pair in &mut self.pairs {
             pair.rewind(netdev)?;
         }

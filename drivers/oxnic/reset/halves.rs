@@ -34,6 +34,8 @@ impl Device {
     /// The second half, as often as it may take.
     pub(super) fn recover(self: &Arc<Self>, reason: ResetReason) -> Phase {
         for attempt in 1..=ATTEMPTS {
+            // An interface may have been closed while an attempt failed.
+            self.allow_memory();
             // A VF loses it when its PF is reset, without being told.
             self.enabled.restore_if_cleared();
             match self.bring_up(reason).and_then(|()| self.settle()) {
@@ -143,13 +145,19 @@ impl Device {
         Ok(())
     }
 
-    /// The function may not use memory any more: for those who free what it could use, and cannot wait for it to be reset.
+    /// The function may not use memory any more: for those who free what it could use, and cannot wait for it to be reset. RTNL is not
+    /// held.
     pub(super) fn forbid_memory(&self) {
+        self.silence();
+        self.release_memory();
+    }
+
+    /// The function may not use memory until it is reset, which somebody has asked for. RTNL may be held.
+    pub(crate) fn silence(&self) {
         if !self.is_gone() {
             self.enabled.clear_master();
         }
         self.recovery.silent.store(true, Relaxed);
-        self.release_memory();
     }
 
     /// The function may use memory again, where that was forbidden. It is about to be reset.
