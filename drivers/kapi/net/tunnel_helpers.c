@@ -286,8 +286,11 @@ int oxnic_path(const struct net_device *tunnel, const struct oxnic_path_query *q
 		dst_release(dst);
 		return -EOPNOTSUPP;
 	}
-	path->dev = dst_dev(dst);
+	/* A device that goes takes itself out of routes, whoever holds them, and waits for readers only. */
+	rcu_read_lock();
+	path->dev = dst_dev_rcu(dst);
 	dev_hold(path->dev);
+	rcu_read_unlock();
 	oxnic_path_neighbour(dst, query, path);
 	dst_release(dst);
 	return 0;
