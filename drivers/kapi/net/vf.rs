@@ -81,6 +81,11 @@ pub struct Stats {
     pub tx_dropped: u64,
 }
 
+/// The number of a VF, of which the core passes on any that is not negative.
+fn number(vf: c_int) -> Result<u16> {
+    u16::try_from(vf).map_err(|_| EINVAL)
+}
+
 fn finish(result: Result) -> c_int {
     match result {
         Ok(()) => 0,
@@ -98,7 +103,7 @@ pub(super) unsafe extern "C" fn set_mac_callback<T: Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let (data, mac) = unsafe { (data::<T>(dev), &*mac.cast::<Address>()) };
-    finish(data.set_vf_mac(vf as u16, mac))
+    finish(number(vf).and_then(|vf| data.set_vf_mac(vf, mac)))
 }
 
 /// # Safety
@@ -113,7 +118,8 @@ pub(super) unsafe extern "C" fn set_vlan_callback<T: Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let data = unsafe { data::<T>(dev) };
-    finish(data.set_vf_vlan(vf as u16, vlan, qos, u16::from_be(protocol)))
+    let protocol = u16::from_be(protocol);
+    finish(number(vf).and_then(|vf| data.set_vf_vlan(vf, vlan, qos, protocol)))
 }
 
 /// # Safety
@@ -127,7 +133,7 @@ pub(super) unsafe extern "C" fn set_rate_callback<T: Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let data = unsafe { data::<T>(dev) };
-    finish(data.set_vf_rate(vf as u16, min as u32, max as u32))
+    finish(number(vf).and_then(|vf| data.set_vf_rate(vf, min as u32, max as u32)))
 }
 
 /// # Safety
@@ -140,7 +146,7 @@ pub(super) unsafe extern "C" fn set_spoof_check_callback<T: Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let data = unsafe { data::<T>(dev) };
-    finish(data.set_vf_spoof_check(vf as u16, on))
+    finish(number(vf).and_then(|vf| data.set_vf_spoof_check(vf, on)))
 }
 
 /// # Safety
@@ -153,7 +159,7 @@ pub(super) unsafe extern "C" fn set_trust_callback<T: Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let data = unsafe { data::<T>(dev) };
-    finish(data.set_vf_trust(vf as u16, on))
+    finish(number(vf).and_then(|vf| data.set_vf_trust(vf, on)))
 }
 
 /// # Safety
@@ -166,7 +172,8 @@ pub(super) unsafe extern "C" fn set_link_callback<T: Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let data = unsafe { data::<T>(dev) };
-    finish(Link::from_raw(state).and_then(|link| data.set_vf_link(vf as u16, link)))
+    let link = Link::from_raw(state);
+    finish(link.and_then(|link| data.set_vf_link(number(vf)?, link)))
 }
 
 /// # Safety
@@ -179,7 +186,7 @@ pub(super) unsafe extern "C" fn config_callback<T: Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let (data, info) = unsafe { (data::<T>(dev), &mut *info) };
-    match data.vf_config(vf as u16) {
+    match number(vf).and_then(|vf| data.vf_config(vf)) {
         Ok(config) => {
             info.vf = vf as u32;
             info.mac[..6].copy_from_slice(&config.mac);
@@ -207,7 +214,7 @@ pub(super) unsafe extern "C" fn stats_callback<T: Operations>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let (data, out) = unsafe { (data::<T>(dev), &mut *stats) };
-    match data.vf_stats(vf as u16) {
+    match number(vf).and_then(|vf| data.vf_stats(vf)) {
         Ok(stats) => {
             out.rx_packets = stats.rx_packets;
             out.rx_bytes = stats.rx_bytes;
