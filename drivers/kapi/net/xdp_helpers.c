@@ -149,24 +149,28 @@ static inline dma_addr_t xdp_mapped(struct device *dev, const struct xdp_frame *
 	return address;
 }
 
-/* The address of the first part of a frame, mapped as by tx_map() unless it is already. */
-dma_addr_t oxnic_xdp_map_head(struct device *dev, const struct xdp_frame *frame, bool always, u32 *unmap)
+/*
+ * The address of the first part of a frame, mapped as by tx_map() unless it is already and stays so (@own: its pool outlives the ring). The
+ * pages of a pool that goes are unmapped wherever they are.
+ */
+dma_addr_t oxnic_xdp_map_head(struct device *dev, const struct xdp_frame *frame, bool own, bool always, u32 *unmap)
 {
-	dma_addr_t address = xdp_mapped(dev, frame, frame->data, frame->len);
+	dma_addr_t address = own ? xdp_mapped(dev, frame, frame->data, frame->len) : DMA_MAPPING_ERROR;
 
 	*unmap = 0;
 	return address != DMA_MAPPING_ERROR ? address : tx_map(dev, virt_to_phys(frame->data), frame->len, always, unmap);
 }
 
 /* Likewise of fragment @index, whose length goes to @length. */
-dma_addr_t oxnic_xdp_map_frag(struct device *dev, struct xdp_frame *frame, unsigned int index, bool always, u32 *unmap,
-			      u32 *length)
+dma_addr_t oxnic_xdp_map_frag(struct device *dev, struct xdp_frame *frame, unsigned int index, bool own, bool always,
+			      u32 *unmap, u32 *length)
 {
 	const skb_frag_t *frag = &xdp_get_shared_info_from_frame(frame)->frags[index];
-	dma_addr_t address;
+	dma_addr_t address = DMA_MAPPING_ERROR;
 
 	*length = skb_frag_size(frag);
-	address = xdp_mapped(dev, frame, skb_frag_address(frag), *length);
+	if (own)
+		address = xdp_mapped(dev, frame, skb_frag_address(frag), *length);
 	*unmap = 0;
 	if (address != DMA_MAPPING_ERROR)
 		return address;

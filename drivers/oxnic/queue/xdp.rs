@@ -79,7 +79,7 @@ impl RxXdp {
     fn send_batch(&mut self, context: Context<'_>, stats: &PairStats) {
         let batch = &mut self.batch;
         let sent = self.tx.with(context, |ring| {
-            batch.drain(|frame| drop(ring.send_frame(frame)));
+            batch.drain(|frame| drop(ring.send_frame(frame, true)));
             ring.flush();
         });
         if sent.is_none() {
@@ -252,12 +252,12 @@ impl RxRing {
 }
 
 impl TxRing {
-    /// Queues a frame, without telling the device, which [`Self::flush`] does.
+    /// Queues a frame, without telling the device, which [`Self::flush`] does. `own`: the pair of this ring has received it.
     ///
     /// # Errors
     ///
     /// The frame, which was counted as refused.
-    pub(super) fn send_frame(&mut self, mut frame: Frame) -> Result<(), Frame> {
+    pub(super) fn send_frame(&mut self, mut frame: Frame, own: bool) -> Result<(), Frame> {
         let parts = frame.fragments() + 1;
         if self.producer.free(parts) < parts {
             self.stats.tx.xdp_full.add(1);
@@ -267,7 +267,7 @@ impl TxRing {
             self.stats.tx.xdp_refused.add(1);
             return Err(frame);
         }
-        let Ok(last) = self.put_parts(&frame, parts) else {
+        let Ok(last) = self.put_parts(&frame, parts, own) else {
             self.producer.abort();
             self.stats.tx.xdp_refused.add(1);
             return Err(frame);
@@ -285,9 +285,9 @@ impl TxRing {
     }
 
     /// Writes the descriptors of a frame; gives the last, which could be written once more.
-    fn put_parts(&mut self, frame: &Frame, parts: u32) -> Result<(u32, [u64; 2])> {
+    fn put_parts(&mut self, frame: &Frame, parts: u32, own: bool) -> Result<(u32, [u64; 2])> {
         let mut index = self.producer.next();
-        let mut part = self.producer.map_frame(frame)?;
+        let mut part = self.producer.map_frame(frame, own)?;
         let mut fragment = 0;
         loop {
             if part.length > LENGTH_MAX {
@@ -302,13 +302,13 @@ impl TxRing {
             }
             self.ring.write(index, &words);
             index = self.producer.next();
-            part = self.producer.map_frame_fragment(frame, fragment - 1)?;
+            part = self.producer.map_frame_fragment(frame, fragment - 1, own)?;
         }
     }
 
     /// Sends frames that were redirected here, until one finds no room; tells how many.
     pub(crate) fn send_frames(&mut self, frames: xdp::Frames<'_>) -> u32 {
-        let sent = frames.send_each(|frame| self.send_frame(frame));
+        let sent = frames.send_each(|frame| self.send_frame(frame, false));
         self.flush();
         sent
     }

@@ -33,28 +33,35 @@ pub(super) unsafe fn take_frame(owned: *mut bindings::sk_buff) -> Frame {
 }
 
 impl Producer {
-    /// Maps the first part of a frame for the next descriptor.
+    /// Maps the first part of a frame for the next descriptor. `own`: it was received by the pair that the ring is of, so that the ring goes
+    /// before the page pool does, which unmaps its pages wherever they are; then it is mapped already.
     ///
     /// # Errors
     ///
     /// As [`Self::map_head`].
     #[inline]
-    pub fn map_frame(&mut self, frame: &Frame) -> Result<Mapped> {
+    pub fn map_frame(&mut self, frame: &Frame, own: bool) -> Result<Mapped> {
         let entry = self.entry()?;
         let (device, always) = (self.shared.device, self.shared.unmap);
         // SAFETY: The device is bound, the frame valid, the entry the producer's.
         let address = unsafe {
-            bindings::oxnic_xdp_map_head(device, frame.as_raw(), always, &raw mut (*entry).unmap)
+            bindings::oxnic_xdp_map_head(
+                device,
+                frame.as_raw(),
+                own,
+                always,
+                &raw mut (*entry).unmap,
+            )
         };
         self.mapped(entry, address, frame.head_len())
     }
 
-    /// Maps fragment `index` of a frame for the next descriptor.
+    /// Maps fragment `index` of a frame for the next descriptor; `own` as of [`Self::map_frame`].
     ///
     /// # Errors
     ///
     /// As [`Self::map_fragment`].
-    pub fn map_frame_fragment(&mut self, frame: &Frame, index: u32) -> Result<Mapped> {
+    pub fn map_frame_fragment(&mut self, frame: &Frame, index: u32, own: bool) -> Result<Mapped> {
         let entry = self.entry()?;
         if index >= frame.fragments() {
             return Err(EINVAL);
@@ -67,6 +74,7 @@ impl Producer {
                 device,
                 frame.as_raw(),
                 index,
+                own,
                 always,
                 &raw mut (*entry).unmap,
                 &mut length,
