@@ -288,6 +288,12 @@ void *oxnic_c_rx_page(struct page_pool *pool, long parts, dma_addr_t *dma)
 	return page_address(page);
 }
 
+/* One more page_pool_destroy() is to come. */
+void oxnic_c_rx_pool_hold(struct page_pool *pool)
+{
+	refcount_inc(&pool->user_cnt);
+}
+
 /* Gives one part of a page back to the pool. @direct: in the NAPI poll of the pool. */
 void oxnic_c_rx_put(struct page_pool *pool, void *memory, bool direct)
 {

@@ -69,6 +69,8 @@ pub struct Place<'a> {
     pub(super) napi: *mut bindings::napi_struct,
     pub(super) device: &'a Device,
     pub(super) index: u16,
+    /// A page pool that refers to the instance, as which it is entered here with a reference of its own; null: there is none.
+    pub(super) pool: &'a Cell<*mut bindings::page_pool>,
     _napi: PhantomData<&'a ()>,
 }
 
@@ -78,6 +80,7 @@ pub struct Place<'a> {
 ///
 /// - `napi` was added to `device` and is removed before `self` is dropped.
 /// - `data` is accessed by the poll, or under the instance lock while `enabled` is false.
+/// - `pool` is null, or a page pool of which a reference is ours.
 #[pin_data(PinnedDrop)]
 pub struct Napi<T: Poll> {
     #[pin]
@@ -86,6 +89,8 @@ pub struct Napi<T: Poll> {
     // Under the instance lock.
     enabled: Cell<bool>,
     added: Cell<bool>,
+    // Under the instance lock, or ours alone.
+    pool: Cell<*mut bindings::page_pool>,
     arm: T::Arm,
     data: UnsafeCell<T>,
 }
@@ -110,6 +115,8 @@ impl<T: Poll> Napi<T> {
         data: impl FnOnce(Place<'_>) -> Result<T>,
     ) -> Result<Arc<Self>> {
         let reference: &Device = device;
+        let pool = Cell::new(core::ptr::null_mut());
+        let pool = &pool;
         let this = Arc::pin_init(
             try_pin_init!(Self {
                 napi <- Opaque::ffi_init(|slot: *mut bindings::napi_struct| {
@@ -120,10 +127,18 @@ impl<T: Poll> Napi<T> {
                 enabled: Cell::new(false),
                 added: Cell::new(false),
                 arm: arm,
-                data: UnsafeCell::new(data(Place { napi: napi.get(), device: reference, index, _napi: PhantomData })?),
+                data: UnsafeCell::new(data(Place { napi: napi.get(), device: reference, index, pool, _napi: PhantomData })?),
+                // INVARIANT: `data` has entered it with a reference.
+                pool: Cell::new(pool.replace(core::ptr::null_mut())),
             }? Error),
             GFP_KERNEL,
-        )?;
+        );
+        let this = this.inspect_err(|_| {
+            if !pool.get().is_null() {
+                // SAFETY: The reference was entered, and nobody has it any more.
+                unsafe { bindings::page_pool_destroy(pool.get()) };
+            }
+        })?;
         // SAFETY: The device is valid and its lock held; the instance is pinned by the Arc and zeroed.
         // INVARIANT: It is removed by `remove()`, at the latest when `this` is dropped.
         unsafe {
@@ -232,9 +247,18 @@ impl<T: Poll> Napi<T> {
         &self.arm
     }
 
-    /// Removes the instance from the device. Waits for readers of the list of instances.
+    /// Removes the instance from the device. Waits for readers of the list of instances, and for those who have found it by its page pool.
     pub fn remove(&self, device: &Locked) {
         self.disable(device);
+        let pool = self.pool.replace(core::ptr::null_mut());
+        if !pool.is_null() {
+            // SAFETY: The reference was ours and the instance is disabled. Whoever gives back a page from now on does not look at it, and
+            // for those who do the removal below waits.
+            unsafe {
+                bindings::page_pool_disable_direct_recycling(pool);
+                bindings::page_pool_destroy(pool);
+            }
+        }
         if self.added.replace(false) {
             // SAFETY: The instance was added and is disabled, the instance lock is held.
             unsafe { bindings::netif_napi_del_locked(self.napi.get()) };

@@ -83,7 +83,7 @@ impl Buffers {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`]: more than 2^15 descriptors; [`ENOMEM`].
+    /// [`EINVAL`]: more than 2^15 descriptors; [`EBUSY`]: the instance has some already; [`ENOMEM`].
     pub fn new(
         binding: &Binding,
         place: &Place<'_>,
@@ -93,6 +93,9 @@ impl Buffers {
     ) -> Result<Self> {
         if log2 > 15 {
             return Err(EINVAL);
+        }
+        if !place.pool.get().is_null() {
+            return Err(EBUSY);
         }
         let size = 1u32 << log2;
         // SAFETY: The device is bound, the NAPI instance and the net device outlive the pool, which is in the instance.
@@ -107,6 +110,9 @@ impl Buffers {
             )
         };
         let pool = kernel::error::from_err_ptr(pool)?;
+        // SAFETY: The pool is new, and the instance takes over this reference.
+        unsafe { bindings::rx_pool_hold(pool) };
+        place.pool.set(pool);
         let mut this = Self::with_pool(pool, size, layout, copybreak, Some(binding.clone()))?;
         if layout.xdp {
             // SAFETY: The pool is ours, and the NAPI instance keeps the device.
