@@ -160,11 +160,11 @@ impl Operations for NetPort {
         self.device.request_reset(fault);
     }
 
-    fn vlan_add(&self, _netdev: &Rtnl, protocol: u16, vid: u16) -> Result {
+    fn vlan_add(&self, _netdev: &netdev::Device, protocol: u16, vid: u16) -> Result {
         self.change_vlan(protocol, vid, true)
     }
 
-    fn vlan_remove(&self, _netdev: &Rtnl, protocol: u16, vid: u16) -> Result {
+    fn vlan_remove(&self, _netdev: &netdev::Device, protocol: u16, vid: u16) -> Result {
         self.change_vlan(protocol, vid, false)
     }
 

@@ -264,27 +264,27 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// As [`Self::open_callback`].
+    /// The core calls this with RTNL held for a registered device, and not with its instance lock.
     unsafe extern "C" fn vlan_add_callback(
         dev: *mut bindings::net_device,
         protocol: u16,
         vid: u16,
     ) -> core::ffi::c_int {
-        // SAFETY: The device is registered and both locks are held.
-        let (data, rtnl) = unsafe { (data::<T>(dev), Rtnl::from_raw(dev)) };
-        errno(data.vlan_add(rtnl, u16::from_be(protocol), vid))
+        // SAFETY: The device is registered.
+        let (data, device) = unsafe { (data::<T>(dev), Device::from_raw(dev)) };
+        errno(data.vlan_add(device, u16::from_be(protocol), vid))
     }
 
     /// # Safety
     ///
-    /// As [`Self::open_callback`].
+    /// The core calls this with RTNL held for a registered device, and not with its instance lock.
     unsafe extern "C" fn vlan_remove_callback(
         dev: *mut bindings::net_device,
         protocol: u16,
         vid: u16,
     ) -> core::ffi::c_int {
-        // SAFETY: The device is registered and both locks are held.
-        let (data, rtnl) = unsafe { (data::<T>(dev), Rtnl::from_raw(dev)) };
-        errno(data.vlan_remove(rtnl, u16::from_be(protocol), vid))
+        // SAFETY: The device is registered.
+        let (data, device) = unsafe { (data::<T>(dev), Device::from_raw(dev)) };
+        errno(data.vlan_remove(device, u16::from_be(protocol), vid))
     }
 }

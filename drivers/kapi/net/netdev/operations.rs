@@ -92,19 +92,19 @@ pub trait Operations: ethtool::Operations + queue::Stats + Send + Sync + Sized +
     /// Transmit queue `queue` made no progress. Atomic; must only ask for recovery.
     fn tx_timeout(&self, device: &Device, queue: u32);
 
-    /// Receive this VLAN too. `protocol` is the TPID.
+    /// Receive this VLAN too. `protocol` is the TPID. Of the locks RTNL alone is held.
     ///
     /// # Errors
     ///
     /// The VLAN is not added.
-    fn vlan_add(&self, device: &Rtnl, protocol: u16, vid: u16) -> Result;
+    fn vlan_add(&self, device: &Device, protocol: u16, vid: u16) -> Result;
 
-    /// Receive this VLAN no more.
+    /// Receive this VLAN no more. Of the locks RTNL alone is held.
     ///
     /// # Errors
     ///
     /// The core only reports them.
-    fn vlan_remove(&self, device: &Rtnl, protocol: u16, vid: u16) -> Result;
+    fn vlan_remove(&self, device: &Device, protocol: u16, vid: u16) -> Result;
 
     /// Which packets are stamped with the time. The locks are those of whoever asks: it may be a device above this one.
     ///
