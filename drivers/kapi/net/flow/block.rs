@@ -11,7 +11,7 @@
 use super::chain::Chain;
 use super::classifier::{self, Rules};
 use crate::callback::errno;
-use crate::extack::Extack;
+use crate::extack::{refuse, Extack};
 use crate::net::netdev::{data, Device, Operations};
 use core::ffi::{c_int, c_void};
 use core::marker::PhantomData;
@@ -140,6 +140,12 @@ impl Setup<'_> {
         if self.find(owner).is_some() {
             return Err(EBUSY);
         }
+        if self.is_played_back() {
+            // SAFETY: As below.
+            let extack = unsafe { Extack::from_raw(self.raw.as_ref().extack) };
+            let why = fmt!("the block has rules in hardware already, by another device");
+            return Err(refuse(extack, EOPNOTSUPP, why));
+        }
         // SAFETY: By the contract of `new`.
         let (raw, device) = unsafe { (self.raw.as_mut(), Device::from_raw(self.device.as_ptr())) };
         let binding = Binding {
@@ -180,6 +186,20 @@ impl Setup<'_> {
                 drop(unsafe { KBox::from_raw(bound) });
                 Err(error)
             }
+        }
+    }
+
+    /// Whether tc would go on to play back rules of the block that are in hardware. Where one of them is refused, which is an error then,
+    /// `tcf_block_bind()` frees the callback of a device of somebody else, and leaves it in the kernel's list of these.
+    fn is_played_back(&self) -> bool {
+        let Some(indirect) = self.indirect.as_ref().filter(|_| self.is_of_tc()) else {
+            return false;
+        };
+        // SAFETY: By the contract of `new`, for a request of tc `data` is the block.
+        unsafe {
+            let block = indirect.data.cast::<bindings::tcf_block>();
+            !(*self.raw.as_ptr()).block.is_null()
+                && (&raw const (*block).offloadcnt.counter).read_volatile() != 0
         }
     }
 
