@@ -291,12 +291,14 @@ impl TxRing {
         }
         skb.timestamp();
         let index = self.producer.next().wrapping_sub(1);
-        // From here on the poll could take the packet away, if the device lies; it is not used any more.
+        // Before the poll could take the packet away, if the device lies: the core ends the system where more is completed than was sent.
+        let mut told = self.queue.sent(length);
         self.producer.commit(skb);
         if self.producer.free(self.room) < self.room {
             self.stop();
+            told = true;
         }
-        if self.queue.sent(length) {
+        if told {
             let word = self.with_report(index, word);
             self.ring.write(index, &[address, word]);
             self.ring_doorbell();
