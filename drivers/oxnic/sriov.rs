@@ -138,16 +138,16 @@ impl Device {
         for _ in 0..count {
             records.push(Vf::NEW, GFP_KERNEL)?;
         }
-        cmd::vf::enable(self, &VfRange { first: 0, count }).map_err(|error| {
+        // A reset that is under way brings VFs back, and disables those that are left, as soon as commands work.
+        let enabled = self.while_running(|| self.enable_vfs(records));
+        enabled.unwrap_or(Err(EAGAIN)).inspect_err(|error| {
             dev_err!(
                 self.binding(),
-                "{} VFs cannot be enabled: {}\n",
+                "{} VFs cannot be enabled: {:?}\n",
                 count,
                 error
             );
-            Error::from(error)
         })?;
-        self.vfs.lock().records = records;
         if let Err(error) = self.rates.start_leaves(count) {
             self.forget_vfs();
             return Err(error);
@@ -166,6 +166,29 @@ impl Device {
             self.remove_functions(KVec::new());
             self.forget_vfs();
         })
+    }
+
+    /// Enables VFs in the device, of which there are none, and notes that.
+    fn enable_vfs(self: &Arc<Self>, records: KVec<Vf>) -> Result {
+        let mut vfs = self.vfs.lock();
+        self.disable_left(&mut vfs)?;
+        let count = records.len() as u16;
+        cmd::vf::enable(self, &VfRange { first: 0, count }).map_err(|error| {
+            dev_err!(self.binding(), "{}\n", error);
+            Error::from(error)
+        })?;
+        vfs.records = records;
+        Ok(())
+    }
+
+    /// Disables VFs in the device that went while it could not be told.
+    fn disable_left(self: &Arc<Self>, vfs: &mut Vfs) -> Result {
+        let count = core::mem::take(&mut vfs.left);
+        if count != 0 && vfs.count() == 0 {
+            cmd::vf::disable(self, &VfRange { first: 0, count })
+                .inspect_err(|_| vfs.left = count)?;
+        }
+        Ok(())
     }
 
     /// Takes all VFs from the bus and disables them. The device's lock is held.
@@ -198,12 +221,7 @@ impl Device {
     /// Brings VFs and their settings back after a reset of the PF.
     pub(crate) fn restore_vfs(self: &Arc<Self>) -> Result {
         let mut vfs = self.vfs.lock();
-        let count = core::mem::take(&mut vfs.left);
-        if count != 0 && vfs.count() == 0 {
-            // They went while the device could not be told.
-            cmd::vf::disable(self, &VfRange { first: 0, count })
-                .inspect_err(|_| vfs.left = count)?;
-        }
+        self.disable_left(&mut vfs)?;
         if vfs.count() == 0 {
             return Ok(());
         }
