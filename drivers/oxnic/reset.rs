@@ -292,13 +292,14 @@ impl Device {
             }
         }
         self.allow_memory();
-        let reason = fault
-            .copied()
-            .or(state.last.map(|(last, _)| last))
-            .map_or(ResetReason::USER, |fault| fault.reason());
+        let fault = fault.copied().or(state.last.map(|(last, _)| last));
+        let reason = fault.map_or(ResetReason::USER, |fault| fault.reason());
+        // What somebody else does to a function, as the PF to its VFs when it is reset itself, is no failure of its own.
+        let by_others =
+            fault.is_some_and(|fault| matches!(fault.kind, Kind::ForeignReset | Kind::CameBack));
         state.phase = if state.phase == Phase::Dormant {
             self.start_late(reason)
-        } else if state.note() {
+        } else if by_others || state.note() {
             self.recover(reason)
         } else {
             self.fail()
