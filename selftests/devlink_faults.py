@@ -51,6 +51,9 @@ class Field:
             self.vfs = [VfEnd(vf) for vf in range(2)]
         for link in (*self.links[:2], *(vf.link for vf in self.vfs)):
             link.wait_carrier()
+        for link in self.links:
+            # A mode that nothing has changed meanwhile has left the rules.
+            sh(f"tc qdisc del dev {link.name} clsact", check=False)
         clsact(*self.links)
         for one, other in (self.links[:2], self.links[1::-1]):
             filter_add(one, ("pref 9 protocol all", f"action mirred egress redirect dev {other.name}"))

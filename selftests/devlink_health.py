@@ -145,6 +145,25 @@ def stays_down():
 
 
 @case
+def not_destroyed():
+    """Queues that the device does not destroy as their interface is closed: it may not use their memory, nor any other, until it is reset."""
+    FATAL.set(auto_recover=False)
+    before = FATAL.counts()
+    defer(wire.near.up)
+    equal(function()["bus_master"], True, "bus mastering")
+    control.chaos("nic.fail-command=2+")
+    wire.near.down()
+    control.chaos("off")
+    FATAL.counted(before, recoveries=0)
+    equal(function()["bus_master"], False, "bus mastering while the function is down")
+    FATAL.recover()
+    equal(function()["bus_master"], True, "bus mastering after it was recovered")
+    wire.near.up()
+    works()
+    others_well()
+
+
+@case
 def goes_while_down():
     """What is removed while the function stays down does not wait for it: an interface is closed, VFs and their representors go."""
     FATAL.set(auto_recover=False)
