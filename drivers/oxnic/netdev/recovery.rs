@@ -7,6 +7,7 @@ use crate::health::{Fault, Kind, Part};
 use crate::port::Look;
 use crate::queue::tx::Progress;
 use kernel::prelude::*;
+use oxnic_abi::vport::{vport_flags, VportInfo};
 use oxnic_kapi::devlink::Message;
 use oxnic_kapi::net::netdev::Rtnl;
 use oxnic_kapi::time;
@@ -38,7 +39,9 @@ impl NetPort {
     pub(crate) fn complete_reset(&self, netdev: &Rtnl) -> Result {
         if self.start_again(netdev)? {
             // What the PF has set meanwhile, nobody was there to be told.
-            self.refresh(netdev);
+            if let Ok(info) = self.query() {
+                self.adopt(netdev, &info);
+            }
         }
         Ok(())
     }
@@ -138,17 +141,37 @@ impl NetPort {
         }
     }
 
-    /// Takes over what the PF has set of this vport. Not during a reset: the device may have forgotten what the user has set, and does
-    /// not know it again yet.
+    /// Takes over what the PF has set of this vport, and asks for what it may allow now. Not during a reset: the device may have forgotten
+    /// what the user has set, and does not know it again yet.
     pub(crate) fn refresh(&self, netdev: &Rtnl) {
         if self.state.lock().resetting {
             return;
         }
         let Ok(info) = self.query() else { return };
+        self.adopt(netdev, &info);
+        self.ask_again();
+    }
+
+    /// Shows the address and the link of the vport.
+    fn adopt(&self, netdev: &Rtnl, info: &VportInfo) {
         if info.mac != netdev.address() && info.mac != [0; 6] {
             netdev.change_address(&info.mac);
         }
         self.link_changed(netdev, info.link == 1, info.speed);
+    }
+
+    /// Asks for all frames that are wanted: some were refused, or taken away, while the PF did not trust this vport. A failure is logged.
+    fn ask_again(&self) {
+        let state = self.state.lock();
+        if !state.is_live() {
+            return;
+        }
+        let modes =
+            vport_flags::PROMISCUOUS | vport_flags::ALL_MULTICAST | vport_flags::VLAN_FILTER;
+        let _ = state
+            .filter
+            .apply(self)
+            .and_then(|()| self.set_flags(&state, modes, 0));
     }
 
     /// Whether the interface has this queue id of the function.
