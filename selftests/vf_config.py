@@ -69,6 +69,18 @@ def mac():
 
 
 @case
+def own_address():
+    """An address that a VF chooses itself is shown by its PF at once."""
+    vf = VfEnd(0)
+    first = vf.link.mac
+    defer(vf.link.ip, f"address {first}", check=False)
+    for address in ("02:cc:00:00:00:04", "02:cc:00:00:00:05", first):
+        info()
+        vf.link.ip(f"address {address}")
+        equal(info()["address"], address, "address that the PF shows")
+
+
+@case
 def mac_refused():
     """A multicast address, and a VF that there is not, are refused."""
     fails(vf_set("mac 01:00:00:00:00:01", check=False), "a multicast address")

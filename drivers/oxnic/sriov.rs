@@ -3,8 +3,9 @@
 //! Virtual functions of a PF: how many there are, and what the administrator set for them.
 //!
 //! [`Vfs`] is the driver's own record, under [`Device::vfs`]: settings, to bring them back after a reset of the PF, and what
-//! the device last said, so that listing 128 VFs need not ask 128 times. The lock is held over commands, and taken with
-//! RTNL held; so nothing that takes RTNL (as making VFs appear on the bus does) happens under it.
+//! the device last said, so that listing VFs need not ask for those that cannot change their address themselves. The lock is
+//! held over commands, and taken with RTNL held; so nothing that takes RTNL (as making VFs appear on the bus does) happens
+//! under it.
 
 use crate::{
     cmd,
@@ -265,21 +266,25 @@ impl Device {
         Ok(())
     }
 
-    /// Settings of a VF, as the device has them.
+    /// Settings of a VF, as the device has them; as it had them, if it cannot be asked now.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: no such VF; what the device says, where it has to be asked.
+    /// `EINVAL`: no such VF; what the device says, where it has said nothing yet.
     pub(crate) fn vf_info(self: &Arc<Self>, vf: u16) -> Result<VfInfo> {
         let mut vfs = self.vfs.lock();
         let record = vfs.get(vf)?;
-        // A trusted VF may change its address without our being told.
-        if let Some(info) = record.info.filter(|info| info.trust == 0) {
+        if let Some(info) = record.info.filter(|info| !may_change(info)) {
             return Ok(info);
         }
-        let info = cmd::vf::query(self, vf)?;
-        record.info = Some(info);
-        Ok(info)
+        match cmd::vf::query(self, vf) {
+            Ok(info) => {
+                record.info = Some(info);
+                Ok(info)
+            }
+            // During a reset there is nothing better.
+            Err(error) => record.info.ok_or(error.into()),
+        }
     }
 
     /// Statistics of a VF, at most [`STATS_AGE_MS`] old.
@@ -338,6 +343,11 @@ impl From<VfError> for Error {
             VfError::Command(error) => error.into(),
         }
     }
+}
+
+/// Whether a VF may change its address, of which its PF is not told.
+fn may_change(info: &VfInfo) -> bool {
+    info.trust != 0 || info.mac_fixed == 0
 }
 
 /// `old` with the fields that `new` means replaced.
