@@ -61,7 +61,8 @@ impl Enabled {
 pub const CONFIG_SIZE: usize = 4096;
 
 impl Enabled {
-    /// Restores configuration space if somebody has reset it, which the bus mastering that is off then shows.
+    /// Restores configuration space if somebody has reset it, which the bus mastering that is off then shows, and allows DMA: what
+    /// was saved may be of a time when that was forbidden, as before a reset by the PCI core.
     pub fn restore_if_cleared(&self) {
         let mut command = 0u16;
         // SAFETY: The device is bound.
@@ -74,6 +75,7 @@ impl Enabled {
         };
         if error == 0 && u32::from(command) & bindings::PCI_COMMAND_MASTER == 0 {
             self.restore();
+            self.set_master();
         }
     }
 }
