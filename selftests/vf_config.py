@@ -81,6 +81,27 @@ def own_address():
 
 
 @case
+def address_of_a_closed_vf():
+    """What its user has set outlives resets of the VF and of the PF, and what the PF sets otherwise; an address from the PF replaces it."""
+    vf, own, given = VfEnd(0, up=False), "02:cc:00:00:00:06", "02:cc:00:00:00:07"
+    first = vf.link.mac
+    defer(vf.link.ip, f"address {first}", check=False)
+    vf.link.ip(f"address {own}")
+    for function in (vf.function, PF()):
+        function.write("reset", 1)
+        until(lambda: info()["address"] == own, f"the PF shows the VF's own address after a reset of {function}", 10)  # noqa: B023
+        vf_set("spoofchk off")
+        vf_set("spoofchk on")
+        time.sleep(0.5)
+        equal(vf.link.mac, own, f"address after a reset of {function} and a setting")
+    defer(vf_set, "mac 00:00:00:00:00:00", check=False)
+    vf_set(f"mac {given}")
+    until(lambda: vf.link.mac == given, "the VF has the address that its PF gave", 10)
+    vf.function.write("reset", 1)
+    equal(vf.link.mac, given, "address after another reset")
+
+
+@case
 def mac_refused():
     """A multicast address, and a VF that there is not, are refused."""
     fails(vf_set("mac 01:00:00:00:00:01", check=False), "a multicast address")

@@ -7,7 +7,7 @@ use crate::health::{Fault, Kind, Part};
 use crate::port::Look;
 use crate::queue::tx::Progress;
 use kernel::prelude::*;
-use oxnic_abi::vport::{vport_flags, VportInfo};
+use oxnic_abi::vport::{vport_fields, vport_flags, VportConfig, VportInfo};
 use oxnic_kapi::devlink::Message;
 use oxnic_kapi::net::netdev::Rtnl;
 use oxnic_kapi::time;
@@ -37,13 +37,33 @@ impl NetPort {
 
     /// The function was reset: everything is set again.
     pub(crate) fn complete_reset(&self, netdev: &Rtnl) -> Result {
-        if self.start_again(netdev)? {
-            // What the PF has set meanwhile, nobody was there to be told.
-            if let Ok(info) = self.query() {
-                self.adopt(netdev, &info);
-            }
+        if !self.start_again(netdev)? {
+            return self.restore_address(netdev);
+        }
+        // What the PF has set meanwhile, nobody was there to be told.
+        if let Ok(info) = self.query() {
+            self.adopt(netdev, &info);
         }
         Ok(())
+    }
+
+    /// A reset has brought the permanent address back; an interface that is closed has its own all the same, unless the PF has set it.
+    /// Otherwise the next news of the vport would be taken for a change of the address.
+    fn restore_address(&self, netdev: &Rtnl) -> Result {
+        let info = self.query()?;
+        let address = netdev.address();
+        if info.mac == address {
+            return Ok(());
+        }
+        if info.mac_fixed != 0 {
+            self.adopt(netdev, &info);
+            return Ok(());
+        }
+        self.configure(&VportConfig {
+            fields: vport_fields::MAC,
+            mac: address,
+            ..VportConfig::ZERO
+        })
     }
 
     /// Starts the queues of an open interface, and attaches it. True: it is open.
