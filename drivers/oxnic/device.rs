@@ -96,6 +96,9 @@ pub(crate) struct Device {
     /// Where the device writes dumps to, once there was one.
     #[pin]
     pub(crate) core_buffer: Mutex<Option<Words>>,
+    /// What the device tests its DMA with, once it did.
+    #[pin]
+    pub(crate) self_test_buffer: Mutex<Option<Words>>,
     /// `None` where there is no clock, before probe has come so far, and after remove.
     #[pin]
     pub(crate) clock: Mutex<Option<clock::Registered>>,
@@ -206,6 +209,7 @@ impl Device {
                 devlink <- new_mutex!(None),
                 reporters <- new_mutex!(None),
                 core_buffer <- new_mutex!(None),
+                self_test_buffer <- new_mutex!(None),
                 clock <- new_mutex!(None),
                 #[cfg(CONFIG_HWMON)]
                 sensors <- new_mutex!(None),
