@@ -11,7 +11,8 @@ mod update;
 use crate::{
     cmd,
     command::{Cause, CommandError},
-    device::Device, //
+    device::Device,
+    regs::bounded_ms, //
 };
 use kernel::{
     fmt,
@@ -89,6 +90,7 @@ impl Firmware {
         // Blocks are sent as words.
         let caps = FirmwareCaps {
             block_max: caps.block_max.min(BUFFER_MAX) / 8 * 8,
+            trial_ms: bounded_ms(caps.trial_ms),
             ..caps
         };
         if caps.block_max < IMAGE_HEAD {

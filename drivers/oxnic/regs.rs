@@ -240,11 +240,10 @@ impl Registers {
 
 impl Limits {
     fn read(bar: &mmio::Registers, version: u32) -> Result<Self> {
-        let bounded = |ms: u32| ms.clamp(*TIMEOUT_BOUNDS.start(), *TIMEOUT_BOUNDS.end());
         let depth = bar.read(device::DEPTH_MAX)?;
         Ok(Self {
-            reset_ms: bounded(bar.read(device::RESET_TIMEOUT)?),
-            command_ms: bounded(bar.read(device::COMMAND_TIMEOUT)?),
+            reset_ms: bounded_ms(bar.read(device::RESET_TIMEOUT)?),
+            command_ms: bounded_ms(bar.read(device::COMMAND_TIMEOUT)?),
             admin_log2: depth as u8,
             event_log2: (depth >> 8) as u8,
             vectors: u16::try_from(bar.read(device::VECTORS)?).unwrap_or(u16::MAX),
@@ -252,6 +251,11 @@ impl Limits {
             version,
         })
     }
+}
+
+/// A time that a device publishes, in milliseconds, as far as it is waited for.
+pub(crate) fn bounded_ms(ms: u32) -> u32 {
+    ms.clamp(*TIMEOUT_BOUNDS.start(), *TIMEOUT_BOUNDS.end())
 }
 
 fn block(bar: &mmio::Registers, offset: u32) -> Result<BlockHeader> {
