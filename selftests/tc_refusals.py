@@ -214,6 +214,36 @@ def offload_off():
 
 
 @case
+def undone_binding():
+    """An interface cannot join a block, for a filter that is not offered anew: what the kernel takes back for it stays with the one that has it."""
+    modules("cls_basic")
+    for name in ("R0", "R1"):
+        stage.tc(f"qdisc del dev {name} clsact")
+        defer(stage.tc, f"qdisc add dev {name} clsact")
+    stage.tc("qdisc add dev R0 ingress_block 9 clsact")
+    defer(stage.tc, "qdisc del dev R0 clsact", check=False)
+    rule = f"filter add block 9 pref {{}} protocol all flower skip_sw dst_mac {trial_mac(1)} {{}}"
+    stage.batch(["filter add block 9 pref 1 protocol arp basic action ok", rule.format(3, TO_WIRE)])
+    frames = [frame(TEST, trial_mac(1))] * 3
+    for _ in range(2):
+        fails(stage.tc("qdisc add dev R1 ingress_block 9 clsact", check=False), "the second interface", "re-offloading")
+        options = next(entry["options"] for entry in stage.shown("block 9") if entry["pref"] == 3)
+        equal((options.get("in_hw"), options.get("in_hw_count")), (True, 1), "whether the rule is in hardware, and how often")
+        stage.seen = stage.nothing()
+        stage.send(frames)
+        stage.collect()
+        equal((stage.seen.frames["wire"], stage.seen.frames["cpu"]), (Counter(frames), Counter()), "at the wire, and at the CPU")
+    stage.tc("filter del block 9 pref 1")
+    stage.tc("qdisc add dev R1 ingress_block 9 clsact")
+    defer(stage.tc, "qdisc del dev R1 clsact", check=False)
+    stage.tc("qdisc del dev R0 clsact")
+    stage.seen = stage.nothing()
+    stage.send(frames)
+    stage.collect()
+    equal((stage.seen.frames["wire"], stage.seen.frames["cpu"]), (Counter(), Counter(frames)), "when only the second has the block")
+
+
+@case
 def device_errors():
     """The device fails or has no room: the reason is said, nothing stays, and the same rule is taken afterwards."""
     control = Control()

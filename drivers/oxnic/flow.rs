@@ -14,7 +14,8 @@
 //!   interim                what the device has not taken back, and what stands in for it
 //!   count                  what rules have seen
 //!   engine, holder, tables,
-//!   store, extras, place   what is in the device: tables of a block, its rules, their order
+//!   store, extras, place,
+//!   holders, member        what is in the device: tables of a block, its rules, their order, and which bindings have them
 //!   template, counters,
 //!   meters, samplers,
 //!   encaps, wanted         objects that rules name; ids: their numbers; there: whether the device has them
@@ -51,6 +52,7 @@ mod gaps;
 mod guard;
 mod health;
 pub(crate) mod holder;
+mod holders;
 mod ids;
 mod install;
 mod interim;
@@ -58,6 +60,7 @@ mod kept;
 mod kept_rule;
 mod limits;
 mod locals;
+mod member;
 mod meters;
 mod missing;
 mod modes;

@@ -6,6 +6,7 @@
 use super::{
     engine::{Engine, Side},
     install::{Asked, Stays, Unread},
+    member::Member,
     ports::{self, Finder},
     read::{anything, with_rule, without_actions},
     refusal::Refusal,
@@ -38,7 +39,7 @@ use oxnic_kapi::{
 struct Block {
     device: Arc<Device>,
     engine: Arc<Engine>,
-    store: Arc<Store>,
+    member: Member,
     /// Which packets of a port the rules are of; none: those of a tunnel or VLAN device.
     side: Option<Side>,
     /// Keeps no interface from going: the kernel unbinds it first.
@@ -171,12 +172,16 @@ impl Block {
         side: Option<Side>,
         netdev: DeviceRef,
     ) -> Result<KBox<dyn Rules>, Refusal> {
-        let refused = Refused::new(device, netdev.clone(), side, store.clone());
-        let refused = refused.inspect_err(|_| undo(device, &engine, &store, side))?;
+        let member = Member::new(&store).map_err(Refusal::from);
+        let heard = member.and_then(|member| {
+            let refused = Refused::new(device, netdev.clone(), side, store.clone())?;
+            Ok((member, refused))
+        });
+        let (member, refused) = heard.inspect_err(|_| undo(device, &engine, &store, side))?;
         let bound = Self {
             device: device.clone(),
             engine,
-            store,
+            member,
             side,
             netdev,
             refused,
@@ -192,7 +197,7 @@ impl Block {
             let rule = (rule, origins);
             let place = (position, position.is_return(&self.netdev));
             self.engine
-                .insert_in_chain(&self.device, &self.store, rule, place)
+                .insert_in_chain(&self.device, &self.member, rule, place)
         });
         inserted.map_err(|refusal| {
             let refusal = ports.why.take().unwrap_or(refusal);
@@ -215,14 +220,14 @@ impl Block {
     fn take_over(&self, new: &NewRule<'_>) -> Result<(), Refusal> {
         let ports = Finder::new(&self.device, &self.netdev);
         // A tunnel device is above no certain port.
-        let port = match &self.store.upper {
+        let port = match &self.member.store.upper {
             Some(upper) => Some(&upper.below),
             None => self.side.map(|_| &self.netdev),
         };
         if port.is_some_and(|port| port.features() & features::HW_TC == 0) {
             return Err(Refusal::Off);
         }
-        let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, &self.store, asked);
+        let insert = |asked: &Asked<'_>| self.engine.insert(&self.device, &self.member, asked);
         let read = with_rule(new, &ports, |rule, origins| {
             // It was read.
             let tunnels = ports.tunnels.try_borrow();
@@ -272,24 +277,21 @@ impl Rules for Block {
     }
 
     fn destroy(&self, cookie: Cookie) -> Result {
-        if !self.store.of_tc {
+        if !self.member.store.of_tc {
             self.engine
-                .remove_from_chain(&self.device, &self.store, cookie);
+                .remove_from_chain(&self.device, &self.member, cookie);
             return Ok(());
         }
-        let refused = self.refused.leave(&self.device, cookie);
-        // What there is of it otherwise is another binding's.
-        let was_there =
-            refused != Some(true) && self.engine.remove(&self.device, &self.store, cookie);
-        let taken_over = was_there && refused.is_none();
-        taken_over.then_some(()).ok_or(ENOENT)
+        self.refused.leave(&self.device, cookie);
+        let was_there = self.engine.remove(&self.device, &self.member, cookie);
+        was_there.then_some(()).ok_or(ENOENT)
     }
 
     fn stats(&self, cookie: Cookie) -> Result<Counted> {
-        if self.store.of_tc {
-            self.engine.count(&self.device, &self.store, cookie)
+        if self.member.store.of_tc {
+            self.engine.count(&self.device, &self.member.store, cookie)
         } else {
-            self.engine.count_now(&self.store, cookie)
+            self.engine.count_now(&self.member.store, cookie)
         }
     }
 }
@@ -317,6 +319,6 @@ fn undo(device: &Arc<Device>, engine: &Engine, store: &Arc<Store>, side: Option<
 impl Drop for Block {
     fn drop(&mut self) {
         self.refused.end(&self.device);
-        undo(&self.device, &self.engine, &self.store, self.side);
+        undo(&self.device, &self.engine, &self.member.store, self.side);
     }
 }

@@ -9,6 +9,7 @@
 use super::{
     engine::Engine,
     install::{Asked, Stays},
+    member::Member,
     place::Place,
     read::Origin,
     refusal::Refusal,
@@ -123,12 +124,12 @@ impl Engine {
     pub(crate) fn insert_in_chain(
         &self,
         device: &Arc<Device>,
-        store: &Store,
+        member: &Member,
         (rule, origins): (&Rule<'_>, &[Origin<'_>]),
         (position, stays): (&Position<'_>, bool),
     ) -> Result<(), Refusal> {
         let cookie = Cookie(rule.cookie.0 as usize);
-        let number = self.enter(device, store, cookie, position)?;
+        let number = self.enter(device, &member.store, cookie, position)?;
         let stays = match stays {
             true => Stays::Missing,
             false => Stays::Refused,
@@ -149,20 +150,20 @@ impl Engine {
                 number: Some(number),
                 stays,
             };
-            self.insert(device, store, &asked)
+            self.insert(device, member, &asked)
         });
         if inserted.is_err() {
-            self.remove_from_chain(device, store, cookie);
+            self.remove_from_chain(device, member, cookie);
         }
         inserted
     }
 
     /// Takes a rule out of the device that a binding of its chain does not have any more, if no other one has it.
-    pub(crate) fn remove_from_chain(&self, device: &Arc<Device>, store: &Store, cookie: Cookie) {
+    pub(crate) fn remove_from_chain(&self, device: &Arc<Device>, member: &Member, cookie: Cookie) {
         for number in (0..PARTS_MAX).rev() {
-            self.remove(device, store, part(cookie, number));
+            self.remove(device, member, part(cookie, number));
         }
-        let mut inner = store.inner.lock();
+        let mut inner = member.store.inner.lock();
         if inner.get(cookie).is_none() {
             inner.positions.leave(cookie);
         }

@@ -19,7 +19,9 @@ use super::{
     desk::Desk,
     engine::Engine,
     extras::Extras,
+    holders::Holders,
     limits::Share,
+    member::Member,
     place::{Place, Stance},
     plan::{self, Planned, Tables},
     queue::SLOT_WORDS,
@@ -124,9 +126,10 @@ impl Engine {
     pub(crate) fn insert(
         &self,
         device: &Arc<Device>,
-        store: &Store,
+        member: &Member,
         asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
+        let store = &*member.store;
         let _going = self.gate.read();
         if !device.eswitch.takes_rules() {
             return Err(Refusal::Legacy);
@@ -141,7 +144,7 @@ impl Engine {
         {
             let mut inner = store.inner.lock();
             if let Some(stored) = inner.get(cookie) {
-                stored.users += 1;
+                stored.holders.add(member.number)?;
                 return match stored.stand_in {
                     true => Err(Refusal::Shared),
                     false => Ok(()),
@@ -152,6 +155,7 @@ impl Engine {
             }
         }
         let room = Room::new()?;
+        let holders = Holders::one(member.number)?;
         let Put {
             prepared,
             presence,
@@ -165,7 +169,7 @@ impl Engine {
             refusal,
         } = prepared;
         let stored = Stored {
-            users: 1,
+            holders,
             stand_in: refusal.is_some(),
             skip_sw: asked.skip_sw,
             presence,
@@ -406,16 +410,19 @@ impl Engine {
     }
 
     /// Takes a rule out of the device that a binding of its block does not have any more, if no other one has it. Does nothing where
-    /// it is unknown. Says whether the rule was there, and not just something that stood in for it.
-    pub(crate) fn remove(&self, device: &Arc<Device>, store: &Store, cookie: Cookie) -> bool {
+    /// the binding does not have it. Says whether it had the rule, and not just something that stood in for it.
+    pub(crate) fn remove(&self, device: &Arc<Device>, member: &Member, cookie: Cookie) -> bool {
+        let store = &*member.store;
         let _going = self.gate.read();
         let stored = {
             let mut inner = store.inner.lock();
             let Some(stored) = inner.get(cookie) else {
                 return false;
             };
-            stored.users -= 1;
-            if stored.users > 0 {
+            if !stored.holders.remove(member.number) {
+                return false;
+            }
+            if !stored.holders.is_empty() {
                 return !stored.stand_in;
             }
             inner.remove(cookie)

@@ -183,17 +183,17 @@ impl Refused {
         }
     }
 
-    /// A rule is gone. If it was refused: whether nothing of it is in the device, by this binding.
-    pub(crate) fn leave(&self, device: &Device, cookie: Cookie) -> Option<bool> {
+    /// A rule is gone, which may have been refused.
+    pub(crate) fn leave(&self, device: &Device, cookie: Cookie) {
         // The kernel asks about a rule once at a time, so that what `enter` has done for this one is seen.
         if self.count.load(Relaxed) == 0 {
-            return None;
+            return;
         }
         let mut rules = self.rules.lock();
-        let entry = rules.remove(&cookie.0)?;
-        self.count.store(self.count.load(Relaxed) - 1, Relaxed);
-        self.forget(device, &entry);
-        Some(entry.unplaced)
+        if let Some(entry) = rules.remove(&cookie.0) {
+            self.count.store(self.count.load(Relaxed) - 1, Relaxed);
+            self.forget(device, &entry);
+        }
     }
 
     fn forget(&self, device: &Device, entry: &Entry) {

@@ -12,6 +12,7 @@ use super::{
     counters::{Counter, Told},
     engine::Side,
     extras::More,
+    holders::Holders,
     place::{Place, Priorities},
     template::Template,
     tunnel::Tunnel,
@@ -79,8 +80,8 @@ pub(crate) enum Presence {
 
 /// A rule that the kernel has in the device, or is on its way out of it.
 pub(crate) struct Stored {
-    /// Bindings of the block that have asked for it; it goes with the last.
-    pub(crate) users: u32,
+    /// Bindings of the block that have it; it goes with the last.
+    pub(crate) holders: Holders,
     /// Software does it; the rule in the device only stands in for it.
     pub(crate) stand_in: bool,
     /// Software does not have it.
@@ -145,6 +146,8 @@ pub(crate) struct Table {
 pub(crate) struct Inner {
     /// What is bound.
     pub(crate) sides: KVec<Side>,
+    /// The numbers of bindings.
+    pub(crate) members: Holders,
     /// Of chains. They stay as long as the block is bound.
     pub(crate) tables: KVec<Table>,
     pub(crate) priorities: Priorities,
@@ -163,6 +166,7 @@ impl Store {
     ) -> impl PinInit<Self> {
         let inner = Inner {
             sides: KVec::new(),
+            members: Holders::default(),
             tables: KVec::new(),
             priorities: Priorities::new(),
             positions: Positions::new(),
