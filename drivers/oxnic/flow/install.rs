@@ -210,14 +210,15 @@ impl Engine {
             }
             prepared => prepared?,
         };
-        let whole = prepared.refusal.is_none();
+        let refused = prepared.refusal;
         match self.tell_prepared(device, store, asked, prepared) {
             // It has no room for the rule, or cannot do it; it may have room for one that only sends up.
-            Err(why @ Refusal::Device { .. }) if whole && asked.may_stand_in(store) => {
+            Err(why @ Refusal::Device { .. }) if refused.is_none() && asked.may_stand_in(store) => {
                 let prepared = self.prepare(device, store, asked, Some(why))?;
-                self.tell_prepared(device, store, asked, prepared)
+                let put = self.tell_prepared(device, store, asked, prepared);
+                put.map_err(|_| why)
             }
-            put => put,
+            put => put.map_err(|why| refused.unwrap_or(why)),
         }
     }
 
@@ -261,7 +262,9 @@ impl Engine {
         };
         let prepared = match whole {
             Err(why) if asked.may_stand_in(store) => {
-                self.prepare_stand_in(device, store, asked, why, &mut desk)
+                let stands_in = self.prepare_stand_in(device, store, asked, why, &mut desk);
+                // That nothing can stand in for it is not what is wrong with the rule.
+                stands_in.map_err(|_| why)
             }
             whole => whole,
         };
