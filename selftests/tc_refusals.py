@@ -279,25 +279,54 @@ def place_after_refusal():
     control = Control()
     defer(control.close)
     defer(control.chaos)
-    line = f"filter add dev R0 ingress pref 1 protocol ip flower dst_mac {trial_mac(1)} action drop"
+    line = f"filter add dev R0 ingress pref 1 protocol ip flower dst_mac {trial_mac(1)} action {{}}"
     behind = f"filter add dev R0 ingress pref 2 protocol all flower skip_sw dst_mac {trial_mac(1)} {TO_VF}"
     frames = [frame(ip4(), trial_mac(1))] * 3 + [frame(TEST, trial_mac(1))]
     refused = {}
-    for fault, most in (("fail-request", 4), ("fail-command", 8)):
+    # What comes to an empty chain comes up, whoever sends it there.
+    for action, fault, most in (("drop", "fail-request", 4), ("drop", "fail-command", 8), ("goto chain 5", "fail-command", 8)):
         for count in range(1, most):
             control.chaos(f"nic.{fault}={count}")
-            stage.tc(line)
+            stage.tc(line.format(action))
             control.chaos()
             seen = stage.run([behind], frames)
-            refused[fault] = count - 1
+            refused[action, fault] = count - 1
+            equal(seen.frames["vf1"], Counter(frames[3:]), f"what the rule behind has taken ({action}, {fault} {count})")
             if len(seen.in_hw) == 2:
                 break
-            equal(seen.frames["vf1"], Counter(frames[3:]), f"what the rule behind has taken ({fault} {count})")
-            equal(seen.frames["cpu"], Counter(frames[:3]), f"what the CPU has seen ({fault} {count})")
+            equal(seen.frames["cpu"], Counter(frames[:3]), f"what the CPU has seen ({action}, {fault} {count})")
         else:
-            raise Failure(f"{fault}: the rule was never taken")
-    # Its counter, and the rule; two templates at least.
-    equal((refused["fail-request"], refused["fail-command"] >= 2), (2, True), f"requests that were refused: {refused}")
+            raise Failure(f"{action}, {fault}: the rule was never taken")
+    # Its counter, and the rule; two templates at least; the table of a chain, which stays from then on, and a template.
+    true(all(count >= 2 for count in refused.values()), f"requests that were refused: {refused}")
+
+
+@case
+def no_place():
+    """A rule of software for which the device refuses even what stands in: its own reason is said, and nothing gets past it until it is gone."""
+    control = Control()
+    defer(control.close)
+    defer(control.chaos)
+    rule = f"filter add dev R0 ingress pref {{}} protocol {{}} flower {{}} dst_mac {trial_mac(1)} {{}}"
+    behind = rule.format(2, "all", "skip_sw", TO_VF)
+    frames = [frame(ip4(), trial_mac(1))] * 3 + [frame(TEST, trial_mac(1))]
+    ways = [
+        ("fail-request", "action drop", "device refuses"),
+        ("fail-command", "action drop", "device refuses"),
+        ("fail-request", "ct_state -trk action drop", "match on ct"),
+        ("fail-command", "ct_state -trk action drop", "match on ct"),
+    ]
+    for fault, words, says in ways:
+        control.chaos(f"nic.{fault}=1+")
+        said = stage.tc(rule.format(1, "ip", "verbose", words)).text
+        control.chaos()
+        true(says in said, f"{fault}, {words}: {said}")
+        fails(stage.tc(behind, check=False), f"{fault}, {words}: a rule behind it", "lay the block's anew")
+        seen = stage.run([rule.format(2, "all", "", TO_VF)], frames)
+        came = (seen.frames["vf1"], seen.frames["cpu"], len(seen.in_hw))
+        equal(came, (Counter(frames[3:]), Counter(frames), 0), f"{fault}, {words}: at the VF, at the CPU, in hardware")
+        seen = stage.run([behind], frames)
+        equal((seen.frames["vf1"], len(seen.in_hw)), (Counter(frames), 1), f"{fault}, {words}: the same when it is gone")
 
 
 main()

@@ -210,7 +210,8 @@ impl Block {
     fn replace_of_tc(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
         self.take_over(new).map_err(|refusal| {
             if !new.skip_sw {
-                self.refused.enter(&self.device, new, refusal);
+                let placed = refusal.takes_nothing() || self.member.has(new.cookie);
+                self.refused.enter(&self.device, new, refusal, placed);
             }
             refusal.tell(extack)
         })

@@ -38,6 +38,12 @@ impl Holders {
         }
     }
 
+    /// Whether one is there.
+    pub(crate) fn has(&self, number: u32) -> bool {
+        let word = self.words().nth((number / BITS) as usize);
+        word.is_some_and(|word| word >> (number % BITS) & 1 != 0)
+    }
+
     /// Adds one, which may be there already.
     ///
     /// # Errors
@@ -93,7 +99,9 @@ mod tests {
             holders.add(number)?;
             holders.add(number)?;
             assert!(!holders.remove(number + 1) && !holders.remove(1000));
+            assert!(holders.has(number) && !holders.has(number + 1));
             assert!(holders.remove(number) && !holders.remove(number));
+            assert!(!holders.has(number));
             assert!(!holders.is_empty());
             assert!(holders.remove(3) && holders.is_empty());
         }

@@ -150,9 +150,7 @@ impl Engine {
                     false => Ok(()),
                 };
             }
-            for chain in plan::named_chains(asked.rule) {
-                self.table(device, store, &mut inner, chain)?;
-            }
+            self.table(device, store, &mut inner, asked.rule.chain)?;
         }
         let room = Room::new()?;
         let holders = Holders::one(member.number)?;
@@ -263,8 +261,11 @@ impl Engine {
         let prepared = match whole {
             Err(why) if asked.may_stand_in(store) => {
                 let stands_in = self.prepare_stand_in(device, store, asked, why, &mut desk);
-                // That nothing can stand in for it is not what is wrong with the rule.
-                stands_in.map_err(|_| why)
+                // That nothing can stand in for it is not what is wrong with the rule, but where nothing needs to.
+                stands_in.map_err(|lack| match lack.takes_nothing() {
+                    true => lack,
+                    false => why,
+                })
             }
             whole => whole,
         };
@@ -283,6 +284,9 @@ impl Engine {
             return Err(unread.why);
         }
         self.admit(device, store, asked)?;
+        for chain in plan::named_chains(asked.rule) {
+            self.table(device, store, &mut store.inner.lock(), chain)?;
+        }
         let ways = Ways::new(asked.rule.actions, asked.origins, store.of_tc);
         let context = plan::context(&self.caps, store, asked.skip_sw, ways.statistics);
         let planned = plan::whole(asked.rule, &context, &asked.tables(store), desk)?;

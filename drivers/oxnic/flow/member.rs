@@ -4,6 +4,7 @@
 
 use super::store::Store;
 use kernel::{alloc::AllocError, prelude::*, sync::Arc};
+use oxnic_kapi::net::flow::Cookie;
 
 /// One of the bindings of a block. Its number is another one's when it is dropped.
 pub(crate) struct Member {
@@ -28,6 +29,13 @@ impl Member {
             store: store.clone(),
             number,
         })
+    }
+
+    /// Whether it has a rule, or what stands in for it.
+    pub(crate) fn has(&self, cookie: Cookie) -> bool {
+        let mut inner = self.store.inner.lock();
+        let stored = inner.get(cookie);
+        stored.is_some_and(|stored| stored.holders.has(self.number))
     }
 }
 

@@ -11,7 +11,10 @@ use oxnic_kapi::{
     extack::{refuse, Extack},
     net::flow::{action::ActionId, key::KeyId}, //
 };
-use oxnic_offload::reject::{errno, Reject};
+use oxnic_offload::{
+    reject::{errno, Obstacle, Reject},
+    rule::Field, //
+};
 
 /// A reason. Prints as a line for extack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,9 +175,19 @@ impl Refusal {
         }
     }
 
-    /// Whether nothing in the device stands in for the rule because no rules were taken over when it came.
-    pub(crate) fn leaves_no_place(&self) -> bool {
-        matches!(self, Self::Off | Self::Legacy)
+    /// Whether the rule takes no packet where it is, in software neither, so that nothing has to stand in for it.
+    pub(crate) fn takes_nothing(&self) -> bool {
+        match self {
+            Self::Rule(Reject::Tunnel(obstacle)) => matches!(
+                obstacle,
+                Obstacle::NoTunnel { .. }
+                    | Obstacle::NotExternal { .. }
+                    | Obstacle::NeverHere { .. }
+                    | Obstacle::NoSuchOptions
+            ),
+            Self::Rule(Reject::NoPort { what }) => *what == Field::IngressPort.name(),
+            _ => false,
+        }
     }
 
     /// The error for nftables. When a transaction fails it brings rules back that were in the device before, and takes any error but
@@ -235,7 +248,7 @@ impl fmt::Display for Refusal {
             Self::Legacy => f.write_str("the eswitch is in legacy mode"),
             Self::EncapMode(what) => write!(f, "encap-mode is none: {what} is not possible"),
             Self::Behind => f.write_str(
-                "rules came while offload was off or in legacy mode: lay the block's anew",
+                "rules that software has could have no place in the device: lay the block's anew",
             ),
             Self::Foreign => f.write_str("the chain is on an interface of another device"),
             Self::Crowded => f.write_str("no place between the rules of the chain"),

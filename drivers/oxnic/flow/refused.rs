@@ -7,8 +7,9 @@
 //! so that none stays longer than its rule. What is known of a rule is kept for [`KEPT`] of a device at most, and others are counted.
 //! A rule with `skip_sw` that is refused is not there at all, and neither is one of nftables: they are in no list.
 //!
-//! Most of these rules have something in the device that stands in for them. Those that came while no rules were taken over have not, so
-//! that rules behind them would take their packets; a block with any of them gets no other rule into the device.
+//! Most of these rules have something in the device that stands in for them. Those have not that came while no rules were taken over, or
+//! for which not even that could be had, so that rules behind them would take their packets; a block with any of them gets no other rule
+//! into the device.
 
 use super::{
     engine::Side,
@@ -154,14 +155,14 @@ impl Refused {
         }
     }
 
-    /// Software has a rule that was refused.
-    pub(crate) fn enter(&self, device: &Device, new: &NewRule<'_>, refusal: Refusal) {
+    /// Software has a rule that was refused; `placed`: no rule behind takes its packets.
+    pub(crate) fn enter(&self, device: &Device, new: &NewRule<'_>, refusal: Refusal, placed: bool) {
         let known = device.refused.has_room().then(|| {
             let known = KBox::new(Known::new(new, refusal), GFP_KERNEL);
             known.inspect_err(|_| device.refused.give(1)).ok()
         });
         let entry = Entry {
-            unplaced: refusal.leaves_no_place(),
+            unplaced: !placed,
             known: known.flatten(),
         };
         if entry.unplaced {
