@@ -12,7 +12,7 @@ import os
 import socket
 import time
 
-from lib import Capture, Injector, at_least, at_most, case, defer, equal, fails, main, ping, setup, sh, true, until
+from lib import Capture, Control, Injector, at_least, at_most, case, defer, equal, fails, main, ping, setup, sh, true, until
 from lib.eswitch import offloading_wire, vfs_with_hooks
 from lib.genl import Samples
 from lib.packet import datagram
@@ -378,6 +378,35 @@ def shared_by_rules():
     drops()
     for pref in (1, 2):
         filter_del(links[0], f"pref {pref}")
+
+
+@case
+def shared_and_half_changed():
+    """Whatever of a policer's change the device refuses, rate and verdicts are those from before, or the new ones."""
+    links, vfs = vfs_with_hooks()
+    control = Control()
+    defer(control.close)
+    defer(control.chaos)
+    # Each lets the frame pass, and no mixture of both does.
+    before, after = "mtu 2000 conform-exceed drop/pipe", "mtu 50 conform-exceed pipe/drop"
+    capture = Capture(vfs[1].link)
+    refused = {}
+    for fault in ("fail-command", "fail-request"):
+        for count in range(1, 9):
+            shared(f"police {before} index 45 skip_sw")
+            filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp dst_port 1000 action police index 45 action mirred egress redirect dev {links[1].name}"))
+            control.chaos(f"nic.{fault}={count}")
+            changed = sh(f"tc actions change action police {after} index 45 skip_sw", check=False)
+            control.chaos()
+            Injector(vfs[0].link).send(frame_to(vfs, 1000))
+            capture.expect(f"the frame after {fault} {count}", to_port(1000))
+            filter_del(links[0], "pref 1")
+            sh("tc actions del action police index 45")
+            refused[fault] = count - 1
+            if changed.status == 0:
+                break
+    # The meter; the rule.
+    true(all(0 < count < 8 for count in refused.values()), f"requests that were refused: {refused}")
 
 
 @case

@@ -245,17 +245,22 @@ impl Engine {
             (None, None) => true,
             _ => return Err(Refusal::Bound),
         };
-        if named && follows {
-            let change = Change {
+        let change = match named && follows {
+            true => Some(Change {
                 cookie: action.cookie,
                 before: before.as_ref().ok_or(Refusal::Bound)?,
                 now: read.kept.as_ref().ok_or(Refusal::Bound)?,
                 listeners: read.listeners,
-            };
-            self.follow_change(device, &change)?;
-        }
+            }),
+            false => None,
+        };
+        // First, as rules that have followed cannot be told to go back by themselves.
         if let (Some((_, meter)), Some(now)) = (police, &read.police) {
             self.meters.change(device, meter, now, self.is_reached())?;
+        }
+        if let Some(change) = change {
+            let followed = self.follow_change(device, &change);
+            followed.inspect_err(|_| self.set_meter_back(device, police))?;
         }
         let mut all = self.shared.known.lock();
         if let Some(known) = all.get_mut(&action.cookie) {
@@ -266,5 +271,18 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// The meter of a policer is what it was before a change that rules have not followed.
+    fn set_meter_back(&self, device: &Arc<Device>, police: Option<(Police, u32)>) {
+        let Some((before, meter)) = police else {
+            return;
+        };
+        let back = self
+            .meters
+            .change(device, meter, &before, self.is_reached());
+        if let Err(refusal) = back {
+            dev_err!(device.binding(), "meter {}: {}\n", meter, refusal);
+        }
     }
 }
