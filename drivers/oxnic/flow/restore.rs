@@ -78,7 +78,8 @@ impl Engine {
                 device.mend_task.schedule_after(device, left);
                 return;
             }
-            if outage.is_dirty() {
+            // A request may have had no answer just now; the device has its rings all the same until the reset.
+            if outage.is_dirty() || !self.queues.are_gone() {
                 device.request_reset(Fault::new(Kind::NoResult));
                 return;
             }
@@ -127,6 +128,7 @@ impl Engine {
 
     /// The device was reset, and has nothing. What rules have counted, and their counters forget, is kept.
     fn forget_device(&self) {
+        self.queues.rewind();
         self.counters.freeze();
         for store in self.stores.lock().iter() {
             let mut inner = store.inner.lock();
