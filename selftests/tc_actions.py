@@ -381,6 +381,28 @@ def shared_by_rules():
 
 
 @case
+def shared_and_let_go():
+    """Where a change is refused, rules go on with the action as it was, and all that it has told of packets is told once."""
+    links, vfs = vfs_with_hooks()
+    shared(f"mirred egress redirect dev {links[1].name} index 44 skip_sw")
+    filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp dst_port 1000 action vlan push id 5 action mirred index 44"))
+    told = lambda: shared_action("mirred", 44)["stats"].get("hw_packets", 0)  # noqa: E731
+    both = lambda: [packets(links[0], 1, action=action) for action in (0, 1)]  # noqa: E731
+    for number, count in enumerate((3, 8)):
+        Injector(vfs[0].link).send(*[frame_to(vfs, 1000)] * (3 + 2 * number))
+        # tc asks about the action alone, and not about the rule.
+        until(lambda n=count: told() == n, f"the action shows {count} packets", 5)
+        if not number:
+            fails(sh("tc actions change action mirred egress redirect dev lo index 44 skip_sw", check=False), "a change to a redirect to lo")
+            equal((both(), told()), ([3, 3], 3), "packets of both actions of the rule, and of the one by itself, after the change")
+    until(lambda: both() == [8, 8], "both actions show 8 packets", 5)
+    time.sleep(0.3)
+    equal((both(), told()), ([8, 8], 8), "packets of both actions, and of the one by itself, in the end")
+    filter_del(links[0], "pref 1")
+    equal(told(), 8, "packets of the action when the rule is gone")
+
+
+@case
 def shared_and_half_changed():
     """Whatever of a policer's change the device refuses, rate and verdicts are those from before, or the new ones."""
     links, vfs = vfs_with_hooks()

@@ -21,7 +21,7 @@
 //!   encaps, wanted         objects that rules name; ids: their numbers; there: whether the device has them
 //!   shared, alone, kept,
 //!   kept_rule, change,
-//!   parts                  actions that tc has by themselves; what they and rules with them do; and when that is changed
+//!   parts, single          actions that tc has by themselves; what they and rules with them do; and when that is changed
 //!   upcall                 frames that come up, and where they go on
 //!   tunnel, tunnels        tunnel devices, and how packets get to their tables: by guard (tables), own_rule, exactly (rules of the driver's
 //!                          own), locals (addresses of the host)
@@ -83,6 +83,7 @@ mod request;
 mod restore;
 mod samplers;
 mod shared;
+mod single;
 mod store;
 mod tables;
 mod take;

@@ -37,6 +37,8 @@ impl Device {
                 engine.change_action(self, action, read)
             });
             if let Err(refusal) = changed {
+                // Without memory for that, packets are told twice that it alone was asked about.
+                let _ = engine.single(action.cookie);
                 self.forget_action(&engine, action.cookie);
                 // Without skip_sw the kernel does not tell the user.
                 dev_warn!(
