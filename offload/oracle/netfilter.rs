@@ -8,7 +8,7 @@
 //! - `meta protocol` is the type behind the first tag. Where that is another tag of 802.1Q or PPPoE, a rule that asks for `meta
 //!   protocol` or `meta l4proto` moves the network header behind it, and so for all that comes later (`nft_meta_pktinfo_may_update`).
 //! - The transport header and its protocol are known for IPv4 and IPv6 only, behind extension headers, where lengths and
-//!   version are right. The transport header of a later fragment is not.
+//!   version are right. The transport header of a later fragment is not; nor is the protocol, where an extension header is next.
 
 use crate::packet::frame::Received;
 use crate::packet::{bytes, ethernet, ipv6};
@@ -203,21 +203,20 @@ fn ipv6_transport(frame: &[u8], at: usize) -> Option<(u8, Option<usize>)> {
     }
     let mut next = bytes::u8_at(frame, at + 6)?;
     let mut header = at + ipv6::HEADER;
-    loop {
+    while ipv6::EXTENSIONS.contains(&next) {
+        let (behind, options) = ipv6::extension(frame, header)?;
         let length = match next {
-            ipv6::HOP_BY_HOP | ipv6::ROUTING | ipv6::DESTINATION => {
-                (usize::from(bytes::u8_at(frame, header + 1)?) + 1) * 8
+            ipv6::AUTHENTICATION => break,
+            ipv6::FRAGMENT if bytes::be16(frame, header + 2)? & !7 != 0 => {
+                let known = !ipv6::EXTENSIONS.contains(&behind);
+                return known.then_some((behind, None));
             }
-            ipv6::FRAGMENT => {
-                let behind = bytes::u8_at(frame, header)?;
-                if bytes::be16(frame, header + 2)? & !7 != 0 {
-                    return Some((behind, None));
-                }
-                ipv6::FRAGMENT_HEADER
-            }
-            _ => return Some((next, Some(header))),
+            ipv6::FRAGMENT => ipv6::FRAGMENT_HEADER,
+            _ => options,
         };
-        next = bytes::u8_at(frame, header)?;
+        frame.get(header..)?.get(..length)?;
+        next = behind;
         header += length;
     }
+    Some((next, Some(header)))
 }

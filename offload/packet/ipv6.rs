@@ -24,6 +24,8 @@ pub const NONE: u8 = 59;
 pub const DESTINATION: u8 = 60;
 /// Length of a fragment header, in bytes.
 pub const FRAGMENT_HEADER: usize = 8;
+/// What the kernel counts as an extension header (`ipv6_ext_hdr`), but for [`NONE`].
+pub const EXTENSIONS: [u8; 5] = [HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION];
 
 /// The fixed header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,10 +20,12 @@
 //!   ports and protocol; `ip6 nexthdr` before an extension header differs, and where the number is that of one, the frame goes up.
 //! - Software knows the ports of a first fragment, the device does not: it goes up. Neither knows those of later ones, and the
 //!   device sees port 0 where there is none, so that a match of port 0 sends up what it can match.
+//! - Software steps over what is behind the fragment header of IPv6, the device ends there: where a rule asks for a protocol, all first
+//!   fragments of IPv6 go up. Of later ones software knows no protocol if it is an extension header's, the authentication header among
+//!   them.
 //! - The type is the outermost one of the frame, not what the device's parser makes of PPPoE, BATMAN or MPLS within IP.
 
-use crate::packet::ipv6::{DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING};
-use crate::packet::{ethernet, ports, vlan};
+use crate::packet::{ethernet, ipv6, ports, vlan};
 use crate::reject::Reject;
 use crate::rule::field::{family, ip_flag, Layer};
 use crate::rule::{Action, Chain, Field, Key, Rule, Verdict};
@@ -275,12 +277,10 @@ where
         if outer.is_none() {
             let mut key = self.likely()?;
             key.exact(Field::NumOfVlans, &[1])?;
-            self.about(&mut key, Field::VlanEthType)?;
+            about(&mut key, Field::VlanEthType, self.said.network)?;
             self.part(ethernet::ALL, key, false)?;
         }
-        if self.rule.key.fields().any(is_port) && !matches_no_port(&self.rule.key) {
-            self.first_fragments(outer)?;
-        }
+        self.first_fragments(outer)?;
         match (outer, self.said.network) {
             (Some(_), Some(_)) => Ok(()),
             _ => self.shifted(outer),
@@ -316,23 +316,25 @@ where
         Ok(likely)
     }
 
-    /// Matches the type that the rule asks for, if it does, in a field.
-    fn about(&self, key: &mut Key<'a>, field: Field) -> Result<(), Reject> {
-        match self.said.network {
-            Some(network) => key.exact(field, &network.to_be_bytes()),
-            None => Ok(()),
-        }
-    }
-
+    /// First fragments that software takes for what they carry. Those that `likely` leaves in the key have gone up already.
     fn first_fragments(&mut self, outer: Option<u16>) -> Result<(), E> {
-        let mut key = self.only(|field| !is_port(field))?;
+        let (asked, network) = (&self.rule.key, self.said.network);
+        let v4 = network == Some(ethernet::IPV4);
+        let by_ports = asked.fields().any(is_port) && !matches_no_port(asked);
+        let by_protocol = asked.uses(Field::IpProto) && !v4 && !is_extension(asked);
+        if !by_ports && !by_protocol {
+            return Ok(());
+        }
+        let mut key = self.only(|field| !is_port(field) && (v4 || field != Field::IpProto))?;
         let flags = ip_flag::FRAGMENT | ip_flag::FIRST;
         key.set(Field::IpFlags, &[flags], &[flags])?;
         let field = match outer {
             Some(_) => Field::VlanEthType,
             None => Field::EthType,
         };
-        self.about(&mut key, field)?;
+        // IPv4 has nothing between the fragment and its protocol.
+        let v6 = Some(ethernet::IPV6).filter(|_| !by_ports);
+        about(&mut key, field, network.or(v6))?;
         self.part(outer.unwrap_or(ethernet::ALL), key, false)
     }
 
@@ -351,13 +353,21 @@ where
     }
 }
 
-/// Whether the protocol can be the number of an extension header of IPv6, which the device steps over.
+/// Matches a type in a field, if there is one to be matched.
+fn about(key: &mut Key<'_>, field: Field, kind: Option<u16>) -> Result<(), Reject> {
+    match kind {
+        Some(kind) => key.exact(field, &kind.to_be_bytes()),
+        None => Ok(()),
+    }
+}
+
+/// Whether the protocol can be the number of an extension header of IPv6: the device or software steps over it.
 fn is_extension(key: &Key<'_>) -> bool {
     let (value, mask) = (key.value(Field::IpProto), key.mask(Field::IpProto));
     let (value, mask) = (value.first().copied(), mask.first().copied());
     let mask = mask.unwrap_or(0);
-    let extensions = [HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION];
-    mask != 0 && extensions.iter().any(|number| Some(number & mask) == value)
+    let mut numbers = ipv6::EXTENSIONS.iter();
+    mask != 0 && numbers.any(|number| Some(number & mask) == value)
 }
 
 /// Whether the key takes ports that are 0, which packets without ports have for the device.

@@ -278,7 +278,15 @@ fn deep(network: Option<[u8; 2]>) -> BoxedStrategy<Vec<Wanted>> {
             exact(Load::Transport(at), &[0, port]),
         ]
     });
-    let protocol = prop_oneof![Just(6u8), Just(17), Just(0), Just(44), Just(137)];
+    let protocol = prop_oneof![
+        2 => Just(6u8),
+        2 => Just(17),
+        1 => Just(0),
+        1 => Just(44),
+        1 => Just(51),
+        1 => Just(60),
+        1 => Just(137),
+    ];
     let protocol = protocol.prop_map(|number| vec![exact(Load::TransportProtocol, &[number])]);
     let none = Just(Vec::new());
     match network {
@@ -359,8 +367,14 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
         0u8..8,
         (small(), small()),
         (small(), small()),
-        prop_oneof![Just(6u8), Just(17), Just(17), Just(137), Just(1)],
-        0u8..6,
+        prop_oneof![
+            2 => Just(6u8),
+            4 => Just(17),
+            1 => Just(51),
+            2 => Just(137),
+            2 => Just(1),
+        ],
+        prop_oneof![1 => Just(0u8), 2 => 1u8..10],
         small(),
     );
     let tag = (
@@ -412,9 +426,16 @@ fn ipv4(addresses: (u8, u8), protocol: u8, special: u8, body: &[u8]) -> Vec<u8> 
 
 fn ipv6(addresses: (u8, u8), protocol: u8, special: u8, body: &[u8]) -> Vec<u8> {
     let (next, extra): (u8, Vec<u8>) = match special {
-        1 => (0, vec![protocol, 0, 1, 4, 0, 0, 0, 0]),
-        2 => (44, vec![protocol, 0, 0, 1, 0, 0, 0, 7]),
-        3 => (44, vec![protocol, 0, 0, 0x10, 0, 0, 0, 7]),
+        1 => (0, options(protocol).to_vec()),
+        2 => (44, fragment(protocol, 1).to_vec()),
+        3 => (44, fragment(protocol, 0x10).to_vec()),
+        // Extension headers behind the fragment header: of a packet that is none, of a first fragment, of a later one.
+        4 => (44, [fragment(60, 0), options(protocol)].concat()),
+        5 => (
+            44,
+            [fragment(0, 1), options(60), options(protocol)].concat(),
+        ),
+        6 => (44, [fragment(60, 0x10), options(protocol)].concat()),
         _ => (protocol, Vec::new()),
     };
     let length = ((extra.len() + body.len()) as u16).to_be_bytes();
@@ -426,6 +447,16 @@ fn ipv6(addresses: (u8, u8), protocol: u8, special: u8, body: &[u8]) -> Vec<u8> 
     packet.extend_from_slice(&extra);
     packet.extend_from_slice(body);
     packet
+}
+
+/// Options of 8 bytes.
+fn options(next: u8) -> [u8; 8] {
+    [next, 0, 1, 4, 0, 0, 0, 0]
+}
+
+/// A fragment header with this offset and "more".
+fn fragment(next: u8, offset: u8) -> [u8; 8] {
+    [next, 0, 0, offset, 0, 0, 0, 7]
 }
 
 proptest! {
@@ -532,6 +563,49 @@ fn first_fragment_goes_up_and_a_later_one_is_not_meant() {
         [Became::Up]
     );
     assert_eq!(by_rule(&udp_rule(&[FWD]), &datagram(3)).unwrap(), []);
+}
+
+/// A rule about the protocol only, and the one that would forward what it does not take.
+fn dropped_before(matches: Vec<Wanted>) -> [Written; 2] {
+    let statements = vec![Statement::Drop];
+    let behind = Written {
+        matches: vec![exact(Load::Protocol, &V6)],
+        statements: vec![FWD],
+    };
+    [
+        Written {
+            matches,
+            statements,
+        },
+        behind,
+    ]
+}
+
+#[test]
+fn no_rule_is_passed_by_headers_behind_the_fragment_header() {
+    let body = [&[0, 9, 0, 53][..], &[0; 24]].concat();
+    let protocol = || vec![exact(Load::TransportProtocol, &[17])];
+    let any = [protocol(), vec![exact(Load::Transport(2), &[0, 0])]].concat();
+    for matches in [udp_rule(&[]).matches, protocol(), any] {
+        let rules = dropped_before(matches);
+        for special in [4, 5] {
+            let frame = ethernet_frame(0x86dd, &ipv6((1, 2), 17, special, &body));
+            assert_eq!(by_device(&rules, &frame), [Became::Up]);
+        }
+    }
+    let frame = ethernet_frame(0x86dd, &ipv6((1, 2), 17, 4, &body));
+    let rules = dropped_before(udp_rule(&[]).matches);
+    assert_eq!(by_chain(&rules, &frame), (vec![], Statement::Drop));
+}
+
+#[test]
+fn protocol_of_a_later_fragment_is_not_known_where_a_header_is_next() {
+    for next in [51, 60] {
+        let rules = dropped_before(vec![exact(Load::TransportProtocol, &[next])]);
+        let frame = ethernet_frame(0x86dd, &ipv6((1, 2), next, 3, &[0; 28]));
+        assert_eq!(by_device(&rules, &frame), [Became::Up]);
+        assert_eq!(by_chain(&rules, &frame), (vec![], FWD));
+    }
 }
 
 #[test]
