@@ -7,7 +7,7 @@
 //!   is behind it, whatever there is.
 //! - `meta protocol` is the type behind the first tag. Where that is another tag of 802.1Q or PPPoE, a rule that asks for `meta
 //!   protocol` or `meta l4proto` moves the network header behind it, and so for all that comes later (`nft_meta_pktinfo_may_update`).
-//! - The transport header and its protocol are known for IPv4 and IPv6 only, behind extension headers, where lengths and
+//! - The transport header and its protocol are known for IPv4 and IPv6 only, behind at most 12 extension headers, where lengths and
 //!   version are right. The transport header of a later fragment is not; nor is the protocol, where an extension header is next.
 
 use crate::packet::frame::Received;
@@ -203,7 +203,12 @@ fn ipv6_transport(frame: &[u8], at: usize) -> Option<(u8, Option<usize>)> {
     }
     let mut next = bytes::u8_at(frame, at + 6)?;
     let mut header = at + ipv6::HEADER;
+    let mut walked = 0;
     while ipv6::EXTENSIONS.contains(&next) {
+        walked += 1;
+        if walked > ipv6::EXTENSIONS_MAX {
+            return None;
+        }
         let (behind, options) = ipv6::extension(frame, header)?;
         let length = match next {
             ipv6::AUTHENTICATION => break,

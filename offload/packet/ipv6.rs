@@ -26,6 +26,8 @@ pub const DESTINATION: u8 = 60;
 pub const FRAGMENT_HEADER: usize = 8;
 /// What the kernel counts as an extension header (`ipv6_ext_hdr`), but for [`NONE`].
 pub const EXTENSIONS: [u8; 5] = [HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION];
+/// How many of them `ipv6_find_hdr` takes (`IP6_MAX_EXT_HDRS_CNT`).
+pub const EXTENSIONS_MAX: usize = 12;
 
 /// The fixed header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -436,6 +436,11 @@ fn ipv6(addresses: (u8, u8), protocol: u8, special: u8, body: &[u8]) -> Vec<u8> 
             [fragment(0, 1), options(60), options(protocol)].concat(),
         ),
         6 => (44, [fragment(60, 0x10), options(protocol)].concat()),
+        // As many as software takes.
+        7 => (
+            0,
+            [&options(60).repeat(11)[..], &options(protocol)].concat(),
+        ),
         _ => (protocol, Vec::new()),
     };
     let length = ((extra.len() + body.len()) as u16).to_be_bytes();
@@ -606,6 +611,16 @@ fn protocol_of_a_later_fragment_is_not_known_where_a_header_is_next() {
         assert_eq!(by_device(&rules, &frame), [Became::Up]);
         assert_eq!(by_chain(&rules, &frame), (vec![], FWD));
     }
+}
+
+#[test]
+fn software_takes_twelve_extension_headers() {
+    let body = [&options(17)[..], &[0, 9, 0, 53], &[0; 24]].concat();
+    let rules = dropped_before(udp_rule(&[]).matches);
+    let frame = |body: &[u8], last| ethernet_frame(0x86dd, &ipv6((1, 2), last, 7, body));
+    let twelve = by_chain(&rules, &frame(&body[8..], 17));
+    assert_eq!(twelve, (vec![], Statement::Drop));
+    assert_eq!(by_chain(&rules, &frame(&body, 60)), (vec![], FWD));
 }
 
 #[test]
