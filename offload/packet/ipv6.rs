@@ -89,12 +89,17 @@ pub fn extension(data: &[u8], offset: usize) -> Option<(u8, usize)> {
 
 /// Where the transport header `target` of the IPv6 packet at `offset` starts (`ipv6_find_hdr`).
 ///
-/// `None` where it is not there, in a later fragment, or where the chain of headers is cut off.
+/// `None` where it is not there, in a later fragment, behind more than [`EXTENSIONS_MAX`] headers, or where their chain is cut off.
 pub fn find(data: &[u8], offset: usize, target: u8) -> Option<usize> {
     let header = Ipv6::parse(data, offset)?;
     let mut next = header.next;
     let mut at = offset.checked_add(HEADER)?;
+    let mut walked = 0;
     while next != target {
+        walked += 1;
+        if walked > EXTENSIONS_MAX {
+            return None;
+        }
         let (following, length) = match next {
             HOP_BY_HOP | ROUTING | DESTINATION => extension(data, at)?,
             AUTHENTICATION => {

@@ -256,6 +256,23 @@ fn transport_edits_step_over_ipv6_authentication() {
 }
 
 #[test]
+fn transport_edits_step_over_twelve_ipv6_headers() {
+    let edits = [set(Header::Udp, 2, &[9, 9])];
+    for (count, changes) in [(12, true), (13, false)] {
+        let mut frame = sample(1);
+        let datagram = frame.split_off(54);
+        frame[20] = 60;
+        for left in (0..count).rev() {
+            let next = if left == 0 { 17 } else { 60 };
+            frame.extend_from_slice(&[next, 0, 1, 4, 0, 0, 0, 0]);
+        }
+        frame.extend_from_slice(&datagram);
+        let bytes = play(&[Action::Pedit(&edits)], &frame).bytes;
+        assert_eq!(bytes != frame, changes, "{count}");
+    }
+}
+
+#[test]
 fn edit_of_the_type_does_not_change_what_the_packet_is() {
     let edits = [set(Header::Ethernet, 12, &[0x12, 0x34])];
     let tcp = [set(Header::Tcp, 2, &[9, 9])];

@@ -113,6 +113,28 @@ fn an_edit_that_cannot_be_takes_those_with_it_that_continue_it() {
 }
 
 #[test]
+fn ports_behind_more_than_twelve_extension_headers_are_not_edited() {
+    let set = edit(FlowHeader::UDP, FlowEdit::SET, 0, 0, 0x0909_0909);
+    for (count, changes) in [(12usize, true), (13, false)] {
+        let mut frame = udp()[..14].to_vec();
+        frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+        let length = (8 * count + 8) as u8;
+        frame.extend([0x60, 0, 0, 0, 0, length, 60, 64]);
+        frame.extend([0xfd; 32]);
+        for left in (0..count).rev() {
+            frame.extend([if left == 0 { 17 } else { 60 }, 0, 1, 4, 0, 0, 0, 0]);
+        }
+        let at = frame.len();
+        frame.extend([0x10, 0, 0x20, 0, 0, 8, 0, 0]);
+        let mut expected = frame.clone();
+        if changes {
+            expected[at..at + 4].fill(9);
+        }
+        assert_eq!(after(&[set], &frame), expected, "{count}");
+    }
+}
+
+#[test]
 fn a_frame_that_lies_about_its_length_is_dropped_by_csum() {
     let mut frame = udp();
     frame[17] = 200;

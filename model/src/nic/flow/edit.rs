@@ -7,6 +7,9 @@ use super::parse::{ETHERNET, IPV6_HEADER};
 use crate::nic::packet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP, UDP};
 use oxnic_abi::flow::action::{FlowEdit, FlowHeader};
 
+/// Extension headers of IPv6 that are stepped over, fewer than [`super::parse`] reads: behind more, Linux edits nothing.
+const EXTENSIONS_MAX: usize = 12;
+
 /// Makes an edit: offset in the header, bits that are kept, value. False if the frame has no such bytes.
 #[must_use]
 pub fn apply(packet: &mut Packet, header: u8, edit: u8, operands: &[u32; 4]) -> bool {
@@ -46,7 +49,12 @@ fn transport(packet: &Packet, wanted: u8) -> Option<usize> {
         ETHERTYPE_IPV6 => {
             let mut next = take::<IPV6_HEADER>(data, ETHERNET)?[6];
             let mut at = ETHERNET + IPV6_HEADER;
+            let mut walked = 0;
             while next != wanted {
+                walked += 1;
+                if walked > EXTENSIONS_MAX {
+                    return None;
+                }
                 let [following, length] = take(data, at)?;
                 let step = match next {
                     0 | 43 | 60 => 8 + 8 * usize::from(length),
