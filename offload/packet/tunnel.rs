@@ -17,7 +17,7 @@ use super::ethernet;
 use super::frame::Frame;
 use super::geneve::Geneve;
 use super::gre::Gre;
-use super::ipv4::Ipv4;
+use super::ipv4::{self, Ipv4};
 use super::ipv6::{self, Ipv6};
 use super::vxlan::{self, Vxlan};
 use super::{bytes, ports, vlan};
@@ -234,8 +234,14 @@ fn open_gre<'a>(outer: &Outer<'a>, ports: &[TunnelPort]) -> Option<Opened<'a>> {
     })
 }
 
-/// The inner frame, which has at least an Ethernet header.
+/// The inner frame, which has at least an Ethernet header, and one of IP where that is its type (`pskb_inet_may_pull`). What is
+/// behind a tag is not looked at.
 fn inner_frame(data: &[u8], start: usize) -> Option<&[u8]> {
-    data.get(start..)
-        .filter(|inner| inner.len() >= ethernet::HEADER)
+    let inner = data.get(start..)?;
+    let behind = match bytes::be16(inner, ethernet::HEADER - 2)? {
+        ethernet::IPV4 => ipv4::HEADER,
+        ethernet::IPV6 => ipv6::HEADER,
+        _ => 0,
+    };
+    (inner.len() >= ethernet::HEADER + behind).then_some(inner)
 }

@@ -629,6 +629,28 @@ fn gretap_has_no_ports_and_an_optional_key() {
 }
 
 #[test]
+fn inner_frame_has_the_header_of_its_type() {
+    let header = vxlan::Vxlan { id: 1, group: None }.bytes();
+    let kind = tunnel::TunnelKind::Vxlan {
+        group_policy: false,
+    };
+    let whole = |kind| ethernet_frame(kind, &[0; 60]);
+    let tag = tagged(&whole(ethernet::IPV4), 0x8100, 5);
+    for (inner, length, opens) in [
+        (whole(ethernet::IPV4), 34, true),
+        (whole(ethernet::IPV4), 33, false),
+        (whole(ethernet::IPV6), 54, true),
+        (whole(ethernet::IPV6), 53, false),
+        (whole(ethernet::ARP), 14, true),
+        (whole(ethernet::ARP), 13, false),
+        (tag, 18, true),
+    ] {
+        let frame = outer(4789, &[&header[..], &inner[..length]].concat());
+        assert_eq!(open(&frame, kind, 4789).is_some(), opens, "{inner:02x?}");
+    }
+}
+
+#[test]
 fn outer_fragments_and_wrong_checksums_are_not_opened() {
     let mut payload = vxlan::Vxlan { id: 1, group: None }.bytes().to_vec();
     payload.extend_from_slice(&tcp_frame());

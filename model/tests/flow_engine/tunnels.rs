@@ -245,6 +245,32 @@ fn what_is_taken_out_goes_up_as_it_came() {
 }
 
 #[test]
+fn a_frame_within_has_the_header_of_its_type() {
+    let of_type = |kind: [u8; 2]| {
+        let mut frame = udp();
+        frame[12..14].copy_from_slice(&kind);
+        frame
+    };
+    let (v4, v6) = (udp(), of_type([0x86, 0xdd]));
+    let tag = tagged(&v4, 0x8100, 5);
+    for (frame, length, opens) in [
+        (&v4, 34, true),
+        (&v4, 33, false),
+        (&v6, 54, true),
+        (&v6, 53, false),
+        (&of_type([8, 6]), 14, true),
+        (&tag, 20, true),
+    ] {
+        let around = encap(READY, false).run(&frame[..length]).remove(0).1;
+        let mut bench = decap();
+        bench.rule(9, 0, &[plain(Kind::DROP)]);
+        let up = [(To::Up(1, Up::Miss(1009)), around.clone())];
+        let expected: &[_] = if opens { &[] } else { &up };
+        assert_eq!(bench.run(&around), expected, "{frame:02x?}");
+    }
+}
+
+#[test]
 fn notes_stay_until_they_are_forgotten() {
     let around = encap(READY, false).run(&udp()).remove(0).1;
     let key = [condition(FlowField::TUNNEL_KIND, &[0xff])];

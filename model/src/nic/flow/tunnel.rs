@@ -10,7 +10,7 @@ use super::parse::{ETHERNET, IPV6_HEADER, Layers, View};
 use super::refused::{Place, Refused, Why, ensure};
 use super::values::Values;
 use crate::nic::checksum::{Sum, pseudo_header};
-use crate::nic::packet::UDP;
+use crate::nic::packet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, UDP};
 use oxnic_abi::flow::capability::FlowCaps;
 use oxnic_abi::flow::field::FlowField as Field;
 use oxnic_abi::flow::tunnel::{TunnelKind, TunnelPort, tunnel_flags};
@@ -154,7 +154,7 @@ impl Note {
 pub struct Opened {
     /// What is noted of the outer headers.
     pub note: Note,
-    /// Where the inner frame is in the outer one's data. Whether it is a frame at all is not looked at.
+    /// Where the inner frame is in the outer one's data.
     pub inner: Range<usize>,
 }
 
@@ -188,10 +188,22 @@ pub fn open(view: &View<'_>, layers: &Layers, values: &Values, ports: &Ports) ->
         },
         ..Note::default()
     };
-    match layers.proto {
+    let opened = match layers.proto {
         UDP => open_udp(data, layers.transport, note, ports),
         _ => open_gre(data, layers.transport, note, ports),
-    }
+    }?;
+    is_whole(data.get(opened.inner.clone())?).then_some(opened)
+}
+
+/// Whether an inner frame has its Ethernet header, and one of IP where that is its type.
+fn is_whole(inner: &[u8]) -> bool {
+    let behind = match word(inner, ETHERNET - 2) {
+        Some(ETHERTYPE_IPV4) => 20,
+        Some(ETHERTYPE_IPV6) => IPV6_HEADER,
+        Some(_) => 0,
+        None => return false,
+    };
+    inner.len() >= ETHERNET + behind
 }
 
 /// Length of an IP packet that a stack would take, and whether it may not be fragmented.
