@@ -7,6 +7,8 @@
 //!
 //! - The flags: `csum` is a UDP checksum that is not zero, or the checksum bit of GRE (`udp_tun_rx_dst`, `__ipgre_rcv`); `df` is
 //!   the outer IPv4 header's, and never set for IPv6; `oam` and `crit` are Geneve's header bits.
+//! - Whether a packet is opened is for all devices of a kind. GRE with a checksum is dropped by those without `icsum`, and Geneve with
+//!   critical options by those of their own identifier: what their rules ask for in addition is in the plan.
 //! - GRE has no ports: they match as zero. A GRE header without key has key id zero.
 //! - A tunnel device also joins congestion marks of the outer into the inner header. [`open`] does not: the inner bytes are
 //!   those of the packet.

@@ -12,6 +12,8 @@
 //!   of all (`vxlan_vs_find_vni`).
 //! - A gretap device without a key takes packets without a key. The interface has no field that says whether there is one, and a
 //!   key of zero looks the same: refused.
+//! - A gretap device drops packets with a checksum, as those that want one (`icsum`) are not taken over (`ip_tunnel_rcv`). A geneve
+//!   device of its own identifier drops packets with critical options (`geneve_rx`).
 //! - The kernel joins the outer congestion mark into the inner header before tc sees it (`IP_ECN_decapsulate`), the device when
 //!   it opens the frame, which is after. So the lower two bits of `ip_tos` cannot be matched.
 
@@ -21,7 +23,7 @@ use oxnic_abi::flow::tunnel::TunnelKind as Kind;
 
 use super::conditions::Reach;
 use super::headers::joins_marks;
-use crate::packet::tunnel::{TunnelKind, TunnelOptions};
+use crate::packet::tunnel::{flag, TunnelKind, TunnelOptions};
 use crate::packet::{geneve, vxlan, Address};
 use crate::reject::{Lack, Obstacle, Reject};
 use crate::rule::{Encap, Field, Key, OptionsMatch};
@@ -86,21 +88,11 @@ pub fn complete<'r>(
     reach: Reach,
 ) -> Result<Key<'r>, Reject> {
     let mut key = *key;
-    if let TunnelId::Fixed(id) = tunnel.id {
-        check_no_notes(&key)?;
-        pin(&mut key, Field::EncKeyId, &id.to_be_bytes())?;
-        match tunnel.remote {
-            Some(remote) if !matches!(tunnel.kind, TunnelKind::Vxlan { .. }) => {
-                pin_address(&mut key, remote, Field::EncIpv4Src, Field::EncIpv6Src)?;
-            }
-            _ => {}
-        }
-    } else if tunnel.id == TunnelId::Keyless {
-        return Err(Reject::Tunnel(Obstacle::Keyless));
-    }
+    pin_id(&mut key, tunnel)?;
     check_options(&key.options, tunnel)?;
-    if tunnel.kind != TunnelKind::Gretap {
-        pin(&mut key, Field::EncDstPort, &tunnel.port.to_be_bytes())?;
+    match tunnel.kind {
+        TunnelKind::Gretap => pin_clear(&mut key, flag::CSUM)?,
+        _ => pin(&mut key, Field::EncDstPort, &tunnel.port.to_be_bytes())?,
     }
     if let Some(local) = tunnel.local {
         pin_address(&mut key, local, Field::EncIpv4Dst, Field::EncIpv6Dst)?;
@@ -123,6 +115,26 @@ pub fn complete<'r>(
         return Err(Reject::Tunnel(Obstacle::CongestionMark));
     }
     Ok(key)
+}
+
+/// Whose frames a device takes.
+fn pin_id(key: &mut Key<'_>, tunnel: &TunnelDevice) -> Result<(), Reject> {
+    let id = match tunnel.id {
+        TunnelId::External => return Ok(()),
+        TunnelId::Fixed(id) => id,
+        TunnelId::Keyless => return Err(Reject::Tunnel(Obstacle::Keyless)),
+    };
+    check_no_notes(key)?;
+    pin(key, Field::EncKeyId, &id.to_be_bytes())?;
+    if tunnel.kind == TunnelKind::Geneve {
+        pin_clear(key, flag::CRIT)?;
+    }
+    match tunnel.remote {
+        Some(remote) if !matches!(tunnel.kind, TunnelKind::Vxlan { .. }) => {
+            pin_address(key, remote, Field::EncIpv4Src, Field::EncIpv6Src)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a key asks for a note of outer headers: by a field, or by options.
@@ -165,6 +177,17 @@ fn pin(key: &mut Key<'_>, field: Field, value: &[u8]) -> Result<(), Reject> {
         return Err(Reject::Tunnel(Obstacle::NeverHere { field }));
     }
     key.exact(field, value)
+}
+
+/// Asks for flags of the outer headers that are not set.
+fn pin_clear(key: &mut Key<'_>, flags: u8) -> Result<(), Reject> {
+    let field = Field::EncFlags;
+    let first = |bytes: &[u8]| bytes.first().copied().unwrap_or(0);
+    let (value, mask) = (first(key.value(field)), first(key.mask(field)));
+    if value & flags != 0 {
+        return Err(Reject::Tunnel(Obstacle::NeverHere { field }));
+    }
+    key.set(field, &[value], &[mask | flags])
 }
 
 fn pin_address(key: &mut Key<'_>, end: Endpoint, v4: Field, v6: Field) -> Result<(), Reject> {

@@ -13,11 +13,13 @@ use oxnic_abi::flow::field::FlowField;
 use oxnic_abi::flow::table::TableMiss;
 use oxnic_abi::flow::template::{ConditionKind, FlowCondition};
 use oxnic_abi::flow::tunnel::TunnelKind;
-use oxnic_offload::packet::tunnel::TunnelOptions;
+use oxnic_offload::packet::tunnel::{flag, TunnelOptions};
 use oxnic_offload::packet::{ethernet, tunnel, Address};
 use oxnic_offload::plan::chains::miss;
 use oxnic_offload::plan::conditions::number;
-use oxnic_offload::plan::{reached, Counts, Course, Exit, Need, Statistics};
+use oxnic_offload::plan::{
+    reached, Counts, Course, Exit, Need, Statistics, TunnelDevice, TunnelId,
+};
 use oxnic_offload::reject::{Loss, Reject};
 use oxnic_offload::rule::action::checksum;
 use oxnic_offload::rule::field::TABLE;
@@ -755,10 +757,54 @@ fn gretap_device_with_a_peer_takes_its_packets_only() {
             FlowField::ENC_IPV4_SRC,
             FlowField::ENC_IPV4_DST,
             FlowField::ENC_KEY_ID,
+            FlowField::ENC_FLAGS,
             FlowField::TUNNEL_KIND
         ]
     );
-    assert_eq!(planned.key, [4, 192, 0, 2, 1, 192, 0, 2, 2, 0, 0, 0, 5, 3]);
+    assert_eq!(
+        planned.key,
+        [4, 192, 0, 2, 1, 192, 0, 2, 2, 0, 0, 0, 5, 0, 3]
+    );
+}
+
+#[test]
+fn flags_with_which_software_drops_are_not_taken() {
+    let external = TunnelDevice {
+        id: TunnelId::External,
+        ..GRETAP
+    };
+    let fixed = TunnelDevice {
+        id: TunnelId::Fixed(0),
+        local: VXLAN.local,
+        ..GENEVE
+    };
+    let device = everything();
+    for (tunnel, asked, mask) in [
+        (GRETAP, false, Some(flag::CSUM)),
+        (external, false, Some(flag::CSUM)),
+        (external, true, Some(flag::CSUM | flag::DF)),
+        (fixed, false, Some(flag::CRIT)),
+        (GENEVE, false, None),
+        (VXLAN, false, None),
+    ] {
+        let mut context = context(&device);
+        context.tunnel = Some(tunnel);
+        let mut key = key(&[(Field::EncIpv4Dst, &[192, 0, 2, 2])]);
+        if tunnel.id != TunnelId::External {
+            key = Key::default();
+        }
+        if asked {
+            key.set(Field::EncFlags, &[flag::DF], &[flag::DF]).unwrap();
+        }
+        let planned = plan(&rule(key, DROP), &context).unwrap();
+        let mut conditions = planned.conditions.iter();
+        let flags = conditions.find(|one| one.field == FlowField::ENC_FLAGS);
+        assert_eq!(flags.map(|one| one.mask[0]), mask, "{tunnel:?}");
+        if mask.is_some() {
+            let value = if asked { flag::DF } else { 0 };
+            assert_eq!(planned.key[planned.key.len() - 2], value);
+        }
+    }
 }
 
 #[test]

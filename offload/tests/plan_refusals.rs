@@ -758,6 +758,12 @@ fn what_stands_in_the_way_of_rules_on_tunnel_devices_is_named() {
         id: TunnelId::Keyless,
         ..GRETAP
     };
+    let external = TunnelDevice {
+        id: TunnelId::External,
+        ..GRETAP
+    };
+    let mut checksum = Key::default();
+    checksum.set(Field::EncFlags, &[1], &[1]).unwrap();
     let id = key(&[(Field::EncKeyId, &[0, 0, 0, 5])]);
     let port = key(&[(Field::EncDstPort, &[0, 5])]);
     let elsewhere = key(&[(Field::EncIpv4Dst, &[1; 4])]);
@@ -868,6 +874,13 @@ fn what_stands_in_the_way_of_rules_on_tunnel_devices_is_named() {
             DROP,
             Obstacle::Keyless,
             "enc_key_id",
+        ),
+        (
+            Some(external),
+            checksum,
+            DROP,
+            never(Field::EncFlags),
+            "enc_flags",
         ),
         (Some(VXLAN), tos, DROP, Obstacle::CongestionMark, "ip_tos"),
         (

@@ -7,7 +7,7 @@ use crate::fields::{oracle_ports, received};
 use crate::frames::{self, Outer};
 use crate::oracle::{Event, Noted};
 use oxnic_offload::oracle::{Entry, Table};
-use oxnic_offload::packet::tunnel::{Opened, TunnelKind, TunnelOptions, open};
+use oxnic_offload::packet::tunnel::{Opened, TunnelKind, TunnelOptions, flag, open};
 use oxnic_offload::packet::{Frame, Tunnel, dissect, ethernet};
 use oxnic_offload::plan::{TunnelDevice, TunnelId};
 use oxnic_offload::rule::field::TABLE;
@@ -88,9 +88,11 @@ impl Spec {
     }
 }
 
-/// What a tunnelled frame is, as the oracle has it.
+/// What a tunnelled frame is, as the oracle has it. A gretap device without `icsum` drops what has a checksum.
 fn opened<'a>(frame: &Frame<'a>, kind: TunnelKind) -> Option<Opened<'a>> {
-    open(frame, &oracle_ports(true)).filter(|opened| opened.port.kind == kind)
+    let checked =
+        |opened: &Opened<'_>| kind == TunnelKind::Gretap && opened.tunnel.flags & flag::CSUM != 0;
+    open(frame, &oracle_ports(true)).filter(|opened| opened.port.kind == kind && !checked(opened))
 }
 
 fn sample<'f>(bytes: &[u8], tunnel: &Tunnel<'f>) -> Option<Sample<'f>> {
