@@ -11,7 +11,7 @@
 //! - geneve and gretap devices with a peer take frames of that peer only (`geneve_lookup`, `ip_tunnel_lookup`); vxlan takes those
 //!   of all (`vxlan_vs_find_vni`).
 //! - A gretap device without a key takes packets without a key. The interface has no field that says whether there is one, and a
-//!   key of zero looks the same: refused.
+//!   key of zero looks the same: refused, as is a device with the key zero, which takes none without (`ip_tunnel_key_match`).
 //! - A gretap device drops packets with a checksum, as those that want one (`icsum`) are not taken over (`ip_tunnel_rcv`). A geneve
 //!   device of its own identifier drops packets with critical options (`geneve_rx`).
 //! - The kernel joins the outer congestion mark into the inner header before tc sees it (`IP_ECN_decapsulate`), the device when
@@ -121,8 +121,8 @@ pub fn complete<'r>(
 fn pin_id(key: &mut Key<'_>, tunnel: &TunnelDevice) -> Result<(), Reject> {
     let id = match tunnel.id {
         TunnelId::External => return Ok(()),
-        TunnelId::Fixed(id) => id,
-        TunnelId::Keyless => return Err(Reject::Tunnel(Obstacle::Keyless)),
+        TunnelId::Fixed(id) if id != 0 || tunnel.kind != TunnelKind::Gretap => id,
+        TunnelId::Fixed(_) | TunnelId::Keyless => return Err(Reject::Tunnel(Obstacle::Keyless)),
     };
     check_no_notes(key)?;
     pin(key, Field::EncKeyId, &id.to_be_bytes())?;

@@ -29,7 +29,7 @@ pub enum Obstacle {
     NoSuchOptions,
     /// The host's address is not known.
     NoDestination,
-    /// A gretap device without a key.
+    /// A gretap device without a key, or with the key 0.
     Keyless,
     /// Bits of TOS that change when the tunnel is opened.
     CongestionMark,
@@ -104,7 +104,7 @@ impl fmt::Display for Obstacle {
             ),
             Self::Keyless => write!(
                 f,
-                "enc_key_id: a gretap device needs a key, or must be external"
+                "enc_key_id: a gretap device needs a key other than 0, or must be external"
             ),
             Self::CongestionMark => write!(
                 f,

@@ -758,6 +758,10 @@ fn what_stands_in_the_way_of_rules_on_tunnel_devices_is_named() {
         id: TunnelId::Keyless,
         ..GRETAP
     };
+    let zero = TunnelDevice {
+        id: TunnelId::Fixed(0),
+        ..GRETAP
+    };
     let external = TunnelDevice {
         id: TunnelId::External,
         ..GRETAP
@@ -874,6 +878,13 @@ fn what_stands_in_the_way_of_rules_on_tunnel_devices_is_named() {
             DROP,
             Obstacle::Keyless,
             "enc_key_id",
+        ),
+        (
+            Some(zero),
+            Key::default(),
+            DROP,
+            Obstacle::Keyless,
+            "other than 0",
         ),
         (
             Some(external),
