@@ -14,6 +14,7 @@ mod command;
 mod control;
 mod counter_memory;
 mod cq;
+mod cut;
 mod doorbell;
 mod dump;
 mod eswitch;

@@ -45,6 +45,7 @@ fn nonzero(checksum: [u8; 2]) -> [u8; 2] {
 }
 
 /// A packet that is being cut.
+#[derive(Clone, Debug)]
 pub struct Segments {
     headers: Vec<u8>,
     network: Network,
@@ -57,8 +58,8 @@ pub struct Segments {
     mss: usize,
     /// Next payload byte in the buffer.
     at: usize,
-    /// End of the payload in the buffer.
-    end: usize,
+    /// Bytes of payload that have not gone out; those that are in the buffer come first.
+    left: usize,
     number: usize,
 }
 
@@ -99,27 +100,43 @@ impl Segments {
             fixed_id: context.flags & tx_flags::FIXED_ID != 0,
             mss: usize::from(context.mss),
             at: origin + length,
-            end: origin + frame.len(),
+            left: frame.len() - length,
             number: 0,
         })
     }
 
     /// Bytes of headers and of the longest payload of a segment.
     pub fn longest(&self) -> usize {
-        self.headers.len() + self.mss.min(self.end - self.at)
+        self.headers.len() + self.mss.min(self.left)
+    }
+
+    /// Whether all have been made.
+    pub fn is_done(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Makes room in a buffer for the payload of `count` segments at most, the next ones. Returns how many bytes before the
+    /// packet's end it is found in the packet, and where it goes.
+    pub fn refill<'a>(&mut self, frame: &'a mut Frame, count: usize) -> (usize, &'a mut [u8]) {
+        let headers = self.headers.len();
+        let payload = self.left.min(self.mss.saturating_mul(count));
+        let room = frame.prepare(headers + payload);
+        self.at = HEADROOM + headers;
+        (self.left, room.get_mut(headers..).unwrap_or_default())
     }
 
     /// Makes the next segment in the frame's buffer. False if there is none left.
     pub fn next(&mut self, frame: &mut Frame) -> bool {
-        if self.at >= self.end {
+        if self.is_done() {
             return false;
         }
-        let payload = self.mss.min(self.end - self.at);
+        let payload = self.mss.min(self.left);
         frame.set_window(self.at - self.headers.len(), self.at + payload);
         if let Some(room) = frame.bytes_mut().get_mut(..self.headers.len()) {
             room.copy_from_slice(&self.headers);
         }
         self.at += payload;
+        self.left -= payload;
         // The payload's place is fixed; what was found of the headers moved along with them.
         let done = self.finish(frame, payload);
         debug_assert!(done.is_some());
@@ -183,7 +200,7 @@ impl Segments {
             .get_mut(4..8)?
             .copy_from_slice(&sequence.to_be_bytes());
         let flags = header.get_mut(13)?;
-        if self.at < self.end {
+        if !self.is_done() {
             *flags &= !(FIN | PSH);
         }
         if self.number > 0 {

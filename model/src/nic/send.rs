@@ -5,7 +5,7 @@
 
 use super::Nic;
 use super::chaos::Fault;
-use super::frame::{BROADCAST, CTAG, Frame, STAG, Tag, is_group};
+use super::frame::{BROADCAST, Frame, STAG, Tag, is_group};
 use super::ids::{EswitchPort, FunctionId, VportId};
 use super::limits;
 use super::segment::{Segments, insert_checksum};
@@ -20,7 +20,7 @@ use oxnic_abi::vport::vport_flags;
 
 /// Why a packet was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+pub(super) enum Refusal {
     Bad,
     TooLong,
     Disabled,
@@ -44,7 +44,7 @@ impl Refusal {
 
 /// What a packet became.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sent {
+pub struct Sent {
     /// Frames.
     pub frames: u64,
     /// Their bytes.
@@ -58,7 +58,8 @@ pub(super) struct Sent {
 }
 
 impl Nic {
-    /// Sends a packet; one that cannot be sent is counted.
+    /// Sends a packet; one that cannot be sent is counted. Where it is to be cut into more segments than a turn has room for,
+    /// those that are left are returned.
     ///
     /// # Errors
     /// Its memory cannot be read.
@@ -68,26 +69,34 @@ impl Nic {
         id: VportId,
         packet: &TxPacket,
         frame: &mut Frame,
-    ) -> Result<Sent, QueueError> {
+    ) -> Result<(Sent, Option<Segments>), QueueError> {
         let mut sent = Sent {
             stamped: packet.is_stamped(),
             ..Sent::default()
         };
-        let refusal = match self.admit(id, packet) {
-            Err(refusal) => Some(refusal),
+        let mut result = match self.admit(id, packet) {
+            Err(refusal) => Err(refusal),
             Ok(()) => {
-                if let Err(error) = self.gather(host, id, packet, frame) {
-                    self.count(id, |stats| stats.tx_bad += 1);
-                    return Err(error);
-                }
-                self.offload(host, id, packet, frame, &mut sent).err()
+                self.gather(host, id, packet, frame)?;
+                self.offload(host, id, packet, frame, &mut sent)
             }
         };
-        if let Some(refusal) = refusal {
+        let rest = result.as_mut().ok().and_then(Option::take);
+        self.count_refused(id, result.map(|_| ()), &mut sent);
+        Ok((sent, rest.filter(|rest| !rest.is_done())))
+    }
+
+    /// Counts a packet that is dropped.
+    pub(super) fn count_refused(
+        &mut self,
+        id: VportId,
+        result: Result<(), Refusal>,
+        sent: &mut Sent,
+    ) {
+        if let Err(refusal) = result {
             self.count(id, |stats| *refusal.counter(stats) += 1);
             sent.refused = true;
         }
-        Ok(sent)
     }
 
     pub(super) fn count(&mut self, id: VportId, add: impl FnOnce(&mut VportStats)) {
@@ -96,13 +105,19 @@ impl Nic {
         }
     }
 
-    /// Whether a packet may be read at all.
-    fn admit(&mut self, id: VportId, packet: &TxPacket) -> Result<(), Refusal> {
+    /// Whether a vport sends anything.
+    pub(super) fn may_send(&self, id: VportId) -> Result<(), Refusal> {
         let (link, _) = self.vport_link(id);
         let vport = self.vports.get(id.index()).ok_or(Refusal::Disabled)?;
         if !vport.has(vport_flags::ENABLED) || !(link || vport.has(vport_flags::LOOPBACK)) {
             return Err(Refusal::Disabled);
         }
+        Ok(())
+    }
+
+    /// Whether a packet may be read at all.
+    fn admit(&self, id: VportId, packet: &TxPacket) -> Result<(), Refusal> {
+        self.may_send(id)?;
         let longest = match packet.is_segmented() {
             true => limits::TSO_MAX as usize,
             false => usize::from(limits::FRAME_MAX) + limits::TAGS,
@@ -125,26 +140,43 @@ impl Nic {
         frame: &mut Frame,
     ) -> Result<(), QueueError> {
         if self.chaos.hit(Fault::FailDma) {
+            self.count(id, |stats| stats.tx_bad += 1);
             return Err(QueueError::DMA);
         }
+        self.read_packet(host, id, packet, 0, frame.prepare(packet.length))
+    }
+
+    /// Reads a stretch of a packet's memory, from a byte of the packet on; counts the packet if it cannot.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn read_packet(
+        &mut self,
+        host: &mut dyn Host,
+        id: VportId,
+        packet: &TxPacket,
+        from: usize,
+        into: &mut [u8],
+    ) -> Result<(), QueueError> {
         let function = self
             .vports
             .get(id.index())
             .map_or(FunctionId::PF, |v| v.function)
             .bus();
-        let mut rest = frame.prepare(packet.length);
-        for piece in &packet.pieces {
-            let (part, after) = rest
-                .split_at_mut_checked(usize::from(piece.length))
-                .ok_or(QueueError::DESCRIPTOR)?;
-            host.dma_read(function, piece.address, part)
-                .map_err(|_| QueueError::DMA)?;
-            rest = after;
+        let read = packet
+            .stretch(from, into.len())
+            .try_fold(into, |rest, piece| {
+                let (part, after) = rest.split_at_mut_checked(usize::from(piece.length))?;
+                host.dma_read(function, piece.address, part).ok()?;
+                Some(after)
+            });
+        if read.is_none() {
+            self.count(id, |stats| stats.tx_bad += 1);
         }
-        Ok(())
+        read.map(|_| ()).ok_or(QueueError::DMA)
     }
 
-    /// Does what the descriptors ask for and sends what comes out.
+    /// Does what the descriptors ask for and sends what comes out, the first of its segments where it is to be cut.
     fn offload(
         &mut self,
         host: &mut dyn Host,
@@ -152,43 +184,32 @@ impl Nic {
         packet: &TxPacket,
         frame: &mut Frame,
         sent: &mut Sent,
-    ) -> Result<(), Refusal> {
-        let has = |flag| packet.first.flags & flag != 0;
-        let tag = has(tx_flags::VLAN).then(|| Tag {
-            tpid: if has(tx_flags::VLAN_STAG) { STAG } else { CTAG },
-            tci: packet.first.vlan,
-        });
+    ) -> Result<Option<Segments>, Refusal> {
         let destination = self.destination(id, packet)?;
-        if !packet.is_segmented() {
-            check_length(frame.len(), frame.tags())?;
-            if has(tx_flags::CSUM) {
-                let start = usize::from(packet.first.csum_start) * 2;
-                let offset = usize::from(packet.first.csum_offset) * 2;
-                insert_checksum(frame, start, offset).map_err(|_| Refusal::Bad)?;
-            }
-            self.emit(host, id, frame, tag, destination, sent)?;
-            self.count(id, |stats| stats.tx_csum += u64::from(has(tx_flags::CSUM)));
-            return Ok(());
+        if packet.is_segmented() {
+            let mut segments = Segments::new(&packet.context, frame).map_err(|_| Refusal::Bad)?;
+            check_length(segments.longest(), frame.tags())?;
+            self.send_segments(host, id, packet, &mut segments, frame, sent)?;
+            return Ok(Some(segments));
         }
-        let mut segments = Segments::new(&packet.context, frame).map_err(|_| Refusal::Bad)?;
-        check_length(segments.longest(), frame.tags())?;
-        let mut refusal = Ok(());
-        while segments.next(frame) {
-            refusal = refusal.and(self.emit(host, id, frame, tag, destination, sent));
+        let summed = packet.first.flags & tx_flags::CSUM != 0;
+        check_length(frame.len(), frame.tags())?;
+        if summed {
+            let start = usize::from(packet.first.csum_start) * 2;
+            let offset = usize::from(packet.first.csum_offset) * 2;
+            insert_checksum(frame, start, offset).map_err(|_| Refusal::Bad)?;
         }
-        let frames = sent.frames;
-        if sent.frames != 0 {
-            self.count(id, |stats| {
-                stats.tx_csum += frames;
-                stats.tx_segmented += 1;
-                stats.tx_segmented_bytes += packet.length as u64;
-            });
-        }
-        refusal
+        self.emit(host, id, frame, packet.tag(), destination, sent)?;
+        self.count(id, |stats| stats.tx_csum += u64::from(summed));
+        Ok(None)
     }
 
     /// Where a context sends a packet past all rules.
-    fn destination(&self, id: VportId, packet: &TxPacket) -> Result<Option<EswitchPort>, Refusal> {
+    pub(super) fn destination(
+        &self,
+        id: VportId,
+        packet: &TxPacket,
+    ) -> Result<Option<EswitchPort>, Refusal> {
         if packet.context.flags & tx_flags::DESTINATION == 0 {
             return Ok(None);
         }
@@ -202,7 +223,7 @@ impl Nic {
     }
 
     /// Sends one frame: tag, checks, VEB.
-    fn emit(
+    pub(super) fn emit(
         &mut self,
         host: &mut dyn Host,
         id: VportId,

@@ -5,6 +5,7 @@
 //! keep the others waiting. Where rates are set, those of VFs take theirs as [`super::shape`] says.
 
 use super::Nic;
+use super::cut::Cut;
 use super::event::Notice;
 use super::frame::Frame;
 use super::ids::{FunctionId, VportId};
@@ -144,21 +145,25 @@ impl Nic {
         let mut descriptors = std::mem::take(&mut self.scratch.descriptors);
         let mut packet = std::mem::take(&mut self.scratch.packet);
         let mut frame = std::mem::take(&mut self.scratch.frame);
-        let result = self
-            .read_descriptors(host, function, id, &mut descriptors)
-            .and_then(|()| {
-                let descriptors = descriptors.as_slice();
-                self.packets(
-                    host,
-                    function,
-                    id,
-                    descriptors,
-                    &mut packet,
-                    &mut frame,
-                    way,
-                    frames,
-                )
-            });
+        let result = match self.go_on(host, function, id, &mut frame, way, frames) {
+            Err(error) => Err(error),
+            Ok(false) => Ok(Turn::More),
+            Ok(true) => self
+                .read_descriptors(host, function, id, &mut descriptors)
+                .and_then(|()| {
+                    let descriptors = descriptors.as_slice();
+                    self.packets(
+                        host,
+                        function,
+                        id,
+                        descriptors,
+                        &mut packet,
+                        &mut frame,
+                        way,
+                        frames,
+                    )
+                }),
+        };
         self.scratch.descriptors = descriptors;
         self.scratch.packet = packet;
         self.scratch.frame = frame;
@@ -230,13 +235,21 @@ impl Nic {
             rest = rest
                 .get(usize::from(packet.descriptors)..)
                 .unwrap_or_default();
-            let sent = match way {
-                Way::Dropped => self.drop_late(vport, packet),
+            let (sent, segments) = match way {
+                Way::Dropped => (self.drop_late(vport, packet), None),
                 _ => self.send(host, vport, packet, frame)?,
             };
-            *frames = frames.saturating_add(sent.frames as u32 + 1);
-            if way == Way::Shaped {
-                self.shaper.pay(sent.bytes);
+            self.spend(function, id, way, sent, frames);
+            if let Some(segments) = segments {
+                let packet = packet.clone();
+                if let Some(tx) = queue(self, function, id) {
+                    tx.cut = Some(Box::new(Cut {
+                        packet,
+                        segments,
+                        sent,
+                    }));
+                }
+                return Ok(Turn::More);
             }
             self.taken(host, function, id, packet, sent)?;
         }
@@ -244,7 +257,7 @@ impl Nic {
     }
 
     /// Moves the consumer on, and tells so where that is asked for.
-    fn taken(
+    pub(super) fn taken(
         &mut self,
         host: &mut dyn Host,
         function: FunctionId,
@@ -261,8 +274,6 @@ impl Nic {
         };
         tx.ring.take(packet.descriptors);
         tx.stats.descriptors += u64::from(packet.descriptors);
-        tx.stats.frames += sent.frames;
-        tx.stats.bytes += sent.bytes;
         tx.stats.drops += u64::from(sent.frames == 0);
         tx.errors = tx.errors.saturating_add(u16::from(sent.refused));
         if !packet.report && !sent.stamped {
@@ -308,6 +319,7 @@ impl Nic {
             return;
         };
         tx.stopped = true;
+        tx.cut = None;
         tx.stats.drops += 1;
         let vport = tx.vport;
         if error == QueueError::DESCRIPTOR {

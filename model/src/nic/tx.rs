@@ -4,6 +4,8 @@
 //! A [`TxQueue`] belongs to its function. What a packet's descriptors say is checked here; what becomes of the packet is
 //! decided in [`super::transmit`].
 
+use super::cut::Cut;
+use super::frame::{CTAG, STAG, Tag};
 use super::ids::VportId;
 use super::limits;
 use super::ring::Ring;
@@ -28,6 +30,8 @@ pub struct TxQueue {
     pub stopped: bool,
     /// It is on the list of queues that have work.
     pub listed: bool,
+    /// The packet at the consumer index, where some of its segments were sent.
+    pub cut: Option<Box<Cut>>,
     /// Packets refused since the last completion.
     pub errors: u16,
     /// Since it was created.
@@ -43,6 +47,7 @@ impl TxQueue {
             ring: Ring::new(create.log2, create.address),
             stopped: false,
             listed: false,
+            cut: None,
             errors: 0,
             stats: QueueStats::ZERO,
         }
@@ -131,6 +136,30 @@ impl TxPacket {
     /// Whether it is to be told when it leaves.
     pub fn is_stamped(&self) -> bool {
         self.first.flags & tx_flags::TIMESTAMP != 0
+    }
+
+    /// Where `length` bytes of it are, from byte `from` on.
+    pub fn stretch(&self, from: usize, length: usize) -> impl Iterator<Item = Piece> + '_ {
+        let (mut skip, mut left) = (from, length);
+        self.pieces.iter().filter_map(move |piece| {
+            let skipped = skip.min(piece.length.into());
+            skip -= skipped;
+            let taken = left.min(usize::from(piece.length) - skipped);
+            left -= taken;
+            (taken != 0).then(|| Piece {
+                address: piece.address.wrapping_add(skipped as u64),
+                length: taken as u16,
+            })
+        })
+    }
+
+    /// The tag that is to be put into each of its frames.
+    pub fn tag(&self) -> Option<Tag> {
+        let has = |flag| self.first.flags & flag != 0;
+        has(tx_flags::VLAN).then(|| Tag {
+            tpid: if has(tx_flags::VLAN_STAG) { STAG } else { CTAG },
+            tci: self.first.vlan,
+        })
     }
 
     /// Whether it is to be cut into segments.

@@ -4,9 +4,13 @@
 use crate::mock::{Device, Port, frame, tagged};
 use crate::packets::{ALL_IPS, Ip, Made, assert_valid, partial, payload, tcp, udp};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use oxnic_abi::command::{Opcode, Submission};
+use oxnic_abi::doorbell::DoorbellKind;
+use oxnic_abi::event::{EventKind, QueueError};
+use oxnic_abi::queue::QueueId;
 use oxnic_abi::ring::{TxContext, TxData, completion_flags, rx_kind, tx_flags};
 use oxnic_abi::vport::vport_flags;
-use oxnic_model::host::Function;
+use oxnic_model::host::{Function, NicCore};
 use proptest::prelude::*;
 
 const PF: Function = Function::Pf;
@@ -229,6 +233,104 @@ fn segments_beyond_64_kib_are_cut_up_to_the_limit() {
         assert!(none.is_empty());
     }
     assert_eq!(port.driver.stats(&mut dut, 0).tx_too_long, 4);
+}
+
+/// Rings for a packet that becomes so many segments, and lets the device work once.
+fn begin_segments(dut: &mut Device, port: &mut Port, count: usize) -> Made {
+    let made = tcp((PEER, port.mac), Ip::V4, &[], true, &payload(count));
+    let context = context(&made, tx_flags::TSO, 1);
+    let cuts = [30, 100, 1, 700];
+    port.tx
+        .queue(dut, &made.bytes, &cuts, Some(context), TxData::ZERO);
+    let producer = u32::from(port.tx.producer);
+    dut.ring(port.tx.function, DoorbellKind::TX, port.tx.id, producer);
+    dut.nic.poll(&mut dut.host);
+    made
+}
+
+#[test]
+fn a_packet_of_many_segments_lets_others_have_their_turns() {
+    let mut dut = Device::new(1, 1);
+    let mut pf = Port::new(&mut dut, PF);
+    let mut vf = Port::vfs(&mut dut, &mut pf.driver, 1).remove(0);
+    let made = begin_segments(&mut dut, &mut vf, 5000);
+    let first = dut.host.take_wire();
+    assert!((1..1000).contains(&first.len()), "{} at once", first.len());
+    assert_eq!(vf.tx.reap(&mut dut), 0, "the packet is not taken yet");
+    pf.tx
+        .queue(&mut dut, &frame(PEER, pf.mac, 60), &[], None, TxData::ZERO);
+    dut.ring(PF, DoorbellKind::TX, 0, u32::from(pf.tx.producer));
+    dut.nic.poll(&mut dut.host);
+    assert_eq!(pf.tx.reap(&mut dut), 1, "the other queue has its turn");
+    dut.settle();
+    assert_eq!(vf.tx.reap(&mut dut), 1);
+    assert_eq!((vf.tx.head, vf.tx.errors), (vf.tx.producer, 0));
+    let segments = first.into_iter().chain(dut.host.take_wire());
+    let segments: Vec<Vec<u8>> = segments
+        .map(|(_, bytes)| bytes)
+        .filter(|bytes| bytes[6..12] == vf.mac)
+        .collect();
+    check_tcp(&made, &segments, 1, false);
+    let stats = vf.driver.stats(&mut dut, 0);
+    assert_eq!((stats.tx_unicast, stats.tx_csum), (5000, 5000));
+    assert_eq!(
+        (stats.tx_segmented, stats.tx_segmented_bytes),
+        (1, made.bytes.len() as u64)
+    );
+}
+
+#[test]
+fn segments_that_are_left_go_with_their_queue() {
+    let mut dut = Device::new(1, 0);
+    let mut port = Port::new(&mut dut, PF);
+    begin_segments(&mut dut, &mut port, 5000);
+    let id = QueueId { id: 0 };
+    let destroy = Submission {
+        parameters: id.to_words(),
+        ..port.driver.submission(Opcode::TX_DESTROY)
+    };
+    port.driver.submit(&mut dut, &destroy.to_words());
+    dut.nic.poll(&mut dut.host);
+    dut.host.take_wire();
+    dut.settle();
+    assert!(dut.host.take_wire().is_empty(), "after TX_DESTROY");
+
+    let mut port = Port::new(&mut dut, PF);
+    begin_segments(&mut dut, &mut port, 5000);
+    dut.host.take_wire();
+    dut.reset(PF);
+    dut.settle();
+    assert!(dut.host.take_wire().is_empty(), "after a reset");
+
+    let mut port = Port::new(&mut dut, PF);
+    begin_segments(&mut dut, &mut port, 5000);
+    dut.carrier(0, false);
+    dut.settle();
+    port.tx.reap(&mut dut);
+    assert_eq!((port.tx.head, port.tx.errors), (port.tx.producer, 1));
+    let stats = port.driver.stats(&mut dut, 0);
+    assert_eq!((stats.tx_disabled, stats.tx_segmented), (1, 3));
+    assert!(stats.tx_unicast < 3000, "of all three together");
+}
+
+#[test]
+fn memory_that_faults_between_segments_stops_the_queue() {
+    let mut dut = Device::new(1, 0);
+    let mut port = Port::new(&mut dut, PF);
+    begin_segments(&mut dut, &mut port, 5000);
+    dut.host.faulty = true;
+    dut.nic.poll(&mut dut.host);
+    dut.host.faulty = false;
+    let events = port.driver.events(&mut dut);
+    assert!(
+        events.iter().any(|event| {
+            (event.kind, event.detail) == (EventKind::TX_ERROR, QueueError::DMA.0)
+        })
+    );
+    assert_eq!(port.driver.stats(&mut dut, 0).tx_bad, 1);
+    dut.host.take_wire();
+    dut.settle();
+    assert!(dut.host.take_wire().is_empty());
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub struct FakeHost {
     pub sent: u64,
     pub keep_frames: bool,
     pub wire_full: bool,
+    /// Its memory cannot be read by the device.
+    pub faulty: bool,
     pub now: u64,
     next: u64,
 }
@@ -32,6 +34,7 @@ impl FakeHost {
             sent: 0,
             keep_frames: true,
             wire_full: false,
+            faulty: false,
             now: 1_000_000_000,
             next: BASE,
         }
@@ -96,6 +99,12 @@ impl FakeHost {
 impl Host for FakeHost {
     fn dma_read(&mut self, _: Function, addr: u64, data: &mut [u8]) -> Result<(), DmaFault> {
         let range = self.range(addr, data.len())?;
+        if self.faulty {
+            return Err(DmaFault {
+                addr,
+                len: data.len(),
+            });
+        }
         data.copy_from_slice(&self.memory[range]);
         Ok(())
     }
