@@ -86,6 +86,14 @@ impl Nic {
         self.list_tx(function, id);
     }
 
+    /// Takes a queue that is gone off all lists.
+    pub(super) fn unlist_tx(&mut self, function: FunctionId, id: u16) {
+        self.tx_ready.retain(|entry| *entry != (function, id));
+        if let Some(vf) = function.vf_index() {
+            self.shaper.forget_queue(vf, id);
+        }
+    }
+
     /// Gives turns to the queues that have work, within bounds.
     pub(super) fn run_tx(&mut self, host: &mut dyn Host) {
         let mut frames = 0;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! What VFs send where rates are set, as it leaves the wire.
 
-use crate::mock::{Device, Port, frame, tagged};
+use crate::mock::{Device, Port, Tx, frame, tagged};
+use crate::packets::{Ip, payload, tcp};
 use oxnic_abi::command::Opcode;
+use oxnic_abi::queue::QueueId;
 use oxnic_abi::rate::{RateConfig, RateKind, rate_fields};
-use oxnic_abi::ring::{TxData, tx_flags};
+use oxnic_abi::ring::{TxContext, TxData, tx_flags};
 use oxnic_model::host::Function;
 use serde_json::json;
 
@@ -213,6 +215,71 @@ fn a_vf_that_is_reset_leaves_nothing_waiting() {
     );
     let sent = flood(&mut dut, &mut vfs[1..], 10, plain);
     assert!(sent[0] > 2_000_000, "{sent:?}");
+}
+
+#[test]
+fn a_queue_that_is_destroyed_leaves_nothing_waiting() {
+    let (mut dut, mut pf, mut vfs) = pf_and_vfs(1);
+    let slow = RateConfig {
+        max: 100_000,
+        parent: 0,
+        ..leaf(0)
+    };
+    set(&mut dut, &mut pf, slow);
+    flood(&mut dut, &mut vfs, 1900, plain);
+    let vf = &mut vfs[0];
+    assert_eq!(dut.control(json!({"cmd": "rates"}))["waiting"], json!(true));
+    for opcode in [Opcode::TX_DESTROY, Opcode::CQ_DESTROY] {
+        let id = QueueId { id: 0 }.to_words();
+        vf.driver.set_ok(&mut dut, opcode, 0, id);
+    }
+    let seen = dut.control(json!({"cmd": "rates"}));
+    assert_eq!(seen["waiting"], json!(false));
+    // What the one before had waited is no concern of the next one with that id.
+    vf.tx = Tx::new(&mut dut, &mut vf.driver, 0, 0, 1, 8);
+    vf.tx.send(&mut dut, &frame(PEER, vf.mac, 1500));
+    dut.advance(1_000_000_000);
+    vf.tx.reap(&mut dut);
+    assert_eq!((vf.tx.head, vf.tx.errors), (vf.tx.producer, 0));
+}
+
+#[test]
+fn segments_wait_for_their_rate_in_the_middle_of_a_packet() {
+    let (mut dut, mut pf, mut vfs) = pf_and_vfs(1);
+    let vf = &mut vfs[0];
+    let made = tcp((PEER, vf.mac), Ip::V4, &[], false, &payload(40_000));
+    let context = TxContext {
+        flags: tx_flags::TSO,
+        mss: 100,
+        l3_start: (made.l3 / 2) as u8,
+        l4_start: (made.l4 / 2) as u8,
+        header_length: made.payload as u16,
+        ..TxContext::ZERO
+    };
+    // The second time two packets go out, and the third in part, before others would have to wait for too long.
+    for (max, lost) in [(1_000_000, 0), (1000, 8)] {
+        let limited = RateConfig {
+            max,
+            parent: 0,
+            ..leaf(0)
+        };
+        set(&mut dut, &mut pf, limited);
+        let before = vf.driver.stats(&mut dut, 0);
+        for _ in 0..10 {
+            vf.tx
+                .queue(&mut dut, &made.bytes, &[], Some(context), TxData::ZERO);
+        }
+        vf.tx.ring(&mut dut);
+        dut.advance(5_000_000_000);
+        vf.tx.reap(&mut dut);
+        assert_eq!(vf.tx.head, vf.tx.producer);
+        let stats = vf.driver.stats(&mut dut, 0);
+        let frames = stats.tx_unicast - before.tx_unicast;
+        assert_eq!(stats.tx_rate - before.tx_rate, lost, "{frames} frames sent");
+        assert_eq!(frames % 400 == 0, lost == 0, "{frames} frames sent");
+    }
+    let seen = dut.control(json!({"cmd": "rates"}));
+    assert_eq!(seen["waiting"], json!(false));
 }
 
 #[test]

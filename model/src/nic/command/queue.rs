@@ -203,7 +203,7 @@ impl Nic {
         let queue = state.tx.get_mut(usize::from(id)).and_then(Option::take);
         let queue = queue.ok_or(no_object(parameter(0)))?;
         release(state, queue.cq, queue.ring.log2());
-        self.tx_ready.retain(|entry| *entry != (function, id));
+        self.unlist_tx(function, id);
         Ok(Answer::default())
     }
 

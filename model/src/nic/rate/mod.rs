@@ -219,9 +219,20 @@ impl Shaper {
 
     /// The queues of a VF are gone.
     pub fn forget(&mut self, vf: u16) {
+        self.forget_where(vf, |_| true);
+    }
+
+    /// A queue of a VF is gone.
+    pub fn forget_queue(&mut self, vf: u16, queue: u16) {
+        self.forget_where(vf, |other| other == queue);
+    }
+
+    fn forget_where(&mut self, vf: u16, gone: impl Fn(u16) -> bool) {
         let leaf = index(Name::Leaf(vf));
         if let Some(state) = self.states.get_mut(leaf) {
-            state.queues.iter_mut().for_each(VecDeque::clear);
+            for queues in &mut state.queues {
+                queues.retain(|(queue, _)| !gone(*queue));
+            }
             self.leave(leaf);
             self.rest = 0;
         }
