@@ -393,6 +393,8 @@ impl Nic {
                 self.state_mut(function).registers.health.last_reset = reason;
             }
             Action::DriverOk => self.driver_ok(host, function),
+            Action::Interrupt(_) | Action::DmaTest(_)
+                if !self.state(function).registers.ready() => {}
             Action::Interrupt(vector) => {
                 let count = u32::from(self.state(function).vector_count());
                 if vector < count {

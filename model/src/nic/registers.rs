@@ -210,6 +210,11 @@ impl Registers {
         self.status & (status::ACCEPTED | status::HALTED) == status::ACCEPTED
     }
 
+    /// Whether a driver may work with it: it is enabled and has not stopped.
+    pub fn ready(&self) -> bool {
+        self.status & status::READY != 0
+    }
+
     /// Whether the function has stopped.
     pub fn halted(&self) -> bool {
         self.status & status::HALTED != 0

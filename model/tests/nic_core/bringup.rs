@@ -279,6 +279,29 @@ fn self_test_block_does_what_it_says() {
 }
 
 #[test]
+fn self_tests_do_nothing_while_a_function_is_not_ready() {
+    let mut dut = Device::new(1, 1);
+    let at = block(&mut dut, BlockKind::SELF_TEST);
+    let buffer = dut.host.allocate(4096);
+    let vf = Function::Vf(0);
+    dut.nic.set_vfs_enabled(&mut dut.host, 1);
+    dut.nic.set_bus_master(vf, true);
+    dut.control(serde_json::json!({"cmd": "halt", "function": 0}));
+    dut.settle();
+    dut.host.take_interrupts();
+    // One has halted, the other one is not enabled.
+    for f in [PF, vf] {
+        dut.write(f, at + self_test::INTERRUPT, 0);
+        dut.write64(f, at + self_test::DMA_ADDRESS, buffer);
+        dut.write(f, at + self_test::DMA_LENGTH, 8);
+        dut.write(f, at + self_test::DMA_CONTROL, 1);
+        assert_eq!(dut.read(f, at + self_test::DMA_RESULT), 0);
+        assert_eq!(dut.host.read(buffer, 8), [0; 8]);
+        assert!(dut.host.take_interrupts().is_empty());
+    }
+}
+
+#[test]
 fn a_full_ring_of_commands_is_answered_through_three_passes() {
     let mut dut = Device::new(1, 0);
     let mut driver = Driver::with_depth(&mut dut, PF, 4, 4);
