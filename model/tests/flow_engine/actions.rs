@@ -296,6 +296,13 @@ fn a_meter_lets_pass_what_its_bucket_has() {
     let stats = bench.engine.query_meter(2).unwrap();
     assert_eq!((stats.within_packets, stats.within_bytes), (4, 184));
     assert_eq!((stats.beyond_packets, stats.beyond_bytes), (3, 138));
+    // One that is changed has a full bucket again, and goes on counting.
+    let changed = MeterSet { flags: 0, ..set };
+    bench.engine.set_meter(&changed, bench.now).unwrap();
+    assert_eq!(bench.ways(&udp()), [within]);
+    let stats = bench.engine.query_meter(2).unwrap();
+    assert_eq!((stats.within_packets, stats.within_bytes), (5, 230));
+    assert_eq!((stats.beyond_packets, stats.beyond_bytes), (3, 138));
 }
 
 #[test]

@@ -348,7 +348,7 @@ impl Engine {
         self.encaps.remove(id).map(|_| ())
     }
 
-    /// Makes or changes a meter.
+    /// Makes or changes a meter. One that is changed starts anew, but for what it has counted.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -367,7 +367,9 @@ impl Engine {
         }
         self.meters.named(set.id, Place::Object)?;
         if let Some(meter) = self.meters.get_mut(set.id) {
+            let stats = meter.stats;
             *meter = Meter::new(set, now);
+            meter.stats = stats;
         }
         Ok(())
     }
