@@ -356,12 +356,19 @@ fn steps_out_of_order_are_refused() {
     }
     assert_eq!(bench.begin(PIPELINE, length).status, Status::OK);
     assert_eq!(bench.write(1024, &image[1024..2048]).qualifier, order);
+    // That one leaves the update as it was.
     assert_eq!(bench.write(0, &image[..100]).qualifier, Qualifier::LIMIT);
-    assert_eq!(bench.begin(PIPELINE, length).status, Status::OK);
     assert_eq!(bench.write(0, &image[..1024]).status, Status::OK);
     assert_eq!(bench.info().written, 1024);
     assert_eq!(bench.write(0, &image[..1024]).qualifier, order);
     assert_eq!(bench.commit().qualifier, order);
+    // Blocks are missing, all of them or some, which is the end of it.
+    for written in [1024, 0] {
+        assert_eq!(bench.verify().qualifier, Qualifier::IMAGE_TRUNCATED);
+        assert_eq!(bench.verify().qualifier, order, "after {written} bytes");
+        assert_eq!(bench.begin(PIPELINE, length).status, Status::OK);
+    }
+    assert_eq!(bench.write(0, &image[..1024]).status, Status::OK);
     // The rest and one byte more.
     let beyond = [&image[1024..], &[0]].concat();
     assert_eq!(bench.write(1024, &beyond).qualifier, Qualifier::LIMIT);

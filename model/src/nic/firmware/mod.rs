@@ -463,6 +463,7 @@ impl Firmware {
         match (result, &mut self.parts[place].update) {
             (Ok(()), Some(update)) => update.written = end,
             (Ok(()), None) => {}
+            (Err(Qualifier::ORDER | Qualifier::LIMIT | Qualifier::STATE), _) => {}
             (Err(_), update) => *update = None,
         }
         result
@@ -509,16 +510,16 @@ impl Firmware {
     pub fn verify(&mut self, component: FirmwareComponent) -> Result<(), Qualifier> {
         let place = place(component)?;
         let update = self.parts[place].update.as_ref().ok_or(Qualifier::ORDER)?;
-        let (slot, head) = update.accepted.ok_or(Qualifier::ORDER)?;
         let length = update.length;
-        let result = if update.written < length {
-            Err(Qualifier::IMAGE_TRUNCATED)
-        } else {
-            self.check_content(place, slot, length, &head)
+        let result = match update.accepted {
+            Some((slot, head)) if update.written == length => self
+                .check_content(place, slot, length, &head)
+                .map(|hash| (hash, head)),
+            _ => Err(Qualifier::IMAGE_TRUNCATED),
         };
         let update = &mut self.parts[place].update;
         match (&result, update.as_mut()) {
-            (Ok(hash), Some(update)) => {
+            (Ok((hash, head)), Some(update)) => {
                 update.verified = Some(Stored {
                     length,
                     hash: *hash,
