@@ -178,7 +178,7 @@ impl Nic {
                 .stamp(*arrival.at.get_or_insert_with(|| host.now()));
             entry.flags |= completion_flags::TIMESTAMP;
         }
-        if self.fill(host, id, queue, frame, entry) {
+        if self.fill(host, id, queue, frame, visible, entry) {
             self.count_delivered(id, &frame.destination(), visible, arrival, frame);
         }
         if let Some(tag) = tag {
@@ -210,16 +210,17 @@ impl Nic {
         }
     }
 
-    /// Writes a frame into buffers of a queue and tells so. False if it was dropped.
+    /// Writes a frame, which has `visible` bytes with its tags, into buffers of a queue and tells so. False if it was dropped.
     fn fill(
         &mut self,
         host: &mut dyn Host,
         id: VportId,
         queue: u16,
         frame: &Frame,
+        visible: usize,
         entry: RxCompletion,
     ) -> bool {
-        match self.try_fill(host, id, queue, frame, entry) {
+        match self.try_fill(host, id, queue, frame, visible, entry) {
             Ok(filled) => filled,
             Err(error) => {
                 self.stop_rx(host, id, queue, error);
@@ -234,6 +235,7 @@ impl Nic {
         id: VportId,
         queue: u16,
         frame: &Frame,
+        visible: usize,
         entry: RxCompletion,
     ) -> Result<bool, QueueError> {
         let now = self.now;
@@ -283,7 +285,7 @@ impl Nic {
             }
         }
         rx.stats.frames += 1;
-        rx.stats.bytes += bytes.len() as u64;
+        rx.stats.bytes += visible as u64;
         let vector = cq.vector;
         self.scratch.filled = filled;
         self.list_vector(function, vector);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! Statistics: by command, by DMA, for the operator; every frame in exactly one counter.
 
-use crate::mock::{Device, Port, frame};
-use oxnic_abi::command::{Opcode, Qualifier, Status};
+use crate::mock::{Device, Port, frame, tagged};
+use oxnic_abi::command::{Opcode, Qualifier, Status, Submission};
 use oxnic_abi::event::EventKind;
 use oxnic_abi::stats::{QueueStats, QueueStatsGet, StatsDma, VportStats};
+use oxnic_abi::vport::vport_flags;
 use oxnic_model::host::Function;
 
 const PF: Function = Function::Pf;
@@ -113,7 +114,7 @@ fn counters_of_queues_start_with_the_queue() {
     }
     port.tx.send(&mut dut, &[0; 5]);
     let mut stats = |transmit| {
-        let get = oxnic_abi::command::Submission {
+        let get = Submission {
             parameters: QueueStatsGet { id: 0, transmit }.to_words(),
             ..port.driver.submission(Opcode::QUEUE_STATS)
         };
@@ -137,6 +138,25 @@ fn counters_of_queues_start_with_the_queue() {
             descriptors: 3
         }
     );
+}
+
+#[test]
+fn a_receive_queue_counts_bytes_before_a_strip() {
+    let mut dut = Device::new(1, 0);
+    let mut port = Port::new(&mut dut, PF);
+    let strip = vport_flags::VLAN_STRIP;
+    port.driver.flags(&mut dut, 0, strip, strip);
+    let into = tagged(&frame(port.mac, PEER, 100), 0x8100, 5);
+    dut.receive(0, &into);
+    assert_eq!(port.rx.one(&mut dut).bytes.len(), 100);
+    let get = QueueStatsGet { id: 0, transmit: 0 };
+    let get = Submission {
+        parameters: get.to_words(),
+        ..port.driver.submission(Opcode::QUEUE_STATS)
+    };
+    let stats = QueueStats::from_words(&port.driver.query(&mut dut, get).unwrap());
+    assert_eq!((stats.frames, stats.bytes), (1, 104));
+    assert_eq!(port.driver.stats(&mut dut, 0).rx_bytes, 104);
 }
 
 #[test]
