@@ -49,7 +49,7 @@ impl Nic {
         ensure(unknown == 0, field(in_buffer(0)))?;
         let name = self.rate_name(config.kind, config.number, in_buffer(4), in_buffer(6))?;
         let new = self.shaper.plan().get(name).is_none();
-        let plan = self.rate_plan(name, &config)?;
+        let plan = self.rate_plan(name, &config, None)?;
         if new {
             self.allocate()?;
         }
@@ -57,8 +57,13 @@ impl Nic {
         Ok(Answer::default())
     }
 
-    /// The tree with a change, if it may be.
-    pub(super) fn rate_plan(&self, name: Name, config: &RateConfig) -> Result<Plan, Failure> {
+    /// The tree with a change, if it may be; with `moved`, once that VF is on that wire port.
+    pub(super) fn rate_plan(
+        &self,
+        name: Name,
+        config: &RateConfig,
+        moved: Option<(u16, u8)>,
+    ) -> Result<Plan, Failure> {
         let mut plan = self.shaper.plan().clone();
         let before = plan.get(name).copied().unwrap_or_default();
         plan.put(name, before.with(config));
@@ -78,16 +83,27 @@ impl Nic {
             Fault::ShareOverMax | Fault::SharesOverParent => conflict(promise),
             Fault::SharesOverWire => no_space(promise),
         })?;
-        let wire = self.check_promises(&plan);
+        let wire = self.check_promises(&plan, moved);
         wire.map_err(|_| no_space(promise))?;
         Ok(plan)
     }
 
-    /// Whether what is promised fits the wire: of the VFs on each port, and altogether.
-    fn check_promises(&self, plan: &Plan) -> Result<(), Fault> {
+    /// Whether what is promised fits the wire: of the VFs on each port, and altogether; with `moved`, once that VF is on that
+    /// port.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(super) fn check_promises(
+        &self,
+        plan: &Plan,
+        moved: Option<(u16, u8)>,
+    ) -> Result<(), Fault> {
         let speed = |port: &crate::nic::port::WirePort| u64::from(port.speed()) * MEGABIT;
         for (number, port) in (0u8..).zip(&self.ports) {
-            let on_port = |vf: u16| self.vf_vport(vf).is_some_and(|vport| vport.port == number);
+            let on_port = |vf: u16| match moved {
+                Some((mover, port)) if mover == vf => port == number,
+                _ => self.vf_vport(vf).is_some_and(|vport| vport.port == number),
+            };
             let leaves = (0u16..).zip(&plan.leaves).filter(|(vf, _)| on_port(*vf));
             let sum = leaves.fold(0, |sum: u64, (_, leaf)| sum.saturating_add(leaf.share));
             if sum > speed(port) {

@@ -181,10 +181,16 @@ impl Nic {
         ensure(u32::from(vectors) <= left, no_space(in_buffer(20)))
     }
 
-    /// The rates of all VFs with those that a command names, if they may be: they are those of the VF's leaf.
+    /// The rates of all VFs with those that a command names, if they may be: they are those of the VF's leaf. What is promised has
+    /// to fit the wire port that it is on afterwards.
     fn check_rate(&self, vf: u16, config: &VfConfig) -> Result<Option<Plan>, Failure> {
-        if config.fields & vf_fields::RATE == 0 {
-            return Ok(None);
+        let has = |bit| config.fields & bit != 0;
+        let moved = has(vf_fields::PORT).then_some((vf, config.port));
+        if !has(vf_fields::RATE) {
+            return match self.check_promises(self.shaper.plan(), moved) {
+                Err(_) if moved.is_some() => Err(no_space(in_buffer(7))),
+                _ => Ok(None),
+            };
         }
         let leaf = RateConfig {
             fields: rate_fields::SHARE | rate_fields::MAX,
@@ -194,7 +200,7 @@ impl Nic {
             max: u64::from(config.rate_max) * MEGABIT,
             ..RateConfig::ZERO
         };
-        let plan = self.rate_plan(Name::Leaf(vf), &leaf);
+        let plan = self.rate_plan(Name::Leaf(vf), &leaf, moved);
         plan.map(Some).map_err(|failure| Failure {
             offset: in_buffer(24) as u16,
             ..failure

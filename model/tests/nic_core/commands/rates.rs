@@ -5,6 +5,7 @@ use super::{PF, why};
 use crate::mock::{Device, Driver};
 use oxnic_abi::caps::{CapGet, CapabilityId};
 use oxnic_abi::command::{Completion, Opcode, Qualifier, Status, Submission};
+use oxnic_abi::port::PortInfo;
 use oxnic_abi::rate::{RateCaps, RateConfig, RateId, RateKind, rate_fields};
 use oxnic_abi::vf::{VfConfig, VfInfo, VfRange, vf_fields};
 use oxnic_model::host::Function;
@@ -296,6 +297,39 @@ fn rates_of_a_vf_are_those_of_its_leaf() {
     let words = pf.query::<{ VfInfo::WORDS }>(&mut dut, submission).unwrap();
     let info = VfInfo::from_words(&words);
     assert_eq!((info.rate_min, info.rate_max), (0, 1), "half a Mbit/s");
+}
+
+#[test]
+fn a_vf_moves_only_to_a_wire_port_that_has_room_for_its_promise() {
+    let mut dut = Device::new(2, 2);
+    let mut pf = Driver::new(&mut dut, PF);
+    let range = VfRange { first: 0, count: 2 };
+    pf.set_ok(&mut dut, Opcode::VF_ENABLE, 0, range.to_words());
+    let get = pf.submission(Opcode::PORT_QUERY);
+    let info = pf.query::<{ PortInfo::WORDS }>(&mut dut, get).unwrap();
+    let most = PortInfo::from_words(&info).speed / 3 * 2;
+    let both = vf_fields::RATE | vf_fields::PORT;
+    let mut set = |vf: u16, fields, port, rate_min| {
+        let config = VfConfig {
+            fields,
+            port,
+            rate_min,
+            ..VfConfig::ZERO
+        };
+        let submission = Submission {
+            function: vf + 1,
+            ..pf.submission(Opcode::VF_SET)
+        };
+        why(&pf.run(&mut dut, submission, &config.to_words()))
+    };
+    let ok = (Status::OK, Qualifier::NONE, 0);
+    let full = |offset| (Status::ENOSPC, Qualifier::LIMIT, offset);
+    assert_eq!(set(0, vf_fields::RATE, 0, most), ok);
+    assert_eq!(set(1, both, 1, most), ok);
+    assert_eq!(set(0, vf_fields::PORT, 1, 0), full(71));
+    assert_eq!(set(0, both, 1, most), full(88));
+    assert_eq!(set(0, both, 1, most / 3), ok);
+    assert_eq!(set(1, vf_fields::PORT, 0, 0), ok);
 }
 
 #[test]
