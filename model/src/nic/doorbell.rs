@@ -45,10 +45,10 @@ impl Nic {
             self.halt(function, Reason::DOORBELL, u16::from(DoorbellKind::EVENT.0));
             return;
         };
-        match events.free(host, function, index) {
-            Ok(told) => state.raise |= told,
-            Err(None) => self.halt(function, Reason::DOORBELL, u16::from(DoorbellKind::EVENT.0)),
-            Err(Some(_)) => self.halt(function, Reason::DMA, 2),
+        if events.free(index) {
+            self.tell_missed(host, function);
+        } else {
+            self.halt(function, Reason::DOORBELL, u16::from(DoorbellKind::EVENT.0));
         }
     }
 

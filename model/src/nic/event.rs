@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! The event ring of a function.
 //!
-//! It belongs to the function. A full ring drops events and says so, with an OVERRUN, as soon as there is room again.
+//! It belongs to the function. A full ring drops events and says so, with an OVERRUN, as soon as there is room again. So does one
+//! that cannot be written while its function may not master the bus.
 
 use super::ids::FunctionId;
 use crate::host::{DmaFault, Host};
@@ -96,14 +97,13 @@ impl EventRing {
         notice: Notice,
     ) -> Result<Told, DmaFault> {
         let overrun = self.tell_overrun(host, function)?;
-        self.sequence += 1;
         if self.is_full() {
-            self.dropped += 1;
             return Ok(Told {
                 written: overrun,
-                overrun: self.dropped == 1,
+                overrun: self.miss(),
             });
         }
+        self.sequence += 1;
         self.write(host, function, notice, self.sequence)?;
         Ok(Told {
             written: true,
@@ -111,24 +111,27 @@ impl EventRing {
         })
     }
 
-    /// Frees the entries before `index`. True if an OVERRUN was written into the room.
-    ///
-    /// # Errors
-    /// None: the index is out of range; else the ring cannot be written.
-    pub fn free(
-        &mut self,
-        host: &mut dyn Host,
-        function: FunctionId,
-        index: u16,
-    ) -> Result<bool, Option<DmaFault>> {
-        if index.wrapping_sub(self.consumer) > self.outstanding() {
-            return Err(None);
-        }
-        self.consumer = index;
-        self.tell_overrun(host, function).map_err(Some)
+    /// Drops an event. True if the ring has just overrun.
+    pub fn miss(&mut self) -> bool {
+        self.sequence += 1;
+        self.dropped += 1;
+        self.dropped == 1
     }
 
-    fn tell_overrun(
+    /// Frees the entries before `index`. False if the index is out of range.
+    pub fn free(&mut self, index: u16) -> bool {
+        if index.wrapping_sub(self.consumer) > self.outstanding() {
+            return false;
+        }
+        self.consumer = index;
+        true
+    }
+
+    /// Says that events were dropped, if there were any and there is room. True if an entry was written.
+    ///
+    /// # Errors
+    /// The ring cannot be written.
+    pub fn tell_overrun(
         &mut self,
         host: &mut dyn Host,
         function: FunctionId,

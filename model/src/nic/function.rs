@@ -23,6 +23,8 @@ pub struct FunctionState {
     pub exists: bool,
     /// It may master the bus.
     pub bus_master: bool,
+    /// It may master the bus again, and was not told yet what it has missed.
+    pub returned: bool,
     /// Registers.
     pub registers: Registers,
     /// What is kept for dumps.
@@ -61,6 +63,7 @@ impl FunctionState {
             shares,
             exists: id.is_pf(),
             bus_master: false,
+            returned: false,
             registers: Registers::default(),
             record: Record::default(),
             broken: false,

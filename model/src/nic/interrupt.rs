@@ -67,7 +67,7 @@ impl Nic {
         self.vectors_ready = ready;
         for index in 0..self.functions.len() {
             let state = &mut self.functions[index];
-            let told = std::mem::take(&mut state.raise) && state.works();
+            let told = state.works() && std::mem::take(&mut state.raise);
             let halted = std::mem::take(&mut state.raise_halted) && state.bus_master;
             if told || halted {
                 let function = state.id;

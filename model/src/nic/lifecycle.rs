@@ -376,12 +376,16 @@ impl Nic {
         notice.kind.0 = self.chaos.distort(Fault::EventRandom, notice.kind.0);
         notice.object = self.chaos.distort(Fault::EventRandom, notice.object);
         let state = self.state_mut(function);
-        if !state.works() {
-            return;
-        }
+        let (works, masters) = (state.works(), state.bus_master);
         let Some(events) = state.events.as_mut() else {
             return;
         };
+        if !works {
+            if !masters && events.miss() {
+                self.note(host, function, 1, Reason::EVENT_OVERRUN);
+            }
+            return;
+        }
         match events.tell(host, function, notice) {
             Ok(told) => {
                 state.raise |= told.written;
@@ -389,6 +393,30 @@ impl Nic {
                     self.note(host, function, 1, Reason::EVENT_OVERRUN);
                 }
             }
+            Err(_) => self.halt(function, Reason::DMA, 2),
+        }
+    }
+
+    /// Tells functions that may master the bus again what they have missed.
+    pub(super) fn tell_returned(&mut self, host: &mut dyn Host) {
+        for index in 0..self.functions.len() {
+            let state = &mut self.functions[index];
+            if std::mem::take(&mut state.returned) {
+                let function = state.id;
+                self.tell_missed(host, function);
+            }
+        }
+    }
+
+    /// Says how many events a function has missed, if there were any, and once it can be told.
+    pub(super) fn tell_missed(&mut self, host: &mut dyn Host, function: FunctionId) {
+        let state = self.state_mut(function);
+        let works = state.works();
+        let Some(events) = state.events.as_mut().filter(|_| works) else {
+            return;
+        };
+        match events.tell_overrun(host, function) {
+            Ok(told) => state.raise |= told,
             Err(_) => self.halt(function, Reason::DMA, 2),
         }
     }

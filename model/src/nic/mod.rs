@@ -481,6 +481,7 @@ impl NicCore for Nic {
         if let Some(function) = self.known(f) {
             self.state_mut(function).bus_master = on;
             if on {
+                self.state_mut(function).returned = true;
                 self.list_function(function);
             }
         }
@@ -527,6 +528,7 @@ impl NicCore for Nic {
         if std::mem::take(&mut self.links_stale) {
             self.update_links(host);
         }
+        self.tell_returned(host);
         self.run_timers(host);
         self.run_admin(host);
         self.run_flow(host);

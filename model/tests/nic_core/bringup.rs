@@ -468,6 +468,34 @@ fn nothing_happens_without_bus_mastering_and_goes_on_with_it() {
 }
 
 #[test]
+fn events_without_bus_mastering_are_dropped_and_an_overrun_follows() {
+    let mut dut = Device::new(1, 0);
+    let mut driver = Driver::new(&mut dut, PF);
+    dut.carrier(0, false);
+    assert_eq!(driver.event(&mut dut).unwrap().sequence, 1);
+    dut.nic.set_bus_master(PF, false);
+    dut.carrier(0, true);
+    dut.carrier(0, false);
+    dut.host.take_interrupts();
+    dut.ring(PF, DoorbellKind::EVENT, 0, u32::from(driver.event_index));
+    dut.settle();
+    assert!(driver.event(&mut dut).is_none());
+    assert!(dut.host.take_interrupts().is_empty());
+    dut.nic.set_bus_master(PF, true);
+    dut.settle();
+    assert_eq!(dut.host.take_interrupts(), [(PF, 0)]);
+    let overrun = driver.event(&mut dut).unwrap();
+    // Two of the link, and that the health is worse.
+    assert_eq!(
+        (overrun.kind, overrun.sequence, overrun.payload[0]),
+        (EventKind::OVERRUN, 5, 3)
+    );
+    dut.carrier(0, true);
+    let next = driver.event(&mut dut).unwrap();
+    assert_eq!((next.kind, next.sequence), (EventKind::LINK, 6));
+}
+
+#[test]
 fn doorbells_that_are_no_aligned_words_are_ignored() {
     let mut dut = Device::new(1, 0);
     let _ = Driver::new(&mut dut, PF);
