@@ -181,6 +181,19 @@ impl Nic {
         }
     }
 
+    /// Brings a frame back to its sender.
+    pub(super) fn loop_back(
+        &mut self,
+        host: &mut dyn Host,
+        id: VportId,
+        source_port: u16,
+        frame: &mut Frame,
+    ) {
+        let group = is_group(&frame.destination());
+        let mut arrival = Arrival::new(frame, source_port, group, None);
+        self.hand_past_address(host, id, frame, &mut arrival);
+    }
+
     /// Brings a frame to one port of the eswitch, past all rules.
     pub(super) fn direct(
         &mut self,

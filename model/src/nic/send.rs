@@ -263,7 +263,7 @@ impl Nic {
         let (port, number, function) = (vport.port, vport.eswitch_port, vport.function);
         if looped {
             self.stamp(host, sent);
-            self.direct(host, EswitchPort::Vport(id), number, frame);
+            self.loop_back(host, id, number, frame);
             return Ok(());
         }
         let transparent = self.transparent_tag(id).filter(|_| !self.is_switchdev());

@@ -503,8 +503,15 @@ fn loopback_brings_frames_back_and_nowhere_else() {
     let out = frame(PEER, PEER, 80);
     port.tx.send(&mut dut, &out);
     let back = port.rx.one(&mut dut);
-    assert_eq!((back.bytes, back.last.source_port), (out, 0x10));
+    assert_eq!((back.bytes, back.last.source_port), (out.clone(), 0x10));
     assert!(dut.host.take_wire().is_empty());
+    // What it does not see of others, it does not see of its own.
+    let filter = vport_flags::VLAN_FILTER;
+    port.driver.flags(&mut dut, 0, filter, filter);
+    port.tx.send(&mut dut, &tagged(&out, 0x8100, 5));
+    assert_eq!(port.driver.stats(&mut dut, 0).rx_vlan, 1);
+    port.tx.send(&mut dut, &out);
+    assert_eq!(port.rx.one(&mut dut).bytes, out);
 }
 
 #[test]
