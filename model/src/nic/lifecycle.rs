@@ -17,7 +17,7 @@ use oxnic_abi::command::{Completion, Submission};
 use oxnic_abi::dump::DumpTrigger;
 use oxnic_abi::eswitch::EswitchMode;
 use oxnic_abi::event::{Event, EventKind};
-use oxnic_abi::regs::{Reason, status};
+use oxnic_abi::regs::Reason;
 use oxnic_abi::stats::VportStats;
 use oxnic_abi::vf::VfLink;
 
@@ -221,8 +221,10 @@ impl Nic {
 
     /// Resets one function.
     pub(super) fn reset(&mut self, host: &mut dyn Host, function: FunctionId) {
-        let active = self.state(function).registers.status & status::ACCEPTED != 0;
-        let halted = self.state(function).registers.halted();
+        let registers = &self.state(function).registers;
+        let halted = registers.halted();
+        // Also one that has halted since.
+        let active = registers.agreed != 0;
         self.drop_objects(function);
         let enabled = self.is_enabled(function);
         self.state_mut(function).registers.reset(enabled);

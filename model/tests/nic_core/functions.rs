@@ -96,6 +96,21 @@ fn a_vf_works_between_enable_and_disable_only() {
 }
 
 #[test]
+fn a_pf_is_told_that_a_vf_leaves_which_has_halted() {
+    let mut dut = Device::new(1, 1);
+    let mut pf = Driver::new(&mut dut, PF);
+    pf.enable_vfs(&mut dut, 1);
+    let halt = serde_json::json!({"cmd": "halt", "function": 1});
+    // Without a driver there is nobody who leaves.
+    dut.control(halt.clone());
+    let _ = Driver::new(&mut dut, VF);
+    assert_eq!(kinds(&pf.events(&mut dut)), [(EventKind::VF_STATE, 0, 1)]);
+    dut.control(halt);
+    dut.reset(VF);
+    assert_eq!(kinds(&pf.events(&mut dut)), [(EventKind::VF_STATE, 0, 0)]);
+}
+
+#[test]
 fn all_vfs_come_with_one_command_and_have_addresses_of_their_own() {
     let mut dut = Device::new(1, 128);
     let mut pf = Driver::new(&mut dut, PF);
