@@ -12,8 +12,8 @@ use oxnic_abi::flow::table::{TableMiss, TableSet, TableView};
 use oxnic_abi::flow::template::FlowCondition;
 use oxnic_model::nic::flow::{Engine, Outcome, To, Up, run};
 use oxnic_offload::plan::{
-    ActionSpace, ConditionSpace, Context, Counts, Destinations, Need, Order, Place, Reach, Slot, Target,
-    TunnelDevice, lower, meters, order, pack,
+    ActionSpace, ConditionSpace, Context, Counts, Destinations, Need, Order, Place, Reach, Slot,
+    Target, TunnelDevice, lower, meters, order, pack,
 };
 use oxnic_offload::reject::Reject;
 use oxnic_offload::rule::police::Rate;

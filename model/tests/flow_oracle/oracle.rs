@@ -67,8 +67,7 @@ impl Sink for Pad {
     }
 
     fn counted(&mut self, rule: Cookie, action: usize, count: Count) {
-        self.1
-            .push((rule.0, (action, Counts::Taken), count.bytes));
+        self.1.push((rule.0, (action, Counts::Taken), count.bytes));
         if count.drop {
             self.1
                 .push((rule.0, (action, Counts::Dropped), count.bytes));
