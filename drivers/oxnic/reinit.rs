@@ -66,7 +66,6 @@ impl Device {
         }
         self.commands.stop(Cause::Unavailable);
         self.stop_flow();
-        self.allow_memory();
         // What it says is more than what is said below.
         self.adopt(extack.as_deref_mut())?;
         if let Err(error) = self.start_again() {

@@ -291,7 +291,6 @@ impl Device {
                 ));
             }
         }
-        self.allow_memory();
         let fault = fault.copied().or(state.last.map(|(last, _)| last));
         let reason = fault.map_or(ResetReason::USER, |fault| fault.reason());
         // What somebody else does to a function, as the PF to its VFs when it is reset itself, is no failure of its own.

@@ -10,7 +10,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{atomic::Relaxed, Arc}, //
+    sync::Arc, //
 };
 use oxnic_abi::regs::ResetReason;
 use oxnic_kapi::time;
@@ -86,9 +86,6 @@ impl Device {
             self.give_up(&mut state);
             return;
         }
-        // Forbidden where the function had been given up.
-        self.enabled.set_master();
-        self.recovery.silent.store(false, Relaxed);
         // Somebody looked after the function: it starts anew.
         state.history = [0; STORM_RESETS];
         state.phase = self.recover(reason);

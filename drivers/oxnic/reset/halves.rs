@@ -34,10 +34,6 @@ impl Device {
     /// The second half, as often as it may take.
     pub(super) fn recover(self: &Arc<Self>, reason: ResetReason) -> Phase {
         for attempt in 1..=ATTEMPTS {
-            // An interface may have been closed while an attempt failed.
-            self.allow_memory();
-            // A VF loses it when its PF is reset, without being told.
-            self.enabled.restore_if_cleared();
             match self.bring_up(reason).and_then(|()| self.settle()) {
                 Ok(()) => {
                     self.recovery.count.add(1, Relaxed);
@@ -131,6 +127,7 @@ impl Device {
     pub(super) fn reach(self: &Arc<Self>, reason: ResetReason) -> Result {
         handshake::reset(&self.registers, reason)
             .inspect_err(|error| dev_err!(self.binding(), "reset does not end: {:?}\n", error))?;
+        self.allow_memory();
         self.commands.rewind();
         self.events.rewind();
         // What was found wrong so far was of the state that is gone: queues are stopped, and the task that takes events has ended
@@ -160,13 +157,12 @@ impl Device {
         self.recovery.silent.store(true, Relaxed);
     }
 
-    /// The function may use memory again, where that was forbidden. It is about to be reset.
-    pub(crate) fn allow_memory(&self) {
-        if self.recovery.silent.xchg(false, Full) {
-            // A VF may have lost its configuration meanwhile.
-            self.enabled.restore_if_cleared();
-            self.enabled.set_master();
-        }
+    /// The function may use memory again. It has just been reset: before that it would go on where it was when memory was forbidden, and
+    /// what it used then is others' by now.
+    fn allow_memory(&self) {
+        self.recovery.silent.store(false, Relaxed);
+        // A VF loses its configuration when its PF is reset, without being told.
+        self.enabled.restore_if_cleared();
     }
 
     /// Whether the function cannot use memory: it is gone, or was given up.
