@@ -131,14 +131,18 @@ bool oxnic_xdp_frame_pad(struct xdp_frame *frame, unsigned int length)
 	return true;
 }
 
-/* Where pages of a pool of this very device are mapped already; else, or without a pool, DMA_MAPPING_ERROR. */
-static inline dma_addr_t xdp_mapped(struct device *dev, const struct xdp_frame *frame, const void *memory, unsigned int length)
+/*
+ * Where pages of a pool of this very device are mapped already, and stay so (@own: the pool outlives the ring); else, or without a pool,
+ * DMA_MAPPING_ERROR. The pages of a pool that goes are unmapped wherever they are.
+ */
+static inline dma_addr_t xdp_mapped(struct device *dev, const struct xdp_frame *frame, bool own, const void *memory,
+				    unsigned int length)
 {
 	struct page_pool *pool;
 	struct page *page;
 	dma_addr_t address;
 
-	if (frame->mem_type != MEM_TYPE_PAGE_POOL)
+	if (!own || frame->mem_type != MEM_TYPE_PAGE_POOL)
 		return DMA_MAPPING_ERROR;
 	page = virt_to_head_page(memory);
 	pool = netmem_get_pp(page_to_netmem(page));
@@ -149,13 +153,10 @@ static inline dma_addr_t xdp_mapped(struct device *dev, const struct xdp_frame *
 	return address;
 }
 
-/*
- * The address of the first part of a frame, mapped as by tx_map() unless it is already and stays so (@own: its pool outlives the ring). The
- * pages of a pool that goes are unmapped wherever they are.
- */
+/* The address of the first part of a frame, mapped as by tx_map() unless it is already. */
 dma_addr_t oxnic_xdp_map_head(struct device *dev, const struct xdp_frame *frame, bool own, bool always, u32 *unmap)
 {
-	dma_addr_t address = own ? xdp_mapped(dev, frame, frame->data, frame->len) : DMA_MAPPING_ERROR;
+	dma_addr_t address = xdp_mapped(dev, frame, own, frame->data, frame->len);
 
 	*unmap = 0;
 	return address != DMA_MAPPING_ERROR ? address : tx_map(dev, virt_to_phys(frame->data), frame->len, always, unmap);
@@ -166,11 +167,10 @@ dma_addr_t oxnic_xdp_map_frag(struct device *dev, struct xdp_frame *frame, unsig
 			      u32 *unmap, u32 *length)
 {
 	const skb_frag_t *frag = &xdp_get_shared_info_from_frame(frame)->frags[index];
-	dma_addr_t address = DMA_MAPPING_ERROR;
+	dma_addr_t address;
 
 	*length = skb_frag_size(frag);
-	if (own)
-		address = xdp_mapped(dev, frame, skb_frag_address(frag), *length);
+	address = xdp_mapped(dev, frame, own, skb_frag_address(frag), *length);
 	*unmap = 0;
 	if (address != DMA_MAPPING_ERROR)
 		return address;
