@@ -3,17 +3,23 @@
 
 import ipaddress
 import json
+import re
 
 from .case import Failure, at_most, until
 from .command import sh
 from .tc import filters
 
-# Keys of tc whose values stand in the device's key as they are, without a mask, and the bytes of each.
+
+def network(text):
+    return ipaddress.ip_network(text, strict=False).network_address.packed
+
+
+# Keys of tc whose values stand in the device's key as they are, and the bytes of each.
 NEEDLES = {
     "dst_mac": lambda text: bytes.fromhex(text.replace(":", "")),
     "src_mac": lambda text: bytes.fromhex(text.replace(":", "")),
-    "dst_ip": lambda text: ipaddress.ip_address(text).packed,
-    "src_ip": lambda text: ipaddress.ip_address(text).packed,
+    "dst_ip": network,
+    "src_ip": network,
     "dst_port": lambda number: int(number).to_bytes(2, "big"),
     "src_port": lambda number: int(number).to_bytes(2, "big"),
 }
@@ -46,8 +52,9 @@ def needles(entry):
     found = []
     for name, make in NEEDLES.items():
         value = keys.get(name)
-        # With a mask, or a range, they do not.
-        if isinstance(value, int) or (isinstance(value, str) and not {"/", "-"} & set(value)):
+        # Of ranges, and of masks that are no prefix, nothing does.
+        prefix = make is network and re.search(r"/\d+$", value or "")
+        if isinstance(value, int) or (isinstance(value, str) and (prefix or not {"/", "-"} & set(value))):
             found.append(make(value))
     return found
 
@@ -68,12 +75,12 @@ def fits(rule, entry, counts):
 
 
 def pick(rules, entry, counts):
-    """Takes the rule of the device that is that filter out of the list; False if there is none."""
-    for at, rule in enumerate(rules):
-        if fits(rule, entry, counts):
-            del rules[at]
-            return True
-    return False
+    """Takes the rule of the device that is that filter out of the list; False if there is none. What counts goes before what may stand in for another
+    filter of the same preference."""
+    found = [rule for rule in rules if fits(rule, entry, counts)]
+    if found:
+        rules.remove(max(found, key=lambda rule: len(rule["counters"])))
+    return bool(found)
 
 
 def text(entry):
