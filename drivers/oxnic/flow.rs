@@ -15,7 +15,8 @@
 //!   count                  what rules have seen
 //!   engine, holder, tables,
 //!   store, extras, place,
-//!   holders, member        what is in the device: tables of a block, its rules, their order, and which bindings have them
+//!   holders, member,
+//!   leftover               what is in the device: tables of a block, its rules, their order, and which bindings have them
 //!   template, counters,
 //!   meters, samplers,
 //!   encaps, wanted         objects that rules name; ids: their numbers; there: whether the device has them
@@ -58,6 +59,7 @@ mod install;
 mod interim;
 mod kept;
 mod kept_rule;
+mod leftover;
 mod limits;
 mod locals;
 mod member;

@@ -320,6 +320,7 @@ fn undo(device: &Arc<Device>, engine: &Engine, store: &Arc<Store>, side: Option<
 impl Drop for Block {
     fn drop(&mut self) {
         self.refused.end(&self.device);
+        self.engine.remove_leftovers(&self.device, &self.member);
         undo(&self.device, &self.engine, &self.member.store, self.side);
     }
 }
