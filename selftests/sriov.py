@@ -13,8 +13,6 @@ from lib import PF, Capture, Stream, VfEnd, Watch, Wire, at_least, at_most, case
 
 CREATE, REMOVE = 5.0, 3.0  # seconds that the issue allows for 128 VFs
 DEBUG = os.environ.get("KERNEL") == "debug"
-# Not in `make test`, which passes or fails on machines of any speed.
-TIMED = not DEBUG and os.environ.get("OXNIC_TIMED", "1") != "0"
 wire = None
 
 
@@ -47,7 +45,7 @@ def all_of_them():
     equal(PF().vfs(), [], "VFs afterwards")
     equal(sh(["lspci", "-n", "-d", "6f78:0002"]).out, "", "VFs that lspci lists afterwards")
     note(f"{total} VFs: created in {took:.2f} s, removed in {removed:.2f} s")
-    if TIMED:
+    if not DEBUG:
         at_most(took, CREATE, "seconds for the creation of 128 VFs")
         at_most(removed, REMOVE, "seconds for the removal of 128 VFs")
 
