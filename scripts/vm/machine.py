@@ -15,6 +15,7 @@ import uuid
 from dataclasses import dataclass
 
 from . import accelerator
+from . import awake
 from . import device
 from . import disk
 from . import image
@@ -59,7 +60,7 @@ class Machine:
         self.kernel = kernel.find(wanted.kernel)
         self.folder = RunFolder()
         self.log = KernelLog(self.folder.file("console.log"))
-        self.qemu, self.device, self.place = None, None, None
+        self.qemu, self.device, self.place, self.awake = None, None, None, None
         self.ports, self.selector = {}, selectors.DefaultSelector()
         self.has_terminal = terminal
         self.names, self.loaded, self.boot_seconds = {}, "", {}
@@ -81,6 +82,8 @@ class Machine:
 
     def boot(self):
         self.place = slot.take(options.CACHE)
+        if not self.has_terminal:  # somebody who thinks at a prompt needs no hot CPUs
+            self.awake = awake.keep()
         start = time.monotonic()
         self._prepare_files()
         accel = accelerator.choose(self.wanted)
@@ -342,5 +345,6 @@ class Machine:
             port.close()
         self.selector.close()
         self.folder.close()
-        if self.place is not None:
-            self.place.close()
+        for held in (self.awake, self.place):
+            if held is not None:
+                held.close()

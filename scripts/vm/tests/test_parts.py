@@ -2,14 +2,17 @@
 """The parts of the harness that need no guest: options, archives, images, streams, leak reports, QEMU's command line."""
 
 import os
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
 sys.dont_write_bytecode = True
 
+from vm import awake  # noqa: E402
 from vm import disk  # noqa: E402
 from vm import leaks  # noqa: E402
 from vm import options  # noqa: E402
@@ -252,6 +255,32 @@ class CommandLine(unittest.TestCase):
     def test_outer_mounts_come_first(self):
         order = mount_order([Share("in", "/a/b/c"), Share("out", "/a/b"), Share("else", "/x", target="/usr/lib/modules/7")])
         self.assertEqual([share.tag for share in order], ["out", "in", "else"])
+
+
+class Awake(unittest.TestCase):
+    def request(self, flags, qos=None):
+        """What keep() writes on a host with these CPU flags, or None."""
+        with tempfile.TemporaryDirectory() as folder:
+            cpuinfo = os.path.join(folder, "cpuinfo")
+            with open(cpuinfo, "w", encoding="ascii") as file:
+                file.write(f"processor\t: 0\nflags\t\t: {flags}\nbogomips\t: 1\n")
+            path = qos or os.path.join(folder, "qos")
+            with mock.patch.multiple(awake, QOS=path, CPUINFO=cpuinfo):
+                held = awake.keep()
+            if held is None:
+                return None
+            with held, open(path, "rb") as file:
+                return file.read()
+
+    def test_a_virtual_machine_asks_for_no_latency(self):
+        self.assertEqual(self.request("fpu hypervisor lahf_lm"), struct.pack("i", 0))
+
+    def test_bare_metal_asks_for_nothing(self):
+        self.assertIsNone(self.request("fpu lahf_lm"))
+
+    def test_a_host_that_refuses_is_no_error(self):
+        self.assertIsNone(self.request("hypervisor", qos="/nowhere/at/all"))
+        self.assertIsNone(self.request("hypervisor", qos="/dev/full"))
 
 
 class Codes(unittest.TestCase):
