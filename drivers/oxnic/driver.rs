@@ -162,7 +162,7 @@ impl pci::Driver for Device {
             Ok(()) => {
                 // What error recovery brings back after a slot reset. Of a VF it is what the PCI core has saved as it found
                 // it: a VF's memory is enabled by its PF, and it gets bus mastering back behind the reset. Reading all of it again
-                // takes 28 round trips, an eighth of all that a VF costs until it works.
+                // takes 28 round trips, a seventh of all that a VF costs until it works.
                 if !device.is_vf() {
                     device.enabled.save(dev);
                 }
