@@ -275,6 +275,10 @@ impl Nic {
         // Of what is there, before it goes.
         self.make_dump(function, DumpTrigger::HALT);
         self.drop_objects(function);
+        if function.is_pf() {
+            // What is on trial proves nothing any more, however long the reset takes to come.
+            self.timers.cancel(Timer::Firmware);
+        }
         let state = self.state_mut(function);
         state.raise_halted = true;
         self.links_stale = true;

@@ -479,6 +479,23 @@ fn what_stops_while_on_trial_makes_way_at_the_next_reset() {
 }
 
 #[test]
+fn a_halt_while_on_trial_proves_nothing_however_late_the_reset_comes() {
+    let mut bench = Bench::new();
+    bench.install(&recipe("1.1.0", 3));
+    bench.activate(FirmwareActivation::RESET);
+    bench.reset();
+    assert_eq!(bench.running(), "1.1.0");
+    bench.dut.advance(100 * MILLISECOND);
+    bench.dut.control(json!({"cmd": "halt", "function": 0}));
+    bench.dut.advance(LONG);
+    bench.reset();
+    assert_eq!(bench.running(), "1.0.0");
+    let info = bench.info();
+    assert_eq!((info.security, info.fault), (0, FirmwareFault::CRASH));
+    assert_eq!(bench.news(), [news(FirmwareNews::ROLLED_BACK)]);
+}
+
+#[test]
 fn live_activation_is_at_once_and_only_for_what_can() {
     let mut bench = Bench::new();
     bench.install(&recipe("1.1.0", 0));
