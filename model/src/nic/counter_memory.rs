@@ -129,6 +129,7 @@ impl Nic {
     /// Puts pages, whose records are written, in the place of those from a counter on.
     pub(super) fn set_counter_pages(&mut self, first: u32, pages: Vec<Option<Page>>, period: u64) {
         let memory = &mut self.counter_memory;
+        let used = memory.is_used();
         let start = (first / COUNTERS_IN_PAGE) as usize;
         let end = start + pages.len();
         if memory.pages.len() < end {
@@ -144,8 +145,15 @@ impl Nic {
             .retain(|id| !covered.contains(&((id / COUNTERS_IN_PAGE) as usize)));
         memory.period = period;
         if memory.is_used() {
-            memory.next = self.now.saturating_add(period);
-            self.timers.set(Timer::Counters, memory.next);
+            // Pages may come faster than the period: those that are there do not wait for them.
+            let later = self.now.saturating_add(period);
+            memory.next = if used { memory.next.min(later) } else { later };
+            let at = if memory.due.is_empty() {
+                memory.next
+            } else {
+                self.now
+            };
+            self.timers.set(Timer::Counters, at);
         } else {
             self.stop_counters();
         }

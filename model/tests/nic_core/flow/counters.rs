@@ -176,6 +176,57 @@ fn a_page_that_faults_is_given_up_and_others_go_on() {
 }
 
 #[test]
+fn pages_that_keep_coming_do_not_put_off_those_that_are_there() {
+    let mut bench = Bench::new();
+    let mut queue = FlowQueue::new(&mut bench.dut, &mut bench.pf, 0, 20, 5);
+    let first = bench.dut.host.allocate(8 * 4096);
+    assert_eq!(bench.counter_memory(0, 10, &[first]), OK);
+    assert_eq!(queue.run(&mut bench.dut, reset(3, 9), &[], &[]), OK);
+    for page in 1..6 {
+        bench.dut.advance(PERIOD * 3 / 10);
+        let at = first + u64::from(page) * 4096;
+        assert_eq!(bench.counter_memory(page * 128, 10, &[at]), OK);
+        let due = page > 3;
+        assert_eq!(record(&bench, first, 3).generation == 9, due, "{page}");
+    }
+    // A shorter period begins at once, a longer one behind the round that is due.
+    assert_eq!(queue.run(&mut bench.dut, reset(3, 10), &[], &[]), OK);
+    let another = first + 6 * 4096;
+    assert_eq!(bench.counter_memory(6 * 128, 1000, &[another]), OK);
+    bench.dut.advance(PERIOD);
+    assert_eq!(record(&bench, first, 3).generation, 10);
+    assert_eq!(queue.run(&mut bench.dut, reset(3, 11), &[], &[]), OK);
+    assert_eq!(bench.counter_memory(6 * 128, 10, &[another]), OK);
+    bench.dut.advance(PERIOD);
+    assert_eq!(record(&bench, first, 3).generation, 11);
+}
+
+#[test]
+fn a_round_that_is_under_way_goes_on_when_pages_come() {
+    const PAGES: u32 = 128;
+    let mut bench = Bench::new();
+    let mut queue = FlowQueue::new(&mut bench.dut, &mut bench.pf, 0, 20, 15);
+    let first = bench.dut.host.allocate((PAGES as usize + 1) * 4096);
+    let pages: Vec<u64> = (0..=PAGES)
+        .map(|page| first + u64::from(page) * 4096)
+        .collect();
+    let (more, pages) = pages.split_last().unwrap();
+    assert_eq!(bench.counter_memory(0, 10, pages), OK);
+    for counter in 0..PAGES * 128 {
+        let bytes = FlowQueue::bytes(reset(counter, 7), &[], &[]);
+        queue.put(&mut bench.dut, &bytes);
+    }
+    queue.ring(&mut bench.dut);
+    bench.dut.host.now += PERIOD;
+    let next = bench.dut.nic.poll(&mut bench.dut.host);
+    assert!(next.is_some_and(|at| at <= bench.dut.host.now));
+    assert_eq!(bench.counter_memory(PAGES * 128, 10, &[*more]), OK);
+    for (page, at) in (0..).zip(pages) {
+        assert_eq!(record(&bench, *at, page * 128).generation, 7, "{page}");
+    }
+}
+
+#[test]
 fn many_changed_counters_are_written_over_several_polls() {
     const PAGES: u32 = 64;
     let mut bench = Bench::new();
