@@ -6,6 +6,8 @@
 use super::Nic;
 use super::admin::AdminQueue;
 use super::chaos::Fault;
+use super::clock::Clock;
+use super::dump::Record;
 use super::event::{EventRing, Notice};
 use super::ids::{FunctionId, VportId};
 use super::rate::settings::{Name, Settings};
@@ -252,6 +254,18 @@ impl Nic {
             Some(_) => {}
         }
         self.update_links(host);
+    }
+
+    /// Power was gone, and with it the time, what was noted of functions, their dumps, and what sensors had seen.
+    pub(super) fn forget_past(&mut self) {
+        self.clock = Clock::new(self.now);
+        for state in &mut self.functions {
+            state.record = Record::default();
+            state.registers.dump.size = 0;
+        }
+        for sensor in &mut self.sensors {
+            sensor.highest = sensor.value;
+        }
     }
 
     /// All VFs are not enabled any more.

@@ -474,6 +474,7 @@ impl NicCore for Nic {
 
     fn power_on(&mut self, host: &mut dyn Host) {
         self.begin(host);
+        self.forget_past();
         self.start_firmware(host);
     }
 

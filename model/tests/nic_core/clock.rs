@@ -96,6 +96,23 @@ fn all_functions_read_the_same_clock_in_words_of_both_sizes() {
 }
 
 #[test]
+fn it_starts_anew_when_power_comes() {
+    let mut dut = Device::new(1, 0);
+    let mut driver = Driver::new(&mut dut, PF);
+    for config in [step(9 * SECOND), rate(1000)] {
+        assert_eq!(set(&mut dut, &mut driver, config).status, Status::OK);
+    }
+    dut.host.now += 5 * SECOND;
+    dut.nic.function_reset(&mut dut.host, PF);
+    assert!(time(&mut dut, PF) > 14 * SECOND);
+    dut.nic.power_on(&mut dut.host);
+    assert!(time(&mut dut, PF) < SECOND);
+    let mut driver = Driver::new(&mut dut, PF);
+    let info = query(&mut dut, &mut driver);
+    assert_eq!((info.rate, info.steps), (0, 0));
+}
+
+#[test]
 fn what_is_offered_says_so() {
     let mut dut = Device::new(1, 0);
     let mut driver = Driver::new(&mut dut, PF);

@@ -2,13 +2,15 @@
 //! The health block: what is acknowledged, and dumps.
 
 use crate::mock::{Device, Driver, Port};
+use oxnic_abi::command::Opcode;
 use oxnic_abi::doorbell::DoorbellKind;
 use oxnic_abi::dump::{
     DumpHeader, DumpLine, DumpQueue, DumpQueueKind, DumpRegister, DumpTrigger, SectionKind,
 };
 use oxnic_abi::regs::{DumpAction, DumpResult, Reason, device, health, status};
 use oxnic_abi::sections;
-use oxnic_model::host::Function;
+use oxnic_abi::sensor::SensorEntry;
+use oxnic_model::host::{Function, NicCore};
 use serde_json::json;
 
 const PF: Function = Function::Pf;
@@ -121,6 +123,45 @@ fn what_halts_leaves_a_dump_of_what_was_there_which_a_reset_keeps() {
 }
 
 #[test]
+fn what_was_noted_and_measured_before_power_went_is_gone() {
+    let mut dut = Device::new(1, 1);
+    let mut port = Port::new(&mut dut, PF);
+    Port::vfs(&mut dut, &mut port.driver, 1);
+    for function in [PF, Function::Vf(0)] {
+        assert_eq!(act(&mut dut, function, DumpAction::MAKE), DumpResult::DONE);
+    }
+    for value in [90_000, 50_000] {
+        dut.control(json!({"cmd": "sensor", "index": 0, "value": value}));
+    }
+    let highest = |dut: &mut Device, driver: &mut Driver| {
+        let query = driver.submission(Opcode::SENSORS);
+        let words = driver.query::<20>(dut, query).unwrap();
+        SensorEntry::from_words(words.first_chunk().unwrap()).highest
+    };
+    assert_eq!(highest(&mut dut, &mut port.driver), 90_000);
+    dut.nic.function_reset(&mut dut.host, PF);
+    dut.nic.power_on(&mut dut.host);
+    for function in [PF, Function::Vf(0)] {
+        assert_eq!(read(&mut dut, function, health::DUMP_SIZE), 0);
+        assert_eq!(
+            act(&mut dut, function, DumpAction::READ),
+            DumpResult::BAD,
+            "no address, no length"
+        );
+        dut.write(function, HEALTH + health::DUMP_LENGTH, 64);
+        assert_eq!(
+            act(&mut dut, function, DumpAction::READ),
+            DumpResult::MISSING
+        );
+    }
+    let mut driver = Driver::new(&mut dut, PF);
+    assert_eq!(highest(&mut dut, &mut driver), 50_000);
+    assert_eq!(act(&mut dut, PF, DumpAction::MAKE), DumpResult::DONE);
+    let words = fetch(&mut dut, PF, 4096);
+    assert_eq!(lines(&words), ["reset", "handshake accepted"]);
+}
+
+#[test]
 fn a_wrong_request_changes_nothing_and_is_told() {
     let mut dut = Device::new(1, 0);
     let _driver = Driver::new(&mut dut, PF);
@@ -187,7 +228,7 @@ fn what_stands_still_is_seen_by_its_heartbeat_only_and_can_be_dumped() {
     dut.host.now += 1_000_000_000;
     assert_eq!(dut.read(PF, device::HEARTBEAT), before);
     assert_ne!(dut.read(PF, device::STATUS) & status::ACCEPTED, 0);
-    let nop = driver.submission(oxnic_abi::command::Opcode::NOP);
+    let nop = driver.submission(Opcode::NOP);
     driver.submit(&mut dut, &nop.to_words());
     dut.settle();
     assert!(driver.completion(&mut dut).is_none());
