@@ -153,7 +153,14 @@ impl Nic {
             }
             let _ = frame.remove_tag();
         }
-        let passes = self.hand_past_address(host, id, frame, arrival);
+        let passes = match transparent.and_then(|_| arrival.below_tag(frame)) {
+            Some(mut below) => {
+                let passes = self.hand_past_address(host, id, frame, &mut below);
+                arrival.at = below.at;
+                passes
+            }
+            None => self.hand_past_address(host, id, frame, arrival),
+        };
         if let (Some(_), Some(tag)) = (&transparent, tag) {
             let restored = frame.insert_tag(tag);
             debug_assert!(restored);

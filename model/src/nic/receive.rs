@@ -28,7 +28,7 @@ pub struct Arrival {
     packet: Packet,
     checks: Option<Checks>,
     /// When it came in, as the host's clock has it; taken when the first receiver wants to know if not known before.
-    at: Option<u64>,
+    pub at: Option<u64>,
     /// What the flow engine says of it.
     note: Up,
 }
@@ -44,6 +44,15 @@ impl Arrival {
             at,
             note: Up::Plain,
         }
+    }
+
+    /// The same of the frame out of which the outermost tag was taken, if there were too many to see what is behind them.
+    pub fn below_tag(&self, frame: &Frame) -> Option<Self> {
+        (frame.tags() == 2).then(|| Self {
+            packet: Packet::parse(frame),
+            checks: None,
+            ..*self
+        })
     }
 
     /// The same with what the flow engine says of it.

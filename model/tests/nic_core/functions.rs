@@ -6,7 +6,7 @@ use crate::packets::{Ip, payload, tcp};
 use oxnic_abi::command::{Opcode, Qualifier, Status, Submission};
 use oxnic_abi::event::{Event, EventKind};
 use oxnic_abi::regs::{Reason, control, device, status};
-use oxnic_abi::ring::{TxContext, TxData, tx_flags};
+use oxnic_abi::ring::{TxContext, TxData, completion_flags, rx_kind, tx_flags};
 use oxnic_abi::vf::{VfConfig, VfInfo, VfLink, VfRange, vf_fields};
 use oxnic_abi::vport::{VportConfig, vport_fields, vport_flags};
 use oxnic_model::host::{Function, NicCore};
@@ -371,6 +371,45 @@ fn a_transparent_vlan_is_invisible_to_the_vf() {
         .queue(&mut dut, &frame([6; 6], macs[0], 60), &[], None, inserted);
     vfs[0].tx.ring(&mut dut);
     assert_eq!(vfs[0].driver.stats(&mut dut, 0).tx_vlan, 3);
+}
+
+fn transparent(vlan: u16, vlan_proto: u16) -> VfConfig {
+    VfConfig {
+        fields: vf_fields::VLAN,
+        vlan,
+        vlan_proto,
+        ..VfConfig::ZERO
+    }
+}
+
+#[test]
+fn two_tags_below_a_transparent_one_are_stepped_over() {
+    let (mut dut, mut pf, mut vfs) = pf_and_vfs(2);
+    let flags = vport_flags::RX_CSUM | vport_flags::PROMISCUOUS;
+    pf.driver.flags(&mut dut, 0, flags, flags);
+    for (vf, port) in (0..).zip(&mut vfs) {
+        pf.driver.vf_set(&mut dut, vf, transparent(100, 0x88a8));
+        let checked = vport_flags::RX_CSUM;
+        port.driver.flags(&mut dut, 0, checked, checked);
+    }
+    let own = [(0x8100, 9), (0x8100, 8)];
+    let made = tcp((vfs[1].mac, vfs[0].mac), Ip::V4, &own, false, &payload(300));
+    let right = completion_flags::L3_OK | completion_flags::L4_OK;
+    for from_wire in [false, true] {
+        if from_wire {
+            dut.receive(0, &tagged(&made.bytes, 0x88a8, 100));
+        } else {
+            vfs[0].tx.send(&mut dut, &made.bytes);
+        }
+        let received = vfs[1].rx.one(&mut dut);
+        assert_eq!(received.bytes, made.bytes);
+        assert_eq!(received.last.kind, rx_kind::IPV4 | rx_kind::TCP);
+        assert_eq!(received.last.flags & right, right);
+        assert_eq!(received.last.source_port == 1, from_wire);
+        // With the third tag around it, it is nothing that anybody looks into.
+        let outside = pf.rx.one(&mut dut);
+        assert_eq!((outside.last.kind, outside.last.flags & right), (0, 0));
+    }
 }
 
 #[test]
