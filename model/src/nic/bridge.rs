@@ -31,7 +31,7 @@ impl Nic {
             }
             return;
         }
-        if bytes.len() > usize::from(limits::FRAME_MAX) + limits::TAGS {
+        if bytes.len() > limits::FRAME_LONGEST {
             wire.stats.rx_oversize += 1;
             return;
         }

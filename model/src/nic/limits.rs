@@ -75,6 +75,8 @@ pub const PF_RULES: u32 = 1024;
 pub const VF_RULES: u32 = 128;
 /// Bytes that two tags add to a frame.
 pub const TAGS: usize = 8;
+/// The longest frame with its tags.
+pub const FRAME_LONGEST: usize = FRAME_MAX as usize + TAGS;
 
 /// Every feature that functions have.
 pub const FEATURES: u64 = features::TX_CSUM

@@ -9,6 +9,7 @@ use super::event::Notice;
 use super::flow::Up;
 use super::frame::{BROADCAST, Frame, STAG, Tag};
 use super::ids::VportId;
+use super::limits;
 use super::packet::{Checks, Packet, SCTP, TCP, UDP};
 use super::ptp;
 use super::rss::Hash;
@@ -148,7 +149,8 @@ impl Nic {
             return;
         }
         let length = frame.len() - 4 * frame.tags();
-        if length > usize::from(vport.frame_max) && !vport.has(vport_flags::RX_ALL) {
+        let all = vport.has(vport_flags::RX_ALL) && frame.len() <= limits::FRAME_LONGEST;
+        if length > usize::from(vport.frame_max) && !all {
             vport.stats.rx_too_long += 1;
             return;
         }

@@ -120,7 +120,7 @@ impl Nic {
         self.may_send(id)?;
         let longest = match packet.is_segmented() {
             true => limits::TSO_MAX as usize,
-            false => usize::from(limits::FRAME_MAX) + limits::TAGS,
+            false => limits::FRAME_LONGEST,
         };
         if packet.length > longest {
             return Err(Refusal::TooLong);

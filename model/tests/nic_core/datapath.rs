@@ -461,6 +461,29 @@ fn frame_max_of_a_vport_is_kept_unless_it_receives_all() {
 }
 
 #[test]
+fn nothing_longer_than_a_port_takes_is_received_by_those_that_receive_all() {
+    let mut dut = Device::new(1, 1);
+    let mut pf = Port::new(&mut dut, PF);
+    let mut vf = Port::vfs(&mut dut, &mut pf.driver, 1).remove(0);
+    let all = vport_flags::RX_ALL;
+    vf.driver.flags(&mut dut, 0, all, all);
+    let inserted = TxData {
+        flags: tx_flags::VLAN,
+        vlan: 7,
+        ..TxData::ZERO
+    };
+    let once = tagged(&frame(vf.mac, pf.mac, 9614), 0x8100, 5);
+    let twice = tagged(&once, 0x8100, 6);
+    for (bytes, received) in [(once, 1), (twice, 0)] {
+        pf.tx.queue(&mut dut, &bytes, &[], None, inserted);
+        pf.tx.ring(&mut dut);
+        assert_eq!(vf.rx.take(&mut dut).len(), received);
+    }
+    assert_eq!(pf.driver.stats(&mut dut, 0).tx_unicast, 2);
+    assert_eq!(vf.driver.stats(&mut dut, 0).rx_too_long, 1);
+}
+
+#[test]
 fn a_disabled_vport_and_a_link_that_is_down_drop_and_count() {
     let mut dut = Device::new(1, 0);
     let mut port = Port::new(&mut dut, PF);
