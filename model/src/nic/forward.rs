@@ -65,7 +65,7 @@ impl Nic {
             frame.copy_from(bytes);
             match *to {
                 To::Out(port) => self.leave(host, port, *source, at, &mut frame),
-                To::Up(port, up) => self.go_up(host, port, up, at, &mut frame),
+                To::Up(port, up) => self.go_up(host, port, *source, up, at, &mut frame),
             }
         }
         self.scratch.sent = frame;
@@ -102,12 +102,19 @@ impl Nic {
         &mut self,
         host: &mut dyn Host,
         port: u16,
+        source: u16,
         up: Up,
         at: Option<u64>,
         frame: &mut Frame,
     ) {
+        // A copy is not the frame, and what goes out has come in elsewhere.
+        let own = source == port && !matches!(up, Up::Sample(..));
+        let mut came_in = None;
         let id = match self.eswitch_port(port.into()) {
-            Some(EswitchPort::Wire(port)) => VportId(port.into()),
+            Some(EswitchPort::Wire(port)) => {
+                came_in = own.then_some(port);
+                VportId(port.into())
+            }
             Some(EswitchPort::Vport(id)) => match self.vport(id).function.vf_index() {
                 Some(vf) => self.representor_id(vf),
                 None => id,
@@ -116,6 +123,9 @@ impl Nic {
         };
         let group = is_group(&frame.destination());
         let mut arrival = Arrival::new(frame, port, group, at).with_note(up);
-        self.hand_past_address(host, id, frame, &mut arrival);
+        let passes = self.hand_past_address(host, id, frame, &mut arrival);
+        if let Some(wire) = came_in.filter(|_| !passes) {
+            self.port_mut(wire).stats.rx_filtered += 1;
+        }
     }
 }

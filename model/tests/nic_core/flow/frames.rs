@@ -3,7 +3,7 @@
 //! in completions and in counters.
 
 use super::{Bench, OK, PF, action, count};
-use crate::mock::{FlowQueue, Port, Rx, Tx, frame};
+use crate::mock::{FlowQueue, Port, Rx, Tx, frame, tagged};
 use oxnic_abi::command::{Opcode, Submission};
 use oxnic_abi::eswitch::EswitchMode;
 use oxnic_abi::flow::action::{FlowAction, FlowActionKind, FlowNote, NO_ENCAP, action_flags};
@@ -14,6 +14,7 @@ use oxnic_abi::flow::port::{FlowDirection, PortTable};
 use oxnic_abi::flow::request::{FlowOp, FlowRequest};
 use oxnic_abi::flow::table::TableSet;
 use oxnic_abi::ring::completion_flags;
+use oxnic_abi::vport::vport_flags;
 use oxnic_model::host::Function;
 
 const WIRE: u16 = 1;
@@ -317,6 +318,49 @@ fn frames_of_the_wire_reach_vfs_and_copies_and_samples_reach_the_pf() {
     let stats = switch.stats();
     assert_eq!((stats.sampled, stats.mirrored), (1, 1));
     assert_eq!(switch.counter(5), (1, 86));
+}
+
+#[test]
+fn what_the_pfs_vlan_filter_refuses_counts_at_the_port_that_it_came_in_at() {
+    let mut switch = Switch::new();
+    let filter = vport_flags::VLAN_FILTER;
+    let Bench { dut, pf } = &mut switch.bench;
+    pf.flags(dut, 0, filter, filter);
+    switch.bind(WIRE, FlowDirection::INGRESS, 1);
+    let filtered = |switch: &mut Switch| {
+        let Bench { dut, pf } = &mut switch.bench;
+        (pf.stats(dut, 0).rx_vlan, pf.port_stats(dut).rx_filtered)
+    };
+    let bytes = tagged(&frame(PEER, switch.vf.mac, 60), 0x8100, 5);
+    switch.bench.dut.receive(0, &bytes);
+    assert_eq!(filtered(&mut switch), (1, 1));
+    // A copy for the PF is no frame of the port's.
+    let sample = FlowAction {
+        operands: [1, 0, 0x33, 0],
+        ..action(FlowActionKind::SAMPLE)
+    };
+    switch.actions(1, &[sample, redirect(WIRE)]);
+    switch.add(5, 1, PEER);
+    let twice = tagged(&bytes, 0x8100, 6);
+    switch.bench.dut.receive(0, &twice);
+    assert_eq!(filtered(&mut switch), (2, 1));
+    // Nor is one that came in at a VF.
+    switch.actions(2, &[action(FlowActionKind::TRAP)]);
+    switch.bench.make_table(4);
+    switch.bind(WIRE, FlowDirection::EGRESS, 4);
+    let trap = FlowRequest {
+        op: FlowOp::ADD,
+        rule: 6,
+        table: 4,
+        match_template: 1,
+        action_template: 2,
+        ..FlowRequest::ZERO
+    };
+    assert_eq!(switch.request(trap, &PEER, &6u32.to_le_bytes()), OK);
+    switch.vf.tx.send(&mut switch.bench.dut, &bytes);
+    assert_eq!(switch.counter(6), (1, 60));
+    assert_eq!(filtered(&mut switch), (3, 1));
+    assert_eq!(switch.uplink(), []);
 }
 
 #[test]
