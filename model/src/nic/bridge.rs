@@ -60,17 +60,20 @@ impl Nic {
         self.scratch.frame = frame;
     }
 
-    /// Delivers what is too short to have an address to those who want to see everything.
+    /// Delivers what is too short to have an address to those who want to see everything. It has no VLAN either, so nobody in a
+    /// transparent one gets it.
     fn runt(&mut self, host: &mut dyn Host, port: u8, bytes: &[u8]) {
         let mut frame = std::mem::take(&mut self.scratch.frame);
         frame.copy_from(bytes);
         let mut arrival = Arrival::new(&frame, wire_number(port), false, Some(self.now));
         let only_pf = self.is_switchdev();
         for index in 0..self.vports.len() as u16 {
-            let vport = self.vport(VportId(index));
+            let id = VportId(index);
+            let vport = self.vport(id);
             let asks = vport.represents.is_none() && vport.has(vport_flags::RX_ALL);
-            if vport.port == port && asks && (vport.function.is_pf() || !only_pf) {
-                self.deliver(host, VportId(index), &mut frame, &mut arrival);
+            let member = self.transparent_tag(id).is_none();
+            if vport.port == port && asks && (vport.function.is_pf() || member && !only_pf) {
+                self.deliver(host, id, &mut frame, &mut arrival);
             }
         }
         self.scratch.frame = frame;

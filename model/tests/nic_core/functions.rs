@@ -413,6 +413,19 @@ fn two_tags_below_a_transparent_one_are_stepped_over() {
 }
 
 #[test]
+fn what_is_too_short_for_a_tag_is_not_for_a_vf_in_a_transparent_vlan() {
+    let (mut dut, mut pf, mut vfs) = pf_and_vfs(2);
+    pf.driver.vf_set(&mut dut, 0, transparent(100, 0x8100));
+    let all = vport_flags::RX_ALL;
+    for vf in &mut vfs {
+        vf.driver.flags(&mut dut, 0, all, all);
+    }
+    dut.receive(0, &[7; 13]);
+    assert!(vfs[0].rx.take(&mut dut).is_empty());
+    assert_eq!(vfs[1].rx.one(&mut dut).bytes, [7; 13]);
+}
+
+#[test]
 fn links_are_as_the_pf_sets_them() {
     let (mut dut, mut pf, mut vfs) = pf_and_vfs(2);
     let link = |link| VfConfig {
