@@ -310,6 +310,21 @@ fn a_tunnel_within_a_tunnel_is_opened_when_a_table_looks_into_it() {
 }
 
 #[test]
+fn behind_more_than_two_tags_no_tunnel_is_found() {
+    let mut around = encap(READY, false).run(&udp()).remove(0).1;
+    for (tpid, opens) in [(0x8100, true), (0x8100, true), (0x88a8, false)] {
+        around = tagged(&around, tpid, 5);
+        let mut bench = decap();
+        bench.rule(9, 0, &[plain(Kind::DECAP), out(5)]);
+        let expected = match opens {
+            true => (To::Out(5), udp()),
+            false => (To::Up(1, Up::Miss(1009)), around.clone()),
+        };
+        assert_eq!(bench.run(&around), [expected]);
+    }
+}
+
+#[test]
 fn congestion_marks_are_joined() {
     let decap_action = action(Kind::DECAP, [0; 2], &[decap_flags::ECN]);
     let come_out = |outer: u8, inner: u8| {

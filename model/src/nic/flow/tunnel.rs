@@ -164,10 +164,10 @@ pub fn open(view: &View<'_>, layers: &Layers, values: &Values, ports: &Ports) ->
         return None;
     }
     let network = layers.network?;
-    // Nothing but tags may be before the outer IP header.
+    // Nothing but tags may be before the outer IP header: one beside the data, one in it.
     let tags = usize::from(values.number(Field::NUM_OF_VLANS));
     let in_data = tags.checked_sub(usize::from(view.tag.is_some()))?;
-    if network != ETHERNET + 4 * in_data {
+    if in_data > 1 || network != ETHERNET + 4 * in_data {
         return None;
     }
     let (length, dont_fragment) = ip_length(view.data, network, layers.family)?;
