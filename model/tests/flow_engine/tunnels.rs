@@ -325,6 +325,28 @@ fn behind_more_than_two_tags_no_tunnel_is_found() {
 }
 
 #[test]
+fn what_came_out_of_a_tunnel_counts_whole_until_a_table_looks_further() {
+    let inner = encap(READY, false).run(&udp()).remove(0).1;
+    let around = encap(READY, false).run(&inner).remove(0).1;
+    let forget = action(Kind::DECAP, [0; 2], &[decap_flags::FORGET]);
+    let goto = |table| action(Kind::GOTO, [0; 2], &[table]);
+    let mut bench = decap();
+    bench.table(4);
+    bench.rule(9, 0, &[forget, count(1), goto(4)]);
+    bench.rule(4, 0, &[count(2), out(5)]);
+    assert_eq!(bench.run(&around), [(To::Out(5), inner.clone())]);
+    let length = inner.len() as u64 - 14;
+    assert_eq!([1, 2].map(|id| bench.counted(id)), [(1, length); 2]);
+    let mut bench = decap();
+    let tunnel = table(8, TableView::TUNNEL, TableMiss::DEFAULT, 0, 1008);
+    bench.engine.set_table(&tunnel).unwrap();
+    bench.rule(9, 0, &[forget, goto(8)]);
+    bench.rule(8, 0, &[count(1), out(5)]);
+    bench.run(&around);
+    assert_eq!(bench.counted(1), (1, 46));
+}
+
+#[test]
 fn congestion_marks_are_joined() {
     let decap_action = action(Kind::DECAP, [0; 2], &[decap_flags::ECN]);
     let come_out = |outer: u8, inner: u8| {

@@ -310,9 +310,14 @@ impl Packet {
         self.note.kind != 0
     }
 
+    /// Whether it is out of its tunnel, and no table has looked into another one since.
+    fn is_out(&self) -> bool {
+        self.is_noted() || self.out_of_tunnel && !self.looked_into
+    }
+
     /// What COUNT counts in a table of view TUNNEL.
     pub fn counted_within(&mut self, ports: &Ports) -> u32 {
-        if self.is_noted() {
+        if self.is_out() {
             return self.counted;
         }
         let Some((_, opened)) = self.in_tunnel(ports) else {
@@ -327,8 +332,7 @@ impl Packet {
     /// Takes the frame out of its tunnel. False if it is in none. A frame that is out of one is not taken out of another one that
     /// no table has looked into.
     pub fn take_out(&mut self, ports: &Ports) -> bool {
-        let out = self.is_noted() || self.out_of_tunnel && !self.looked_into;
-        if out || self.in_tunnel(ports).is_none() {
+        if self.is_out() || self.in_tunnel(ports).is_none() {
             return false;
         }
         let Some((_, opened)) = self.read.tunnel.take().flatten() else {
