@@ -4,10 +4,13 @@
 use crate::bench::{
     Bench, action, checksum, condition, count, mirror, out, plain, table, tagged, udp,
 };
-use oxnic_abi::flow::action::{FlowActionKind as Kind, FlowEdit, FlowHeader, decap_flags};
+use oxnic_abi::flow::action::{
+    FlowActionKind as Kind, FlowEdit, FlowHeader, FlowVerdict, decap_flags,
+};
 use oxnic_abi::flow::encap::{EncapSet, encap_flags};
 use oxnic_abi::flow::field::FlowField;
 use oxnic_abi::flow::flow_set::CREATE;
+use oxnic_abi::flow::meter::MeterSet;
 use oxnic_abi::flow::port::FlowDirection;
 use oxnic_abi::flow::table::{TableMiss, TableSet, TableView};
 use oxnic_abi::flow::tunnel::{TunnelKind, TunnelPort, tunnel_flags};
@@ -344,6 +347,49 @@ fn what_came_out_of_a_tunnel_counts_whole_until_a_table_looks_further() {
     bench.rule(8, 0, &[count(1), out(5)]);
     bench.run(&around);
     assert_eq!(bench.counted(1), (1, 46));
+}
+
+#[test]
+fn a_frame_out_of_its_tunnel_is_as_long_to_a_meter_at_each_end_of_a_port() {
+    let around = encap(READY, false).run(&udp()).remove(0).1;
+    let verdicts = [FlowVerdict::PIPE.0, FlowVerdict::DROP.0];
+    let meter = action(Kind::METER, verdicts, &[2]);
+    let last = plain(Kind::ACCEPT);
+    // Of a table where the frame goes out, taken out of its tunnel or looked at within; and of one where it came in.
+    let ways: [&dyn Fn(&mut Bench); 3] = [
+        &|bench| {
+            bench.rule(5, 0, &[plain(Kind::DECAP), meter, last]);
+        },
+        &|bench| {
+            bench.rule(5, 0, &[action(Kind::GOTO, [0; 2], &[9])]);
+            bench.rule(9, 0, &[meter, last]);
+        },
+        &|bench| {
+            bench.rule(9, 0, &[plain(Kind::DECAP), meter, out(3)]);
+        },
+    ];
+    for (number, rules) in ways.iter().enumerate() {
+        for (mtu, passes) in [(60, true), (59, false)] {
+            let mut bench = decap();
+            bench.table(5);
+            bench.bind(2, FlowDirection::EGRESS, 5);
+            let set = MeterSet {
+                id: 2,
+                flags: CREATE,
+                mtu,
+                ..MeterSet::ZERO
+            };
+            bench.engine.set_meter(&set, 0).unwrap();
+            if number < 2 {
+                bench.rule(0, 0, &[out(2)]);
+            }
+            rules(&mut bench);
+            let sent = bench.run(&around).len();
+            assert_eq!(sent == 1, passes, "{number} {mtu}");
+            let stats = bench.engine.query_meter(2).unwrap();
+            assert_eq!(stats.within_bytes + stats.beyond_bytes, 46);
+        }
+    }
 }
 
 #[test]

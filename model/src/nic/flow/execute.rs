@@ -5,8 +5,7 @@ use super::Engine;
 use super::actions::operands;
 use super::limits;
 use super::outcome::{Outcome, Sent, To, Up};
-use super::packet::Packet;
-use super::parse::ETHERNET;
+use super::packet::{Counted, Packet};
 use super::run::{Dropped, Visit, World};
 use super::store::Rule;
 use super::{csum, edit, tags};
@@ -14,7 +13,6 @@ use crate::nic::frame::Tag;
 use oxnic_abi::flow::action::{
     FlowAction, FlowActionKind as Kind, FlowNote, FlowVerdict, NO_ENCAP, action_flags,
 };
-use oxnic_abi::flow::port::FlowDirection;
 use oxnic_abi::flow::table::TableView;
 
 /// How a rule ended.
@@ -136,8 +134,8 @@ impl Engine {
         let [first, second, third, _] = step.operands;
         let done = match step.action.kind {
             Kind::COUNT => {
-                let bytes = self.counted(step, &mut visit.packet);
-                visit.counts.push((first, bytes));
+                let counted = self.counted(step, &mut visit.packet);
+                visit.counts.push((first, counted.bytes));
                 true
             }
             Kind::METER => return self.meter(world, step, visit),
@@ -184,7 +182,7 @@ impl Engine {
     }
 
     /// What COUNT and METER count.
-    fn counted(&self, step: &Step<'_>, packet: &mut Packet) -> u32 {
+    fn counted(&self, step: &Step<'_>, packet: &mut Packet) -> Counted {
         match step.tunnel {
             true => packet.counted_within(&self.tunnels),
             false => packet.counted,
@@ -192,17 +190,12 @@ impl Engine {
     }
 
     fn meter(&mut self, world: &World<'_>, step: &Step<'_>, visit: &mut Visit) -> Then {
-        let bytes = self.counted(step, &mut visit.packet);
-        // What counts in an EGRESS table has the Ethernet header in it already.
-        let header = match visit.direction {
-            FlowDirection::EGRESS => 0,
-            _ => ETHERNET as u32,
-        };
+        let counted = self.counted(step, &mut visit.packet);
         let [meter, within, beyond, _] = step.operands;
         let pass = self
             .meters
             .get_mut(meter)
-            .is_none_or(|meter| meter.pass(bytes, bytes.saturating_add(header), world.now));
+            .is_none_or(|meter| meter.pass(counted.bytes, counted.length(), world.now));
         let [first, second] = step.action.choice;
         let (verdict, operand) = if pass {
             (first, within)

@@ -16,6 +16,33 @@ const HEADROOM: usize = 64;
 /// Bytes of the two addresses.
 const ADDRESSES: usize = 12;
 
+/// What COUNT and METER count of a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Bytes, without those of the first tag.
+    pub bytes: u32,
+    /// The Ethernet header is among them.
+    with_header: bool,
+}
+
+impl Counted {
+    /// Of a frame that comes in, or is within another: what is behind the Ethernet header.
+    fn behind_header(length: usize) -> Self {
+        Self {
+            bytes: length.saturating_sub(ETHERNET) as u32,
+            with_header: false,
+        }
+    }
+
+    /// Length with the Ethernet header.
+    pub fn length(self) -> u32 {
+        match self.with_header {
+            true => self.bytes,
+            false => self.bytes.saturating_add(ETHERNET as u32),
+        }
+    }
+}
+
 /// Headers that were read, until something changes.
 #[derive(Clone, Debug, Default)]
 struct Read {
@@ -37,7 +64,7 @@ pub struct Packet {
     /// Priority.
     pub priority: u32,
     /// What COUNT counts: the length on arrival.
-    pub counted: u32,
+    pub counted: Counted,
     note: Note,
     out_of_tunnel: bool,
     /// A table of view TUNNEL has looked into it since it came, or came out.
@@ -86,7 +113,7 @@ impl Packet {
 
     /// Counts as a frame that comes in does.
     fn count_ingress(&mut self) {
-        self.counted = self.data().len().saturating_sub(ETHERNET) as u32;
+        self.counted = Counted::behind_header(self.data().len());
     }
 
     /// It comes in at another port, or goes out of one.
@@ -95,7 +122,10 @@ impl Packet {
         self.out_of_tunnel = false;
         self.looked_into = false;
         if egress {
-            self.counted = self.data().len() as u32;
+            self.counted = Counted {
+                bytes: self.data().len() as u32,
+                with_header: true,
+            };
         } else {
             self.note = Note::default();
             self.count_ingress();
@@ -316,7 +346,7 @@ impl Packet {
     }
 
     /// What COUNT counts in a table of view TUNNEL.
-    pub fn counted_within(&mut self, ports: &Ports) -> u32 {
+    pub fn counted_within(&mut self, ports: &Ports) -> Counted {
         if self.is_out() {
             return self.counted;
         }
@@ -326,7 +356,7 @@ impl Packet {
         let Range { start, end } = opened.inner;
         let tagged = word(self.data(), start + ADDRESSES).is_some_and(parse::is_tag);
         let length = (end - start) - if tagged { 4 } else { 0 };
-        length.saturating_sub(ETHERNET) as u32
+        Counted::behind_header(length)
     }
 
     /// Takes the frame out of its tunnel. False if it is in none. A frame that is out of one is not taken out of another one that
