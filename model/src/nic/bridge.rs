@@ -200,7 +200,7 @@ impl Nic {
         frame: &mut Frame,
     ) {
         let group = is_group(&frame.destination());
-        let mut arrival = Arrival::new(frame, source_port, group, None);
+        let mut arrival = Arrival::new(frame, source_port, group, None).come_back();
         self.hand_past_address(host, id, frame, &mut arrival);
     }
 

@@ -32,6 +32,8 @@ pub struct Arrival {
     pub at: Option<u64>,
     /// What the flow engine says of it.
     note: Up,
+    /// It comes back to its sender.
+    looped: bool,
 }
 
 impl Arrival {
@@ -44,6 +46,7 @@ impl Arrival {
             checks: None,
             at,
             note: Up::Plain,
+            looped: false,
         }
     }
 
@@ -60,6 +63,15 @@ impl Arrival {
     #[must_use]
     pub fn with_note(self, note: Up) -> Self {
         Self { note, ..self }
+    }
+
+    /// The same of a frame that comes back to its sender.
+    #[must_use]
+    pub fn come_back(self) -> Self {
+        Self {
+            looped: true,
+            ..self
+        }
     }
 
     fn checks(&mut self, frame: &Frame) -> Checks {
@@ -133,10 +145,6 @@ impl Nic {
         arrival: &mut Arrival,
     ) {
         let (link, _) = self.vport_link(id);
-        let looped = self
-            .vports
-            .get(id.index())
-            .is_some_and(|v| v.has(vport_flags::LOOPBACK));
         let Some(vport) = self.vports.get_mut(id.index()) else {
             return;
         };
@@ -144,7 +152,7 @@ impl Nic {
             .functions
             .get(vport.function.index())
             .is_some_and(|f| f.works());
-        if !works || !(link || looped) || !vport.has(vport_flags::ENABLED) {
+        if !works || !(link || arrival.looped) || !vport.has(vport_flags::ENABLED) {
             vport.stats.rx_disabled += 1;
             return;
         }

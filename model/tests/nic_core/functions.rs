@@ -426,6 +426,29 @@ fn what_is_too_short_for_a_tag_is_not_for_a_vf_in_a_transparent_vlan() {
 }
 
 #[test]
+fn a_vf_whose_link_is_off_receives_its_own_frames_only() {
+    let (mut dut, mut pf, mut vfs) = pf_and_vfs(1);
+    let off = VfConfig {
+        fields: vf_fields::LINK,
+        link: VfLink::DISABLE,
+        ..VfConfig::ZERO
+    };
+    pf.driver.vf_set(&mut dut, 0, off);
+    let vf = &mut vfs[0];
+    let looped = vport_flags::LOOPBACK;
+    vf.driver.flags(&mut dut, 0, looped, looped);
+    for to in [vf.mac, [0xff; 6]] {
+        dut.receive(0, &frame(to, PEER, 60));
+        pf.tx.send(&mut dut, &frame(to, pf.mac, 60));
+    }
+    assert!(vf.rx.take(&mut dut).is_empty());
+    assert_eq!(vf.driver.stats(&mut dut, 0).rx_disabled, 4);
+    let own = frame(PEER, vf.mac, 80);
+    vf.tx.send(&mut dut, &own);
+    assert_eq!(vf.rx.one(&mut dut).bytes, own);
+}
+
+#[test]
 fn links_are_as_the_pf_sets_them() {
     let (mut dut, mut pf, mut vfs) = pf_and_vfs(2);
     let link = |link| VfConfig {
