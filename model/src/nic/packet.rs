@@ -150,12 +150,12 @@ impl Packet {
 impl Network {
     /// Whether the transport checksum is right; none if there is nothing to verify.
     fn verify(&self, data: &[u8], transport: Transport) -> Option<bool> {
+        if self.routed {
+            return None;
+        }
         let message = data.get(transport.start..self.end)?;
         if transport.protocol == SCTP {
             return Some(checksum::sctp_is_right(message));
-        }
-        if self.routed {
-            return None;
         }
         let message = match transport.protocol {
             // The length in the UDP header rules (RFC 768); a checksum of zero says that there is none.

@@ -14,7 +14,7 @@ use oxnic_abi::flow::meter::MeterSet;
 use oxnic_abi::flow::port::FlowDirection;
 use oxnic_abi::flow::table::{TableMiss, TableSet, TableView};
 use oxnic_abi::flow::tunnel::{TunnelKind, TunnelPort, tunnel_flags};
-use oxnic_model::nic::flow::{To, Up};
+use oxnic_model::nic::flow::{Place, To, Up, Why};
 
 const EGRESS: u8 = FlowDirection::EGRESS.0;
 
@@ -389,6 +389,36 @@ fn a_frame_out_of_its_tunnel_is_as_long_to_a_meter_at_each_end_of_a_port() {
             let stats = bench.engine.query_meter(2).unwrap();
             assert_eq!(stats.within_bytes + stats.beyond_bytes, 46);
         }
+    }
+}
+
+#[test]
+fn headers_begin_with_ethernet_and_up_to_two_tags() {
+    let plain = headers(false);
+    let tag = |bytes: &[u8]| tagged(bytes, 0x8100, 5);
+    let (once, junk) = (tag(&plain), tagged(&plain, 0x88b5, 5));
+    let twice = tagged(&once, 0x88a8, 6);
+    for (bytes, good) in [
+        (&plain, true),
+        (&once, true),
+        (&twice, true),
+        (&tag(&twice), false),
+        (&junk, false),
+        (&tag(&junk), false),
+    ] {
+        let network = (bytes.len() - 36) as u16;
+        let set = EncapSet {
+            network,
+            transport: network + 20,
+            ..set(bytes, READY, false)
+        };
+        let done = Bench::new().engine.set_encap(&set, bytes);
+        let place = done.map_err(|refused| (refused.why, refused.place));
+        let expected = match good {
+            true => Ok(()),
+            false => Err((Why::Invalid, Place::Field(10))),
+        };
+        assert_eq!(place, expected, "{bytes:02x?}");
     }
 }
 

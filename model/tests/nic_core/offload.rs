@@ -614,6 +614,16 @@ fn fragments_and_sctp_are_recognised() {
     sctp.bytes[message.start] ^= 1;
     dut.receive(0, &sctp.bytes);
     assert!(port.rx.one(&mut dut).has(completion_flags::CSUM_BAD));
+    // Behind a routing header that names a further address nothing is checked.
+    let further = [132, 0, 0, 1, 0, 0, 0, 0];
+    let mut routed = sctp.bytes.clone();
+    routed.splice(sctp.l4..sctp.l4, further);
+    routed[sctp.l3 + 5] += 8;
+    routed[sctp.l3 + 6] = 43;
+    dut.receive(0, &routed);
+    let received = port.rx.one(&mut dut);
+    assert_eq!(received.last.kind, rx_kind::IPV6 | rx_kind::SCTP);
+    assert!(!received.has(completion_flags::CSUM_BAD) && !received.has(completion_flags::L4_OK));
 }
 
 /// CRC-32C bit by bit, as its definition says.

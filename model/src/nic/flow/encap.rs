@@ -2,7 +2,7 @@
 //! Headers that are put around frames: what the driver gave, and what the device fills in.
 
 use super::bytes::{take, word, write};
-use super::parse::{ETHERNET, IPV6_HEADER};
+use super::parse::{ETHERNET, IPV6_HEADER, is_tag};
 use super::refused::{Place, Refused, Why, ensure};
 use super::tunnel::{BRIDGED, GRE};
 use crate::nic::checksum::{Sum, pseudo_header};
@@ -13,6 +13,18 @@ use oxnic_abi::flow::tunnel::TunnelKind;
 
 /// The checksum bit of GRE.
 const GRE_CHECKSUM: u16 = 0x8000;
+
+/// The type behind an Ethernet header and up to two tags, and where that begins.
+fn behind_tags(headers: &[u8]) -> Option<(u16, usize)> {
+    let mut at = ETHERNET;
+    for _ in 0..2 {
+        if !is_tag(word(headers, at - 2)?) {
+            break;
+        }
+        at += 4;
+    }
+    Some((word(headers, at - 2)?, at))
+}
 
 /// What is known of a frame around which headers are put.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,8 +103,9 @@ impl Encap {
         let place = Place::Field(10);
         let at = self.network;
         let byte = |offset: usize| Place::Header((at + offset) as u16);
-        ensure(at >= ETHERNET, Why::Invalid, place)?;
-        let kind = word(&self.headers, at - 2);
+        let kind = behind_tags(&self.headers)
+            .filter(|(_, end)| *end == at)
+            .map(|(kind, _)| kind);
         let first = self.headers.get(at).copied().unwrap_or(0);
         let (family, length, protocol, kinds) = match (kind, first >> 4) {
             (Some(ETHERTYPE_IPV4), 4) => (4, usize::from(first & 0xf) * 4, 9, caps.encap_v4),

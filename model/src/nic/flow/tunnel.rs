@@ -72,7 +72,7 @@ impl Ports {
         let other = at
             .and_then(|at| self.list.get(at))
             .is_some_and(|port| port.kind != set.kind);
-        ensure(!other, Why::Exists, Place::Field(2))?;
+        ensure(!other, Why::Conflict, Place::Field(2))?;
         match (at, set.flags & tunnel_flags::ON != 0) {
             (None, false) => return Err(Refused::new(Why::Missing, Place::Field(2))),
             (None, true) => {

@@ -488,6 +488,11 @@ fn meters_and_tunnel_ports_are_checked() {
         field(28)
     );
     assert_eq!(tunnel(&mut bench, &|_| {}), OK);
+    let other: &dyn Fn(&mut TunnelPort) = &|t| {
+        t.kind = TunnelKind::GENEVE;
+        t.flags = tunnel_flags::ON;
+    };
+    assert_eq!(tunnel(&mut bench, other), conflict(26));
     let most = capability(&mut bench).tunnel_ports;
     for port in 1..most {
         assert_eq!(
