@@ -7,6 +7,7 @@
 
 import glob
 import re
+import socket
 import time
 
 from lib import Control, Sender, Stream, Wire, at_least, case, defer, equal, fails, main, ping, setup, sh, true
@@ -174,6 +175,40 @@ def senders_are_not_forgotten():
         time.sleep(0.3)
         for sender in senders:
             sender.goes_on()
+
+
+def queued(queue):
+    """Bytes that a transmit queue has sent and that were not completed, as its byte queue limits know it."""
+    with open(f"/sys/class/net/{wire.near.name}/queues/tx-{queue}/byte_queue_limits/inflight") as file:
+        return int(file.read())
+
+
+@case
+def queues_that_go_are_not_watched():
+    """The core's watchdog finds nothing in queues that go while byte queue limits stop them, and nothing is reset."""
+    control = Control()
+    defer(control.close)
+    defer(control.chaos, "off")
+    before = channels()
+    defer(wire.near.ethtool, "-L", f"combined {before}", check=False)
+    # Afresh, each queue is stopped by its first packet, until that is completed.
+    wire.near.ethtool("-L", "combined 2", check=before != 2)
+    wire.near.ethtool("-L", "combined 4")
+    ping(wire.far4)
+    control.chaos("nic.tx-silent=1+")
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    defer(sock.close)
+    sock.setblocking(False)
+    for port in range(7200, 7328):
+        sock.sendto(bytes(100), (wire.far4, port))
+    stuck = [queue for queue in (2, 3) if queued(queue)]
+    control.chaos("off")
+    generation = control.function(0)["generation"]
+    wire.near.ethtool("-L", "combined 2")
+    true(stuck, "a queue that goes has something under way (else nothing was tested)")
+    time.sleep(8)
+    equal(control.function(0)["generation"], generation, "generation of the function after the watchdog's time")
+    ping(wire.far4)
 
 
 @case

@@ -78,16 +78,13 @@ impl<Q> TxSlots<Q> {
         Ok(old)
     }
 
-    /// Puts a queue's state in place; byte queue limits start afresh.
+    /// Puts a queue's state in place.
     ///
     /// # Errors
     ///
     /// [`EINVAL`]: no such queue, the state is dropped; [`ENOMEM`].
     pub fn install(&self, device: &Locked, index: u16, state: Q) -> Result {
-        let queue = device.tx_queue(index)?;
         let new = KBox::into_raw(KBox::new(state, GFP_KERNEL)?);
-        // SAFETY: The queue is valid, and does not run yet.
-        unsafe { bindings::netdev_tx_reset_queue(queue.as_ptr()) };
         match self.exchange(device, index, new) {
             Ok(old) => drop(Self::own(old)),
             Err(error) => {
@@ -101,6 +98,20 @@ impl<Q> TxSlots<Q> {
     /// Takes a queue's state out. No transmit operation uses it any more.
     pub fn remove(&self, device: &Locked, index: u16) -> Option<KBox<Q>> {
         Self::own(self.exchange(device, index, core::ptr::null_mut()).ok()?)
+    }
+
+    /// Byte queue limits of a queue without state start afresh: what was queued and not completed will never be. If they had stopped
+    /// it, it would stay so until it is used again, and the core's watchdog looks at all queues, used or not. To be called once no
+    /// poll completes packets of the queue any more, as the core ends the system where more is completed than was sent.
+    pub fn settle(&self, device: &Locked, index: u16) {
+        let in_use = |slot: &Cell<*mut Q>| !slot.get().is_null();
+        if self.slots.get(usize::from(index)).is_some_and(in_use) {
+            return;
+        }
+        if let Ok(queue) = device.tx_queue(index) {
+            // SAFETY: The queue is valid as long as the device is, and without state nothing is queued.
+            unsafe { bindings::netdev_tx_reset_queue(queue.as_ptr()) };
+        }
     }
 
     /// Takes over what a slot held.

@@ -265,6 +265,8 @@ impl Pair {
             self.napi.clear_irq(netdev);
             drop(irq);
         }
+        // Nobody polls any more, and it may be long until this queue is used again.
+        slots.settle(netdev, self.id.index);
         self.stats.stamps.settle();
         // Before another queue may get these ids.
         self.tx_adaptive.cancel();

@@ -263,7 +263,7 @@ impl Rtnl {
     /// core hands its addresses and modes on again, soon.
     ///
     /// Attaching wakes the queues that are stopped, and only these. One that a late poll has woken before may have had byte queue
-    /// limits against it; [`TxSlots::install`](crate::net::queue::TxSlots::install) resets these, after which it may run, and
+    /// limits against it; [`TxSlots::settle`](crate::net::queue::TxSlots::settle) resets these, after which it may run, and
     /// nobody runs it: what waits there would wait for the next packet, and where the sender waits for its buffer to
     /// drain, for ever. So all of them are stopped first.
     ///
