@@ -13,6 +13,7 @@ import time
 from lib import Control, Sender, Stream, Wire, at_least, case, defer, equal, fails, main, ping, setup, sh, true
 from lib.genl import RX, TX, Netdev
 
+VPORT_ENABLED = 1  # the flag of a vport by which it is let frames
 wire = None
 
 
@@ -225,6 +226,38 @@ def failed_open_can_be_retried():
         equal(control.function(0)["completion_queues"], 0, "completion queues left in the device")
     control.chaos("off")
     wire.near.up()
+    ping(wire.far4)
+
+
+@case
+def failed_open_lets_nothing_in():
+    """Whichever command the device refuses while the netdev comes up: where `up` fails, no frames are let in afterwards."""
+    control = Control()
+    defer(control.close)
+    before = channels()
+    defer(wire.near.ethtool, "-L", f"combined {before}", check=False)
+    wire.near.ethtool("-L", "combined 1", check=before != 1)
+    wire.near.down()
+    defer(wire.near.up)
+    defer(control.chaos, "off")
+    failures, number = 0, 0
+    while True:
+        number += 1
+        refused = control.do("stats")["nic"]["chaos_hits"]
+        control.chaos(f"nic.fail-command={number}")
+        failed = wire.near.ip("up", check=False).status != 0
+        control.chaos("off")
+        if failed:
+            failures += 1
+            about = control.function(0)
+            equal(about["completion_queues"], 0, f"completion queues left in the device after command {number} failed")
+            flags = int(about["vports"][0]["flags"], 16)
+            equal(flags & VPORT_ENABLED, 0, f"whether frames are let in after command {number} failed")
+            continue
+        if control.do("stats")["nic"]["chaos_hits"] == refused:
+            break
+        wire.near.down()
+    at_least(failures, 8, "commands without which the netdev does not come up (else nothing was tested)")
     ping(wire.far4)
 
 

@@ -37,7 +37,8 @@ impl NetPort {
         QueueSet::new(&self.device, netdev, self.share, config.pairs, pair, self)
     }
 
-    /// Starts queues, and sets all that the state holds. On failure the queues are stopped.
+    /// Starts queues, and sets all that the state holds. On failure the queues are stopped, and the device lets no frames in and
+    /// writes no statistics.
     pub(super) fn bring_up(
         &self,
         netdev: &Locked,
@@ -49,6 +50,8 @@ impl NetPort {
         queues.start(netdev, slots, &state.config.coalesce())?;
         let result = self.apply(netdev, state, mtu);
         if result.is_err() {
+            // It may have failed after the device was let loose, and the interface will not be closed, as it was not opened.
+            self.disable();
             queues.stop(netdev, slots);
         }
         result
