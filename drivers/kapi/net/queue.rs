@@ -82,9 +82,9 @@ impl<Q> TxSlots<Q> {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`]: no such queue, the state is dropped; [`ENOMEM`].
-    pub fn install(&self, device: &Locked, index: u16, state: Q) -> Result {
-        let new = KBox::into_raw(KBox::new(state, GFP_KERNEL)?);
+    /// [`EINVAL`]: no such queue, the state is dropped.
+    pub fn install(&self, device: &Locked, index: u16, state: KBox<Q>) -> Result {
+        let new = KBox::into_raw(state);
         match self.exchange(device, index, new) {
             Ok(old) => drop(Self::own(old)),
             Err(error) => {

@@ -78,8 +78,9 @@ pub(crate) struct Pair {
     irq: Option<Irq<PairVector>>,
     /// Something has waited, and was not polled since.
     late: bool,
-    /// While the queue is not started; else it is in the transmit slot.
-    tx: Option<TxRing>,
+    /// While the queue is not started; else it is in the transmit slot. Boxed from the start, since a queue that starts again after a
+    /// reset may not need memory.
+    tx: Option<KBox<TxRing>>,
     /// What exists in the device, in order of creation.
     pub(super) created: Created,
 }
@@ -119,6 +120,7 @@ impl Pair {
             stats,
         };
         let (tx, done, tx_watch, tx_memory) = setup.allocate()?;
+        let tx = KBox::new(tx, GFP_KERNEL)?;
         let xdp = if config.xdp {
             let tx = TxAccess::new(netdev, port, id.index)?;
             Some(RxXdp::new(&port.program, tx)?)
@@ -257,7 +259,7 @@ impl Pair {
     /// there is nothing to destroy. False: the device may still use the memory of the pair.
     pub(crate) fn stop(&mut self, netdev: &Locked, slots: &TxSlots<TxRing>) -> bool {
         if let Some(tx) = slots.remove(netdev, self.id.index) {
-            self.tx = Some(KBox::into_inner(tx));
+            self.tx = Some(tx);
         }
         if let Some(irq) = self.irq.take() {
             self.napi.unlink_queues(netdev, self.id.index);
