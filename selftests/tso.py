@@ -10,6 +10,7 @@ import struct
 import threading
 
 from lib import Capture, Link, Wire, at_least, at_most, case, defer, equal, ip, main, setup, sh, sysctl, true
+from lib.genl import Netdev
 from lib.namespace import open_socket
 from lib.packet import TCP, UDP, VLAN
 
@@ -100,6 +101,22 @@ def tcp_segments():
         check_segments(segments, sent, 1500, version)
         if before is not None:
             at_least(segmented(wire.near) - before, 10, f"packets that the device cut over IPv{version}")
+
+
+@case
+def segments_are_summed():
+    """Each segment that the device cuts counts as one whose checksum it has made, by queue."""
+    wire.near.feature(tx_tcp_segmentation=True)
+    kernel = Netdev(wire.near)
+    defer(kernel.close)
+    before = kernel.totals()
+    near, far = wire.addresses(4)
+    stream(near, far, 4, 1 << 20)
+    after = kernel.totals()
+    moved = {name: after[name] - before[name] for name in after}
+    at_least(moved["tx_cut"], 500, "segments that the device has cut")
+    at_least(moved["tx_summed"], moved["tx_cut"], "packets whose checksum the device has made")
+    equal(moved["tx_summed"] + moved["tx_plain"], moved["tx"], "packets with a checksum of the device's and without")
 
 
 @case

@@ -28,6 +28,7 @@ QUEUE_ID, QUEUE_IFINDEX, QUEUE_TYPE, QUEUE_NAPI_ID = 1, 2, 3, 4
 NAPI_IFINDEX, NAPI_ID, NAPI_IRQ = 1, 2, 3
 QSTATS_IFINDEX, QSTATS_QUEUE_TYPE, QSTATS_QUEUE_ID, QSTATS_SCOPE = 1, 2, 3, 4
 QSTATS_RX_PACKETS, QSTATS_RX_BYTES, QSTATS_TX_PACKETS, QSTATS_TX_BYTES = 8, 9, 10, 11
+QSTATS_TX_CSUM_NONE, QSTATS_TX_NEEDS_CSUM, QSTATS_TX_HW_GSO_WIRE_PACKETS = 26, 27, 30
 SCOPE_QUEUE = 1
 DEVLINK_RELOAD, DEVLINK_BUS_NAME, DEVLINK_DEV_NAME, DEVLINK_RELOAD_ACTION, DEVLINK_RELOAD_LIMITS = 37, 1, 2, 153, 155
 FW_ACTIVATE, NO_RESET = 2, 1
@@ -117,9 +118,14 @@ class Netdev(Family):
         return {_number(a[NAPI_ID]): _number(a[NAPI_IRQ]) if NAPI_IRQ in a else None for a in answer}
 
     def totals(self):
-        """{"rx": packets, "tx": packets, "rx_bytes": ..., "tx_bytes": ...} of the netdev."""
+        """{"rx": packets, "tx": packets, "rx_bytes": ..., "tx_bytes": ...} of the netdev.
+
+        Of the packets sent: tx_summed and tx_plain are those whose checksum the device has made, or has not; tx_cut those that it has
+        cut out of longer ones.
+        """
         answer = self._ask(self.family, CMD_QSTATS_GET, _attribute(QSTATS_IFINDEX, struct.pack("=I", self.ifindex)), dump=True)
         names = {"rx": QSTATS_RX_PACKETS, "tx": QSTATS_TX_PACKETS, "rx_bytes": QSTATS_RX_BYTES, "tx_bytes": QSTATS_TX_BYTES}
+        names |= {"tx_plain": QSTATS_TX_CSUM_NONE, "tx_summed": QSTATS_TX_NEEDS_CSUM, "tx_cut": QSTATS_TX_HW_GSO_WIRE_PACKETS}
         return {name: _number(answer[0].get(kind, b"")) for name, kind in names.items()}
 
     def received(self):

@@ -14,7 +14,7 @@ pub(crate) struct TxStats {
     pub(crate) packets: Counter,
     /// Their bytes.
     pub(crate) bytes: Counter,
-    /// Packets whose checksum the device computes.
+    /// Of the packets on the wire: those whose checksum the device computes.
     pub(crate) csum: Counter,
     /// Packets that the device segments.
     pub(crate) segmented: Counter,

@@ -177,7 +177,6 @@ impl TxRing {
             word |= flag(tx_flags::CSUM)
                 | u64::from(start / 2) << CSUM_START_SHIFT
                 | u64::from(offset / 2) << CSUM_OFFSET_SHIFT;
-            self.stats.tx.csum.add(1);
         }
         if let Some((protocol, tag)) = skb.vlan_tag() {
             word |= flag(tx_flags::VLAN) | u64::from(tag) << VLAN_SHIFT;
@@ -273,6 +272,7 @@ impl TxRing {
     fn finish(&mut self, skb: SkBuff, segmentation: Option<Segmentation>, address: u64, word: u64) {
         let length = skb.length();
         let stats = &self.stats.tx;
+        let mut packets = 1;
         match segmentation {
             None => {
                 stats.packets.add(1);
@@ -280,6 +280,7 @@ impl TxRing {
             }
             Some(segmentation) => {
                 let segments = u64::from(segmentation.segments.max(1));
+                packets = segments;
                 let wire = u64::from(length) + (segments - 1) * u64::from(skb.segment_headers());
                 stats.packets.add(segments);
                 stats.bytes.add(wire);
@@ -288,6 +289,9 @@ impl TxRing {
                 stats.segments.add(segments);
                 stats.segments_bytes.add(wire);
             }
+        }
+        if skb.checksum().is_some() {
+            stats.csum.add(packets);
         }
         skb.timestamp();
         let index = self.producer.next().wrapping_sub(1);
