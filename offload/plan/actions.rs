@@ -90,7 +90,7 @@ pub fn send_up<'s, 'r>(
     if context.egress {
         return Err(Reject::Lost(Loss::Egress { what: "software" }));
     }
-    let changed = chain != Chain(0) || context.upper;
+    let changed = chain != Chain(0) || context.upper.is_some();
     let back = changed && !context.goes_on_in_chain() && chains::rewinds(context);
     let kind = if back {
         FlowActionKind::REWIND
@@ -457,6 +457,9 @@ impl<'p, 's, 'r, D: Destinations> Lowering<'p, 's, 'r, D> {
             ..FlowAction::ZERO
         };
         match target {
+            Target::Port(port) if direction == Direction::Ingress && self.is_below(port) => {
+                Err(Reject::Lost(Loss::Below { action }))
+            }
             Target::Port(port) => self.add(entry, &[u32::from(port), NO_ENCAP]).map(|_| ()),
             Target::Upper(_) if direction == Direction::Ingress => {
                 Err(Reject::Lost(Loss::UpperIngress { action }))
@@ -477,6 +480,12 @@ impl<'p, 's, 'r, D: Destinations> Lowering<'p, 's, 'r, D> {
                 self.need(Need::Encap { at, encap, device })
             }
         }
+    }
+
+    /// Whether the rule is of a VLAN device above a port. Its tables are looked at as the port's own, into which the device puts no frame
+    /// that is in them already; in software the two are not the same.
+    fn is_below(&self, port: u16) -> bool {
+        self.context.upper.is_some_and(|upper| upper.port == port)
     }
 
     /// An action that can drop: what is behind it may be counted anew.

@@ -56,7 +56,7 @@ pub struct Miss {
 
 /// What the miss of a chain is.
 pub fn miss(context: &Context<'_>, chain: Chain) -> Miss {
-    if context.egress || (chain == Chain(0) && !context.upper) {
+    if context.egress || (chain == Chain(0) && context.upper.is_none()) {
         // At egress the frame leaves by the port. In chain 0, no goto leads here but where software goes on in chains; so otherwise nothing has been done that software does again.
         Miss {
             kind: TableMiss::DEFAULT,
@@ -181,7 +181,7 @@ fn check_accepted(rule: &Rule<'_>, walk: &Walk, context: &Context<'_>) -> Result
     if context.tunnel.is_some() {
         return Err(Reject::Tunnel(Obstacle::Upwards { action }));
     }
-    if context.upper {
+    if context.upper.is_some() {
         return Err(Reject::Lost(Loss::Upper { what: action }));
     }
     if walk.accepts && walk.traps {

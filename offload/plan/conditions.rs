@@ -175,7 +175,7 @@ impl Packing<'_, '_> {
             let field = number(field);
             return self.refuse(Lack::Mask { field });
         }
-        if self.context.upper {
+        if self.context.upper.is_some() {
             // Software has the VLAN device there.
             let what = field.name();
             return self.widen(Reject::Lost(Loss::Upper { what }));

@@ -59,8 +59,8 @@ pub struct Context<'c> {
     pub software: Software,
     /// The tunnel device that the rule is on; `None` for rules of representors and uplinks.
     pub tunnel: Option<TunnelDevice>,
-    /// Whether the rule is on a VLAN device: its frames have lost the device's tags on the way to the rule's table, and come up with them.
-    pub upper: bool,
+    /// The VLAN device that the rule is on: its frames have lost the device's tags on the way to the rule's table, and come up with them.
+    pub upper: Option<UpperDevice>,
     /// Whether the rule is at a port's egress. The device looks there at frames that its own rules send out of the port, and software at
     /// those that the host sends: nothing goes up, and no frame is looked at by both.
     pub egress: bool,
@@ -73,6 +73,6 @@ pub struct Context<'c> {
 impl Context<'_> {
     /// Whether a frame that misses in a chain other than the first goes on there, with what was done to it.
     pub fn goes_on_in_chain(&self) -> bool {
-        self.software.restores_chain && self.tunnel.is_none() && !self.upper
+        self.software.restores_chain && self.tunnel.is_none() && self.upper.is_none()
     }
 }

@@ -7,7 +7,7 @@
 //! it has to come up as it came: no rule hands up anything else, and tables end in REWIND, that of the first chain too. Otherwise all
 //! is as with ports on a kernel that cannot go on in chains.
 //!
-//! What is sent to one gets its tags and leaves by the port below.
+//! What is sent to one gets its tags and leaves by the port below. Nothing is sent from one into the port below as if it had come in there.
 
 use oxnic_abi::flow::action::{FlowAction, FlowActionKind, NO_ENCAP};
 

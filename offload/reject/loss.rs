@@ -47,6 +47,11 @@ pub enum Loss {
         /// What.
         what: &'static str,
     },
+    /// The port below as destination of a rule of a VLAN device, into the host.
+    Below {
+        /// The action's name.
+        action: &'static str,
+    },
     /// A VLAN device as destination, into the host.
     UpperIngress {
         /// The action's name.
@@ -101,6 +106,12 @@ impl fmt::Display for Loss {
                 "{what}: not at egress, software does not see what the device sends"
             ),
             Self::Upper { what } => write!(f, "{what}: not in a rule of a VLAN device"),
+            Self::Below { action } => {
+                write!(
+                    f,
+                    "action {action}: not into the port below the VLAN device"
+                )
+            }
             Self::UpperIngress { action } => write!(f, "action {action}: not into a VLAN device"),
             Self::Mixed => write!(
                 f,

@@ -28,7 +28,7 @@ use oxnic_offload::rule::{
     Action, Chain, Classifier, Cookie, Direction, Edit, Encap, Field, Header, Key, Operation,
     OptionsMatch, Police, Port, Range, Rule, Verdict,
 };
-use planner::{context, everything, plan, plan_as, Planned, GENEVE, GRETAP, VXLAN};
+use planner::{above, context, everything, plan, plan_as, Planned, GENEVE, GRETAP, VXLAN};
 
 const DROP: &[Action<'static>] = &[Action::Control(Verdict::Drop)];
 
@@ -1026,12 +1026,38 @@ fn what_is_sent_to_a_vlan_device_gets_its_tags_and_a_copy_alone_keeps_them() {
 }
 
 #[test]
+fn a_rule_of_a_vlan_device_puts_nothing_into_the_port_below_as_if_it_came_in_there() {
+    let caps = everything();
+    let mut context = context(&caps);
+    context.upper = Some(above());
+    let refusal = |action: Action<'_>| {
+        let actions = [action, Action::Control(Verdict::Drop)];
+        let planned = plan(&rule(Key::default(), &actions), &context);
+        planned.map(|_| ()).err()
+    };
+    for into_below in [
+        Action::Redirect(Port(7), Direction::Ingress),
+        Action::Mirror(Port(7), Direction::Ingress),
+    ] {
+        let action = into_below.name();
+        let below = Reject::Lost(Loss::Below { action });
+        assert_eq!(refusal(into_below), Some(below));
+    }
+    for other in [
+        Action::Redirect(Port(7), Direction::Egress),
+        Action::Redirect(Port(8), Direction::Ingress),
+    ] {
+        assert_eq!(refusal(other), None);
+    }
+}
+
+#[test]
 fn rules_of_a_vlan_device_send_packets_up_as_they_came() {
     let caps = everything();
     let mut context = context(&caps);
     context.software.restores_chain = true;
     context.software.skips_tc = true;
-    context.upper = true;
+    context.upper = Some(above());
     for chain in [0, 3] {
         let miss = miss(&context, Chain(chain));
         assert_eq!((miss.kind, miss.exit), (TableMiss::REWIND, Exit::Start));

@@ -1225,6 +1225,7 @@ fn all() -> Vec<Reject> {
         },
         Loss::Mixed,
         Loss::Upper { what: note },
+        Loss::Below { action },
         Loss::UpperIngress { action },
         Loss::Egress {
             what: "tunnel_key set",

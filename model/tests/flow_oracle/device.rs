@@ -98,7 +98,7 @@ impl<'r> Device<'r> {
                     skips_tc: true,
                 },
                 tunnel,
-                upper: false,
+                upper: None,
                 egress: false,
                 skip_sw: true,
                 statistics: oxnic_offload::plan::Statistics::Actions,

@@ -20,7 +20,7 @@ use oxnic_offload::rule::{
 };
 use proptest::prelude::*;
 
-use crate::planner::{plan, plan_as, Planned, VXLAN};
+use crate::planner::{above, plan, plan_as, Planned, VXLAN};
 use crate::stage::{Event, Stage};
 use crate::support::{ethernet_frame, received, sample, tagged};
 
@@ -123,7 +123,7 @@ impl Around {
                 skips_tc: self.skips_tc,
             },
             tunnel: self.tunnel.then_some(VXLAN),
-            upper: self.upper,
+            upper: self.upper.then(above),
             egress: false,
             skip_sw,
             statistics: self.statistics,

@@ -90,11 +90,16 @@ pub fn context(device: &FlowCaps) -> Context<'_> {
         device,
         software: Software::default(),
         tunnel: None,
-        upper: false,
+        upper: None,
         egress: false,
         skip_sw: false,
         statistics: Statistics::Rule,
     }
+}
+
+/// A VLAN device above port 7.
+pub fn above() -> UpperDevice {
+    UpperDevice::new(7, &[(0x8100, 0x3005)]).unwrap()
 }
 
 /// An external VXLAN device with an address of its own.
@@ -130,7 +135,7 @@ pub struct World;
 impl Destinations for World {
     fn target(&self, port: Port) -> Option<Target> {
         match port.0 {
-            100 => UpperDevice::new(7, &[(0x8100, 0x3005)]).map(Target::Upper),
+            100 => Some(Target::Upper(above())),
             101 => UpperDevice::new(8, &[(0x88a8, 6), (0x8100, 5)]).map(Target::Upper),
             200 => Some(Target::Tunnel(VXLAN)),
             201 => Some(Target::Tunnel(GENEVE)),
