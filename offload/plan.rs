@@ -41,7 +41,7 @@ pub use chains::{Course, Exit};
 pub use conditions::{pack, ConditionSpace, Conditions, Reach};
 pub use context::{Context, Destinations, Software, Statistics, Target};
 pub use needs::{Counts, Need};
-pub use order::{Order, Place, Slot};
+pub use order::{Entrant, Order, Place, Slot};
 pub use tunnels::{Endpoint, TunnelDevice, TunnelId};
 pub use upper::UpperDevice;
 pub use walk::reached;

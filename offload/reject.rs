@@ -175,6 +175,11 @@ pub enum Reject {
         /// The priority.
         priority: u32,
     },
+    /// A rule that came as its block was bound, or has the mask of one that did, beside others of its priority.
+    Unordered {
+        /// The priority.
+        priority: u32,
+    },
     /// A match of nftables whose meaning does not come along.
     Unclear {
         /// The field.
@@ -214,6 +219,7 @@ impl Reject {
             | Self::Jump { .. }
             | Self::NoPort { .. }
             | Self::Unclear { .. }
+            | Self::Unordered { .. }
             | Self::RangeOrder { .. } => errno::EOPNOTSUPP,
             Self::SameKey { .. } | Self::SameCookie => errno::EEXIST,
             Self::NoSuchRule => errno::ENOENT,
@@ -327,6 +333,10 @@ impl fmt::Display for Reject {
             Self::OrderFull { priority } => {
                 write!(f, "prio {priority}: too many masks, use another prio")
             }
+            Self::Unordered { priority } => write!(
+                f,
+                "prio {priority}: order of rules from before unknown, lay this prio's anew"
+            ),
             Self::RangeOrder { own, other } => write_ranges(f, own, other),
         }
     }

@@ -3,17 +3,17 @@
 """Rules of tc flower in the device: what they take never reaches the host's CPU, is counted, and goes where it is told."""
 
 # sets: quick
-# quick: vf_to_vf without_rules begins_at_zero to_the_wire order order_of_masks refusals reset leaving
+# quick: vf_to_vf without_rules begins_at_zero to_the_wire order order_of_masks order_of_a_block_that_is_joined refusals reset leaving
 # vm: PORTS=1 MEM=4G
 
 import re
 import time
 
-from lib import PF, Capture, Injector, VfEnd, at_least, at_most, case, equal, fails, main, ping, setup, sh, tcp, true, until
+from lib import PF, Capture, Injector, VfEnd, at_least, at_most, case, defer, equal, fails, ip, main, ping, setup, sh, tcp, true, until
 from lib.eswitch import offloading_wire, set_mode, switchdev, vfs_with_hooks
 from lib.pace import fewer
 from lib.packet import TEST_TYPE, datagram, raw_frame
-from lib.tc import FRESH, clsact, counted, filter_add, filter_del, filters, in_hw, packets, the_filter
+from lib.tc import FRESH, clsact, counted, filter_add, filter_del, filters, in_hw, packets, show, the_filter
 
 wire = None
 
@@ -166,6 +166,42 @@ def order_of_masks():
         until(lambda: sum(counts()) >= 5, "five packets counted")
         equal(counts(), [5, 0], f"packets of the rules, key {key!r}")
         filter_del(links[0], "pref 5")
+
+
+@case
+def order_of_a_block_that_is_joined():
+    """Of rules that a block had before, one mask is the device's; the others are software's until they are laid anew, as nobody says which was first."""
+    links, vfs = vfs_with_hooks()
+    ip("link add joined0 type dummy")
+    defer(ip, "link del joined0", check=False)
+    sh("tc qdisc add dev joined0 ingress_block 7 clsact".split())
+    where = "filter add block 7 pref 1 handle {} protocol all flower {}"
+    dropped = where.format(1, f"dst_mac {vfs[1].link.mac} action drop")
+    sh(f"tc {dropped}")
+    sh("tc " + where.format(2, f"src_mac {vfs[0].link.mac} action mirred egress redirect dev {links[1].name}"))
+    sh(f"tc qdisc del dev {links[0].name} clsact")
+    sh(f"tc qdisc add dev {links[0].name} ingress_block 7 clsact")
+
+    def of_rule(handle):
+        return next(entry["options"] for entry in show("block 7") if entry["options"]["handle"] == handle)
+
+    def counts():
+        return [of_rule(handle)["actions"][0]["stats"] for handle in (1, 2)]
+
+    equal([of_rule(handle).get("in_hw", False) for handle in (1, 2)], [False, True], "in_hw of the rules")
+    capture, injector = Capture(vfs[1].link), Injector(vfs[0].link)
+    injector.send(*[frames_to(vfs)] * 5)
+    until(lambda: counts()[0]["packets"] == 5, "the rule that came first drops in software")
+    capture.expect_none("a frame that the first rule drops", mine(vfs[0]), 0.5)
+    other = raw_frame("02:ee:00:00:00:01", vfs[0].link.mac, b"to somebody else")
+    injector.send(*[other] * 5)
+    capture.expect("frames of the second rule", mine(vfs[0]), 5)
+    until(lambda: counts()[1].get("hw_packets", 0) == 5, "the second rule works in the device")
+    sh("tc filter del block 7 pref 1 handle 1 protocol all flower".split())
+    sh(f"tc {dropped}")
+    equal([of_rule(handle).get("in_hw", False) for handle in (1, 2)], [True, True], "in_hw of the rules after the first was laid anew")
+    injector.send(*[frames_to(vfs)] * 5)
+    capture.expect("frames that the older rule takes now", mine(vfs[0]), 5)
 
 
 @case

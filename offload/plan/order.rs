@@ -18,6 +18,12 @@
 //! oldest rule of its own range ([`Reject::RangeOrder`]): then all rules of the earlier range are older than all of the later, and stay so
 //! whichever goes.
 //!
+//! Rules that come as their block is bound are no such order: flower plays them back by lists of its own, most often the youngest first. Of a
+//! priority the first mask that comes so, and of a mask the first of ranges that overlap, is *placed*; what else comes is *loose*: it is known
+//! to be neither before nor behind the others. Loose rules have the lowest number, [`LOOSE`], and only send up what they take, so that software,
+//! which has the order, decides of each frame that they fit ([`Reject::Unordered`] for all others). A mask is loose as long as it has loose rules
+//! alone, so that its later ones are so too.
+//!
 //! What the driver cannot see is not in the order: masks of rules with `skip_hw`, and that a rule replaces another one (tc hands the new
 //! one over like any other; the kernel keeps the old place among ranges).
 //!
@@ -36,6 +42,9 @@ use crate::rule::Range;
 
 /// Numbers that a mask with ranges takes: so many of its ranges can overlap, each with the next.
 pub const RANGES: u16 = 64;
+
+/// The number of rules that only send up, before all others of their priority, as it is not known where they stand.
+pub const LOOSE: u16 = 0;
 
 /// The two ranges of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -73,6 +82,8 @@ pub struct Slot {
     base: u16,
     /// How far behind it the group is.
     step: u16,
+    /// It has the number [`LOOSE`].
+    loose: bool,
     /// When the group came into being, in a count of all groups.
     born: u64,
 }
@@ -94,7 +105,9 @@ impl Slot {
     }
 
     const fn end(&self) -> u32 {
-        let width = if self.ranges.src.is_some() || self.ranges.dst.is_some() {
+        let width = if self.loose {
+            1
+        } else if self.ranges.src.is_some() || self.ranges.dst.is_some() {
             RANGES
         } else {
             1
@@ -110,6 +123,21 @@ pub struct Place {
     pub slot: usize,
     /// The priority that the device is told.
     pub priority: u32,
+}
+
+/// A rule that enters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entrant {
+    /// The caller's number for its mask: rules have the same number if and only if `cls_flower` has one mask for them
+    /// ([`crate::rule::Key::has_mask_of`]).
+    pub mask: u32,
+    /// Its ranges.
+    pub ranges: Ranges,
+    /// It only sends up what it takes. It is not refused for the order of its range, since software, which has the order right, looks at the
+    /// packet again.
+    pub upwards: bool,
+    /// It comes as its block is bound, and may be older than rules that came before it.
+    pub played_back: bool,
 }
 
 /// A group whose number could be lower.
@@ -141,7 +169,7 @@ impl<'s> Order<'s> {
         Ok(Self { priority, slots })
     }
 
-    fn groups(&self) -> impl Iterator<Item = &Slot> {
+    fn groups(&self) -> impl Iterator<Item = &Slot> + Clone {
         self.slots.iter().filter(|slot| slot.rules > 0)
     }
 
@@ -153,16 +181,32 @@ impl<'s> Order<'s> {
         }
     }
 
-    /// Finds the place of a rule, whose mask has the caller's number `mask`: rules have the same number here if and only if
-    /// `cls_flower` has one mask for them ([`crate::rule::Key::has_mask_of`]). Takes time in proportion to the slots.
-    ///
-    /// With `upwards` the rule only sends up what it takes; it is not refused for the order of its range, since software, which has the
-    /// order right, looks at the packet again.
+    /// Finds the place of a rule that is younger than all others. Takes time in proportion to the slots.
     ///
     /// # Errors
     ///
-    /// [`Reject::RangeOrder`]; [`Reject::OrderFull`] where there is no slot or number. Nothing has changed then.
+    /// As [`Self::admit`].
     pub fn enter(&mut self, mask: u32, ranges: Ranges, upwards: bool) -> Result<Place, Reject> {
+        self.admit(&Entrant {
+            mask,
+            ranges,
+            upwards,
+            played_back: false,
+        })
+    }
+
+    /// Finds the place of a rule. Takes time in proportion to the slots.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::RangeOrder`]; [`Reject::Unordered`]; [`Reject::OrderFull`] where there is no slot or number. Nothing has changed then.
+    pub fn admit(&mut self, rule: &Entrant) -> Result<Place, Reject> {
+        let Entrant {
+            mask,
+            ranges,
+            upwards,
+            ..
+        } = *rule;
         let mut slots = self.slots.iter();
         let found =
             slots.position(|slot| slot.rules > 0 && slot.mask == mask && slot.ranges == ranges);
@@ -170,12 +214,19 @@ impl<'s> Order<'s> {
             if !upwards {
                 self.check_interleaved(at)?;
             }
-            return self.join(at);
+            return self.join(at, upwards);
+        }
+        let loose = self.is_loose(rule);
+        if loose && !upwards {
+            return Err(self.unordered());
         }
         let full = Reject::OrderFull {
             priority: u32::from(self.priority),
         };
-        let (base, step) = self.next_number(mask, ranges).ok_or(full)?;
+        let (base, step) = match loose {
+            true => (LOOSE, 0),
+            false => self.next_number(mask, ranges).ok_or(full)?,
+        };
         let born = self.groups().map(|slot| slot.born).max().unwrap_or(0) + 1;
         let at = self.slots.iter().position(|slot| slot.rules == 0);
         let at = at.ok_or(full)?;
@@ -186,23 +237,28 @@ impl<'s> Order<'s> {
                 ranges,
                 base,
                 step,
+                loose,
                 born,
             };
         }
         Ok(self.place(at))
     }
 
-    /// One more rule of a group without ranges that the caller has found by itself.
+    /// One more rule of a group without ranges that the caller has found by itself; `upwards`: it only sends up what it takes.
     ///
     /// # Errors
     ///
-    /// [`Reject::OrderFull`] where there is no such group.
-    pub fn join(&mut self, slot: usize) -> Result<Place, Reject> {
+    /// [`Reject::OrderFull`] where there is no such group; [`Reject::Unordered`] where all its rules must only send up.
+    pub fn join(&mut self, slot: usize, upwards: bool) -> Result<Place, Reject> {
         let full = Reject::OrderFull {
             priority: u32::from(self.priority),
         };
+        let unordered = self.unordered();
         let group = self.slots.get_mut(slot).filter(|group| group.rules > 0);
         let group = group.ok_or(full)?;
+        if group.loose && !upwards {
+            return Err(unordered);
+        }
         group.rules = group.rules.checked_add(1).ok_or(full)?;
         Ok(self.place(slot))
     }
@@ -222,17 +278,35 @@ impl<'s> Order<'s> {
         }
     }
 
-    /// The number of a new group: the first one of its mask, and how far behind.
+    fn unordered(&self) -> Reject {
+        Reject::Unordered {
+            priority: u32::from(self.priority),
+        }
+    }
+
+    /// Whether it is not known where a new group stands.
+    fn is_loose(&self, rule: &Entrant) -> bool {
+        let mut same = self.groups().filter(|slot| slot.mask == rule.mask);
+        if same.clone().any(|slot| !slot.loose) {
+            return rule.played_back && same.any(|slot| slot.ranges.overlaps(&rule.ranges));
+        }
+        same.next().is_some() || (rule.played_back && self.groups().next().is_some())
+    }
+
+    /// The number of a new group that is not loose: the first one of its mask, and how far behind.
     fn next_number(&self, mask: u32, ranges: Ranges) -> Option<(u16, u16)> {
-        let mut same = self.groups().filter(|slot| slot.mask == mask);
+        let placed = |slot: &&Slot| slot.mask == mask && !slot.loose;
+        let mut same = self.groups().filter(placed);
         if let Some(base) = same.next().map(|slot| slot.base) {
             let older = self
                 .groups()
-                .filter(|slot| slot.mask == mask && slot.ranges.overlaps(&ranges));
+                .filter(placed)
+                .filter(|slot| slot.ranges.overlaps(&ranges));
             let step = older.map(|slot| slot.step + 1).max().unwrap_or(0);
             return (step < RANGES).then_some((base, step));
         }
-        let base = self.groups().map(Slot::end).max().unwrap_or(0);
+        let base = self.groups().map(Slot::end).max();
+        let base = base.unwrap_or(u32::from(LOOSE) + 1);
         let width = if ranges.any() { RANGES } else { 1 };
         (base + u32::from(width) <= 1 << 16).then_some((base as u16, 0))
     }
@@ -244,7 +318,8 @@ impl<'s> Order<'s> {
         };
         let mut later = self
             .groups()
-            .filter(|slot| slot.mask == own.mask && slot.born > own.born);
+            // Loose ones come before it in any case.
+            .filter(|slot| slot.mask == own.mask && slot.born > own.born && !slot.loose);
         match later.find(|slot| slot.ranges.overlaps(&own.ranges)) {
             None => Ok(()),
             Some(other) => Err(Reject::RangeOrder {
@@ -258,12 +333,10 @@ impl<'s> Order<'s> {
     /// with [`Order::moved`]; no packet sees a wrong order at any time, as there is nothing between the old and the new numbers. Until it
     /// has, it lets no rule of the mask enter.
     pub fn lowest_move(&self) -> Option<Move> {
-        let mut free = 0;
-        let mut after = None;
+        let mut free = u32::from(LOOSE) + 1;
+        let mut after = LOOSE;
         loop {
-            let later = self
-                .groups()
-                .filter(|slot| after.is_none_or(|after| slot.base > after));
+            let later = self.groups().filter(|slot| slot.base > after);
             let next = later.min_by_key(|slot| slot.base)?;
             // The old and the new numbers of a mask with ranges must not mix.
             let width = next.end() - u32::from(next.base);
@@ -275,7 +348,7 @@ impl<'s> Order<'s> {
                 });
             }
             free = next.end();
-            after = Some(next.base);
+            after = next.base;
         }
     }
 

@@ -6,7 +6,7 @@ mod support;
 
 use oxnic_offload::oracle::{Entry, Table};
 use oxnic_offload::packet::{dissect, Frame, Tunnel};
-use oxnic_offload::plan::order::{Ranges, Slot, RANGES};
+use oxnic_offload::plan::order::{Entrant, Ranges, Slot, LOOSE, RANGES};
 use oxnic_offload::plan::{Order, Place};
 use oxnic_offload::reject::Reject;
 use oxnic_offload::rule::{Chain, Classifier, Cookie, Field, Key, Port, Range, Rule, Seen, Values};
@@ -40,7 +40,7 @@ fn mask_that_went_with_its_last_rule_comes_back_as_the_youngest() {
     let mut slots = [Slot::default(); 4];
     let mut order = Order::new(1, &mut slots).unwrap();
     let old = order.enter(10, Ranges::default(), false).unwrap();
-    order.join(old.slot).unwrap();
+    order.join(old.slot, false).unwrap();
     let other = order.enter(11, Ranges::default(), false).unwrap();
     assert!(!order.leave(old.slot), "one rule is left");
     let same = order.enter(10, Ranges::default(), false).unwrap();
@@ -94,17 +94,26 @@ fn rule_of_a_range_that_another_one_has_followed_is_refused() {
 #[test]
 fn limits_of_numbers_are_told_and_change_nothing() {
     let full = Err(Reject::OrderFull { priority: 1 });
-    let mut slots = vec![Slot::default(); 1 << 10];
+    let mut slots = [Slot::default(); 2];
     let mut order = Order::new(1, &mut slots).unwrap();
-    for mask in 0..1024 {
+    for mask in 0..2 {
         order.enter(mask, range(1, 2), false).unwrap();
     }
-    assert_eq!(order.enter(1024, Ranges::default(), false), full, "slots");
+    assert_eq!(order.enter(2, Ranges::default(), false), full, "slots");
+    let mut slots = vec![Slot::default(); 2 << 10];
+    let mut order = Order::new(1, &mut slots).unwrap();
+    let mut fill = |masks: core::ops::Range<u32>, ranges| {
+        let mut masks = masks.map(|mask| order.enter(mask, ranges, false));
+        masks.position(|entered| entered == full)
+    };
+    // All numbers but the first.
+    assert_eq!(fill(0..2000, range(1, 2)), Some(1023));
+    assert_eq!(fill(2000..3000, Ranges::default()), Some(63));
+    // That of the fourth is in the middle.
     order.leave(3);
-    // 1024 masks with ranges have taken all numbers; that of the fourth is in the middle.
-    assert_eq!(order.enter(1024, Ranges::default(), false), full, "numbers");
-    order.leave(1023);
-    assert!(order.enter(1024, Ranges::default(), false).is_ok());
+    assert_eq!(order.enter(3000, Ranges::default(), false), full, "numbers");
+    order.leave(1023 + 62);
+    assert!(order.enter(3000, Ranges::default(), false).is_ok());
     let mut slots = vec![Slot::default(); 100];
     let mut order = Order::new(1, &mut slots).unwrap();
     for more in 0..RANGES {
@@ -138,13 +147,13 @@ fn numbers_of_masks_that_went_can_be_had_back_without_a_wrong_order() {
     let ranged = order.enter(9, range(1, 2), false);
     assert_eq!(ranged, Err(Reject::OrderFull { priority: 1 }));
     let what = order.lowest_move().unwrap();
-    assert_eq!((what.from, what.to), (0xffff, 0));
+    assert_eq!((what.from, what.to), (0xffff, 1));
     order.moved(what);
     assert_eq!(order.lowest_move(), None);
-    assert_eq!(number(order.enter(9, range(1, 2), false).unwrap()), 1);
+    assert_eq!(number(order.enter(9, range(1, 2), false).unwrap()), 2);
     assert_eq!(
         number(order.enter(5, Ranges::default(), false).unwrap()),
-        65
+        66
     );
 }
 
@@ -159,7 +168,61 @@ fn mask_with_ranges_moves_only_where_old_and_new_numbers_do_not_mix() {
     assert_eq!(order.lowest_move(), None, "by one only");
     order.leave(ranged.slot);
     let what = order.lowest_move().unwrap();
-    assert_eq!((what.mask, what.from, what.to), (3, number(last) as u16, 0));
+    assert_eq!((what.mask, what.from, what.to), (3, number(last) as u16, 1));
+}
+
+fn played_back(mask: u32, ranges: Ranges, upwards: bool) -> Entrant {
+    Entrant {
+        mask,
+        ranges,
+        upwards,
+        played_back: true,
+    }
+}
+
+#[test]
+fn of_rules_that_are_played_back_only_the_first_mask_is_placed_and_others_send_up_before_it() {
+    let mut slots = [Slot::default(); 8];
+    let mut order = Order::new(1, &mut slots).unwrap();
+    let none = Ranges::default();
+    let first = order.admit(&played_back(1, none, false)).unwrap();
+    assert!(number(first) > u32::from(LOOSE));
+    assert_eq!(order.admit(&played_back(1, none, false)), Ok(first));
+    let unordered = Err(Reject::Unordered { priority: 1 });
+    assert_eq!(order.admit(&played_back(2, none, false)), unordered);
+    let loose = order.admit(&played_back(2, none, true)).unwrap();
+    assert_eq!(number(loose), u32::from(LOOSE));
+    assert_eq!(order.enter(2, none, false), unordered, "a later one");
+    assert_eq!(order.join(loose.slot, false), unordered);
+    assert_eq!(order.join(loose.slot, true), Ok(loose));
+    let later = order.enter(3, none, false).unwrap();
+    assert!(later.priority > first.priority);
+    order.leave(loose.slot);
+    order.leave(loose.slot);
+    let back = order.enter(2, none, false).unwrap();
+    assert!(back.priority > later.priority, "laid anew");
+}
+
+#[test]
+fn of_ranges_that_are_played_back_those_that_overlap_are_loose() {
+    let mut slots = [Slot::default(); 8];
+    let mut order = Order::new(1, &mut slots).unwrap();
+    let first = order.admit(&played_back(1, range(1, 10), false)).unwrap();
+    let other = order.admit(&played_back(1, range(20, 30), false)).unwrap();
+    assert_eq!(number(first), number(other), "they do not overlap");
+    let unordered = Err(Reject::Unordered { priority: 1 });
+    let meets = range(5, 15);
+    assert_eq!(order.admit(&played_back(1, meets, false)), unordered);
+    let loose = order.admit(&played_back(1, meets, true)).unwrap();
+    assert_eq!(number(loose), u32::from(LOOSE));
+    assert_eq!(order.enter(1, range(1, 10), false), Ok(first));
+    let later = order.enter(1, range(7, 8), false).unwrap();
+    assert!(later.priority > first.priority);
+    // The mask is loose when only that range is left.
+    for place in [first, first, other, later] {
+        order.leave(place.slot);
+    }
+    assert_eq!(order.enter(1, range(40, 50), false), unordered);
 }
 
 /// A rule of a small world: four masks, two of them with ranges.
@@ -280,6 +343,91 @@ proptest! {
             for kind in 0..3 {
                 let [oracle, device] = taker(&table, &placed, &sample(kind));
                 prop_assert_eq!(oracle, device);
+            }
+        }
+    }
+}
+
+/// What enters, or stands in for it where that is refused; whether it only sends up.
+fn admit(order: &mut Order<'_>, rule: Entrant) -> (Place, bool) {
+    let whole = order.admit(&rule).map(|place| (place, false));
+    let instead = Entrant {
+        upwards: true,
+        ..rule
+    };
+    whole
+        .or_else(|_| order.admit(&instead).map(|place| (place, true)))
+        .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever order rules are played back in, and whatever comes and goes then, a rule that takes a frame is the kernel's choice.
+    #[test]
+    fn rules_that_are_played_back_take_no_packet_from_another(
+        wishes in prop::collection::vec(wish(), 1..24),
+        before in 0..12usize,
+        forward in any::<bool>(),
+    ) {
+        let mut entries: Vec<Option<Entry<'_>>> = vec![None; 32];
+        let mut table = Table::new(&mut entries);
+        let mut slots = [Slot::default(); 32];
+        let mut known: Vec<(Rule<'static>, Entrant)> = Vec::new();
+        let mut placed: Vec<(Rule<'static>, Place, bool)> = Vec::new();
+        for (cookie, wish) in wishes.iter().enumerate() {
+            let mut order = Order::new(1, &mut slots).unwrap();
+            if cookie == before {
+                if !forward {
+                    known.reverse();
+                }
+                placed.extend(known.drain(..).map(|(rule, entrant)| {
+                    let (place, upwards) = admit(&mut order, entrant);
+                    (rule, place, upwards)
+                }));
+            }
+            if let Some(at) = wish.remove {
+                if !known.is_empty() {
+                    let (rule, _) = known.remove(at % known.len());
+                    table.remove(rule.cookie).unwrap();
+                } else if !placed.is_empty() {
+                    let (rule, place, _) = placed.remove(at % placed.len());
+                    table.remove(rule.cookie).unwrap();
+                    order.leave(place.slot);
+                }
+            }
+            let key = key_of(wish);
+            let rule = Rule {
+                cookie: Cookie(cookie as u64),
+                classifier: Classifier::Flower,
+                chain: Chain(0),
+                priority: 1,
+                protocol: 3,
+                key,
+                actions: &[],
+            };
+            if table.insert(rule).is_err() {
+                continue;
+            }
+            let entrant = Entrant {
+                mask: wish.mask as u32,
+                ranges: Ranges { src: key.src_range, dst: None },
+                upwards: false,
+                played_back: cookie < before,
+            };
+            if entrant.played_back {
+                known.push((rule, entrant));
+                continue;
+            }
+            let (place, upwards) = admit(&mut order, entrant);
+            placed.push((rule, place, upwards));
+            for kind in 0..3 {
+                let frame = sample(kind);
+                let up: Vec<_> = placed.iter().filter(|(_, _, upwards)| *upwards).collect();
+                let all: Vec<_> = placed.iter().map(|(rule, place, _)| (*rule, *place)).collect();
+                let [oracle, device] = taker(&table, &all, &frame);
+                let is_up = up.iter().any(|(rule, _, _)| Some(rule.cookie.0) == device);
+                prop_assert!(is_up || oracle == device);
             }
         }
     }

@@ -1269,6 +1269,7 @@ fn all() -> Vec<Reject> {
         Reject::NoPort { what: action },
         Reject::Priority { priority: u32::MAX },
         Reject::OrderFull { priority: 65535 },
+        Reject::Unordered { priority: 65535 },
         Reject::RangeOrder {
             own: ranges,
             other: ranges,

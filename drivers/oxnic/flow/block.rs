@@ -243,6 +243,7 @@ impl Block {
                 uppers: &uppers,
                 unread: None,
                 number: None,
+                played_back: new.played_back,
                 stays: Stays::Refused,
             }))
         });
@@ -261,6 +262,7 @@ impl Block {
                         key: known.is_none(),
                     }),
                     number: None,
+                    played_back: new.played_back,
                     stays: Stays::Refused,
                 })
             }

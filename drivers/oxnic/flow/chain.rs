@@ -148,6 +148,7 @@ impl Engine {
                 uppers: &[],
                 unread: None,
                 number: Some(number),
+                played_back: false,
                 stays,
             };
             self.insert(device, member, &asked)

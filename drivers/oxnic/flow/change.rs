@@ -157,7 +157,7 @@ impl Engine {
         let mut desk = self.desks.lend(&self.caps)?;
         let mut parts = Parts::default();
         let made = plan::whole(&rule, &context, &tables, &mut desk).and_then(|mut planned| {
-            if kept.ranges && planned.upwards != kept.upwards {
+            if kept.stands_by_that && planned.upwards != kept.upwards {
                 return Err(Refusal::Bound);
             }
             let upwards = planned.upwards;

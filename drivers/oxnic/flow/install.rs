@@ -76,6 +76,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) unread: Option<Unread>,
     /// The place that it is to have, with nothing to stand in for it: a part of a rule of nftables.
     pub(crate) number: Option<u32>,
+    /// It may be older than others of its priority that came before it.
+    pub(crate) played_back: bool,
     pub(crate) stays: Stays,
 }
 
@@ -331,7 +333,9 @@ impl Engine {
             let table = inner.table(asked.rule.chain.0).ok_or(Refusal::Lost)?;
             let place = match asked.number {
                 Some(number) => Place::given(number),
-                None => inner.priorities.enter(asked.rule, stance)?,
+                None => inner
+                    .priorities
+                    .enter(asked.rule, stance, asked.played_back)?,
             };
             (table, place)
         };
@@ -348,7 +352,10 @@ impl Engine {
         let request = local
             .and_then(|()| self.take(device, asked, &mut planned, &mut objects, share))
             .and_then(|()| match ways {
-                Some(ways) => self.name_actions(store, asked, &planned, ways, &mut objects),
+                Some(ways) => {
+                    let of = (asked, &place);
+                    self.name_actions(store, of, &planned, ways, &mut objects)
+                }
                 // What stands in for a rule does nothing of it.
                 None => Ok(()),
             })

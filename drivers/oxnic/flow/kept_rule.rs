@@ -2,7 +2,7 @@
 
 //! Rules that name actions by themselves, as they are kept.
 
-use super::{kept::Kept, read::Origin};
+use super::{kept::Kept, place::Place, read::Origin};
 use kernel::{alloc::AllocError, prelude::*};
 use oxnic_offload::{
     plan::UpperDevice,
@@ -15,8 +15,9 @@ pub(crate) struct KeptRule {
     pub(crate) skip_sw: bool,
     /// It sends up what it takes, and software does the rest.
     pub(crate) upwards: bool,
-    /// It has port ranges, by which others may stand before or behind it.
-    pub(crate) ranges: bool,
+    /// It would stand elsewhere, or not at all, if it did not do both as now: it has port ranges, by which others may stand before or behind it,
+    /// or it is not known where it stands.
+    pub(crate) stands_by_that: bool,
     cookie: Cookie,
     classifier: Classifier,
     chain: Chain,
@@ -35,14 +36,16 @@ impl KeptRule {
         origins: &[Origin<'_>],
         uppers: &[UpperDevice],
         skip_sw: bool,
-        upwards: bool,
+        (upwards, place): (bool, &Place),
     ) -> Result<Option<Self>, AllocError> {
         let kept = Kept::new(rule.actions, origins, uppers)?;
         Ok(kept.map(|kept| Self {
             kept,
             skip_sw,
             upwards,
-            ranges: rule.key.src_range.is_some() || rule.key.dst_range.is_some(),
+            stands_by_that: rule.key.src_range.is_some()
+                || rule.key.dst_range.is_some()
+                || place.is_loose(),
             cookie: rule.cookie,
             classifier: rule.classifier,
             chain: rule.chain,

@@ -7,7 +7,7 @@ use kernel::{
     prelude::*,
     rbtree::RBTree, //
 };
-use oxnic_offload::plan::order::{Order, Ranges, Slot};
+use oxnic_offload::plan::order::{Entrant, Order, Ranges, Slot, LOOSE};
 use oxnic_offload::rule::{Key, OptionsMatch, Rule};
 
 /// Slots of a priority at first.
@@ -56,6 +56,11 @@ impl Place {
         }
     }
 
+    /// Whether it is not known where the rule stands, so that it only sends up. Of one that was given its number it is not asked.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.number as u16 == LOOSE
+    }
+
     /// Chain and priority of tc; zeros of a rule that was given its number.
     pub(crate) fn of_tc(&self) -> (u32, u32) {
         (self.chain, self.priority)
@@ -82,15 +87,20 @@ impl Priorities {
         Self(RBTree::new())
     }
 
-    /// Gives a rule its place.
+    /// Gives a rule its place; `played_back`: it may be older than others that have theirs.
     ///
     /// # Errors
     ///
     /// It has none.
-    pub(crate) fn enter(&mut self, rule: &Rule<'_>, stance: Stance) -> Result<Place, Refusal> {
+    pub(crate) fn enter(
+        &mut self,
+        rule: &Rule<'_>,
+        stance: Stance,
+        played_back: bool,
+    ) -> Result<Place, Refusal> {
         let at = (rule.chain.0, rule.priority);
         if let Some(known) = self.0.get_mut(&at) {
-            return known.enter(rule, stance);
+            return known.enter(rule, stance, played_back);
         }
         let mut new = Priority {
             priority: rule.priority,
@@ -98,7 +108,7 @@ impl Priorities {
             slots: KVec::from_elem(Slot::default(), SLOTS, GFP_KERNEL)?,
             masks: KVec::new(),
         };
-        let place = new.enter(rule, stance)?;
+        let place = new.enter(rule, stance, played_back)?;
         self.0
             .try_create_and_insert(at, new, GFP_KERNEL)
             .map_err(|_| Refusal::Memory)?;
@@ -118,7 +128,13 @@ impl Priorities {
 }
 
 impl Priority {
-    fn enter(&mut self, rule: &Rule<'_>, stance: Stance) -> Result<Place, Refusal> {
+    fn enter(
+        &mut self,
+        rule: &Rule<'_>,
+        stance: Stance,
+        played_back: bool,
+    ) -> Result<Place, Refusal> {
+        let upwards = stance != Stance::Whole;
         let parts = Parts::new(&rule.key, stance);
         let hash = parts.hash();
         let known = self
@@ -129,16 +145,22 @@ impl Priority {
             src: rule.key.src_range,
             dst: rule.key.dst_range,
         };
+        let entrant = |mask: usize| Entrant {
+            mask: mask as u32,
+            ranges,
+            upwards,
+            played_back,
+        };
         let (mask, place) = match known {
             Some(mask) if ranges == Ranges::default() => {
                 let slot = self.masks[mask].slot as usize;
                 let mut order = Order::new(self.priority, &mut self.slots)?;
-                (mask, order.join(slot)?)
+                (mask, order.join(slot, upwards)?)
             }
-            Some(mask) => (mask, self.find(mask, ranges, stance)?),
+            Some(mask) => (mask, self.find(&entrant(mask))?),
             None => {
                 let mask = self.free_mask(hash, &parts)?;
-                (mask, self.find(mask, ranges, stance)?)
+                (mask, self.find(&entrant(mask))?)
             }
         };
         self.masks[mask].slot = place.slot as u32;
@@ -154,18 +176,13 @@ impl Priority {
     }
 
     /// The place of a rule among all slots.
-    fn find(
-        &mut self,
-        mask: usize,
-        ranges: Ranges,
-        stance: Stance,
-    ) -> Result<oxnic_offload::plan::order::Place, Refusal> {
+    fn find(&mut self, rule: &Entrant) -> Result<oxnic_offload::plan::order::Place, Refusal> {
         if self.slots.iter().all(|slot| slot.rules() > 0) && self.slots.len() < SLOTS_MAX {
             let more = self.slots.len();
             self.slots.extend_with(more, Slot::default(), GFP_KERNEL)?;
         }
         let mut order = Order::new(self.priority, &mut self.slots)?;
-        Ok(order.enter(mask as u32, ranges, stance != Stance::Whole)?)
+        Ok(order.admit(rule)?)
     }
 
     fn leave(&mut self, place: &Place) {
@@ -293,27 +310,27 @@ mod tests {
         let mut all = Priorities::new();
         let mut enter = |priority, field, value| {
             let rule = rule(priority, field, value)?;
-            all.enter(&rule, Stance::Whole)
+            all.enter(&rule, Stance::Whole, false)
         };
         let ttl = enter(5, Field::IpTtl, 1).map(|place| place.number);
-        assert_eq!(ttl, Ok(5 << 16));
+        assert_eq!(ttl, Ok(5 << 16 | 1));
         let tos = enter(5, Field::IpTos, 1).map(|place| place.number);
-        assert_eq!(tos, Ok(5 << 16 | 1));
+        assert_eq!(tos, Ok(5 << 16 | 2));
         let again = enter(5, Field::IpTtl, 2).map(|place| place.number);
         assert_eq!(again, ttl);
         let other = enter(6, Field::IpTos, 1).map(|place| place.number);
-        assert_eq!(other, Ok(6 << 16));
+        assert_eq!(other, Ok(6 << 16 | 1));
     }
 
     #[test]
     fn a_mask_without_rules_is_forgotten_and_comes_back_as_the_youngest() -> Result<(), Refusal> {
         let mut all = Priorities::new();
         let (ttl, tos) = (rule(1, Field::IpTtl, 1)?, rule(1, Field::IpTos, 1)?);
-        let first = all.enter(&ttl, Stance::Whole)?;
-        let second = all.enter(&tos, Stance::Whole)?;
+        let first = all.enter(&ttl, Stance::Whole, false)?;
+        let second = all.enter(&tos, Stance::Whole, false)?;
         assert!(first.number < second.number);
         all.leave(&first);
-        let back = all.enter(&ttl, Stance::Whole)?;
+        let back = all.enter(&ttl, Stance::Whole, false)?;
         assert!(back.number > second.number);
         all.leave(&back);
         all.leave(&second);
@@ -334,8 +351,8 @@ mod tests {
         ];
         assert!(fields.len() > SLOTS);
         for (number, field) in fields.into_iter().enumerate() {
-            let place = all.enter(&rule(2, field, 1)?, Stance::Whole)?;
-            assert_eq!(place.number as usize, (2 << 16) + number);
+            let place = all.enter(&rule(2, field, 1)?, Stance::Whole, false)?;
+            assert_eq!(place.number as usize, (2 << 16) + 1 + number);
         }
         Ok(())
     }
@@ -345,10 +362,28 @@ mod tests {
         let mut all = Priorities::new();
         let mut any = rule(1, Field::IpTtl, 1)?;
         any.key = Key::default();
-        let read = all.enter(&any, Stance::Whole)?;
-        let unread = all.enter(&any, Stance::Unread)?;
+        let read = all.enter(&any, Stance::Whole, false)?;
+        let unread = all.enter(&any, Stance::Unread, false)?;
         assert!(unread.number > read.number);
-        assert_eq!(all.enter(&any, Stance::Unread)?.number, unread.number);
+        let again = all.enter(&any, Stance::Unread, false)?;
+        assert_eq!(again.number, unread.number);
+        Ok(())
+    }
+
+    #[test]
+    fn a_mask_that_came_second_as_the_block_was_bound_only_sends_up_until_it_is_gone(
+    ) -> Result<(), Refusal> {
+        let mut all = Priorities::new();
+        let (ttl, tos) = (rule(1, Field::IpTtl, 1)?, rule(1, Field::IpTos, 1)?);
+        let first = all.enter(&ttl, Stance::Whole, true)?;
+        assert!(!first.is_loose());
+        assert!(all.enter(&tos, Stance::Whole, true).is_err());
+        let loose = all.enter(&tos, Stance::Upwards, true)?;
+        assert!(loose.is_loose() && loose.number < first.number);
+        assert!(all.enter(&tos, Stance::Whole, false).is_err());
+        all.leave(&loose);
+        let back = all.enter(&tos, Stance::Whole, false)?;
+        assert!(back.number > first.number);
         Ok(())
     }
 }

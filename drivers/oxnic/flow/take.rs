@@ -9,6 +9,7 @@ use super::{
     install::{Asked, Stays},
     kept_rule::KeptRule,
     limits::Share,
+    place::Place,
     plan::Planned,
     read::Origin,
     refusal::Refusal,
@@ -89,7 +90,7 @@ impl Engine {
     pub(super) fn name_actions(
         &self,
         store: &Store,
-        asked: &Asked<'_>,
+        (asked, place): (&Asked<'_>, &Place),
         planned: &Planned<'_>,
         ways: Ways,
         objects: &mut Objects,
@@ -106,7 +107,7 @@ impl Engine {
                 asked.origins,
                 asked.uppers,
                 asked.skip_sw,
-                planned.upwards,
+                (planned.upwards, place),
             )?;
             if let Some(kept) = kept {
                 // It is not known which is newer, what the rule says or what the action was when we heard of it.

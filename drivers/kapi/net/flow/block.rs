@@ -9,13 +9,15 @@
 //! and the side of it.
 
 use super::chain::Chain;
-use super::classifier::{self, Rules};
+use super::classifier::{self, Rules, Way};
 use crate::callback::errno;
 use crate::extack::{refuse, Extack};
 use crate::net::netdev::{data, Device, Operations};
 use core::ffi::{c_int, c_void};
+use core::iter;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use kernel::{container_of, error::from_err_ptr, prelude::*, sync::rcu};
 use oxnic_bindings as bindings;
 
@@ -78,7 +80,37 @@ struct Bound {
     binder: u32,
     /// The chain of nftables that the block is of.
     chain: Option<Chain>,
+    /// The block, while rules of it may be played back; null where none are.
+    block: *const bindings::flow_block,
+    /// The kernel's callback, null at first.
+    callback: *const bindings::flow_block_cb,
+    /// The callback was found among those of the block. That stays so.
+    listed: AtomicBool,
     rules: KBox<dyn Rules>,
+}
+
+impl Bound {
+    /// Whether the kernel plays back the rules of the block: it puts the callback among those of the block only then.
+    ///
+    /// # Safety
+    ///
+    /// The kernel calls back, about a block of tc with the block's lock held.
+    unsafe fn is_played_back(&self) -> bool {
+        if self.block.is_null() || self.listed.load(Relaxed) {
+            return false;
+        }
+        // SAFETY: By the contract the list does not change; the block is valid as long as the device is bound to it. No reference is made.
+        let listed = unsafe {
+            let head = &raw const (*self.block).cb_list;
+            let own = &raw const (*self.callback).list;
+            let next = |at: &*mut bindings::list_head| Some((**at).next);
+            let mut all = iter::successors(Some((*head).next), next);
+            all.find(|at| ptr::eq(*at, own) || ptr::eq(*at, head))
+                .is_some_and(|at| ptr::eq(at, own))
+        };
+        self.listed.store(listed, Relaxed);
+        !listed
+    }
 }
 
 /// The request to bind or unbind, as the kernel passes it.
@@ -164,6 +196,13 @@ impl Setup<'_> {
                 device: self.device.as_ptr(),
                 binder: raw.binder_type,
                 chain: self.of_chain(),
+                block: match self.is_of_tc() {
+                    // SAFETY: By the contract of `new`.
+                    true => unsafe { (*self.raw.as_ptr()).block.cast_const() },
+                    false => ptr::null(),
+                },
+                callback: ptr::null(),
+                listed: AtomicBool::new(false),
                 rules,
             },
             GFP_KERNEL,
@@ -171,6 +210,9 @@ impl Setup<'_> {
         let bound = KBox::into_raw(bound);
         match self.callback(owner, bound) {
             Ok(callback) => {
+                // SAFETY: Nobody else knows of it yet.
+                let bound = unsafe { &mut *bound };
+                bound.callback = callback.as_ptr();
                 // SAFETY: The callback is new and in no list. Nobody but us looks at the driver's list, and the kernel takes the
                 // callback from it: it is a list of its own.
                 unsafe {
@@ -376,7 +418,11 @@ unsafe extern "C" fn rules_callback(
     // SAFETY: By the contract.
     unsafe {
         let bound = &*bound.cast::<Bound>();
-        classifier::request(&*bound.rules, bound.chain, kind, data)
+        let way = Way {
+            chain: bound.chain,
+            played_back: bound.is_played_back(),
+        };
+        classifier::request(&*bound.rules, way, kind, data)
     }
 }
 

@@ -40,6 +40,8 @@ pub struct NewRule<'a> {
     pub protocol: u16,
     /// Software will not run the rule.
     pub skip_sw: bool,
+    /// It comes as its block is bound, with all others that are in it, in no certain order.
+    pub played_back: bool,
     /// Where it stands in its chain of nftables, which neither chain, priority nor protocol say anything about. None for tc.
     pub position: Option<Position<'a>>,
     /// What it matches and does.
@@ -86,6 +88,15 @@ pub trait Rules: Send + Sync + 'static {
     fn stats(&self, cookie: Cookie) -> Result<Counted>;
 }
 
+/// How a request comes.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    /// From a chain of nftables.
+    pub(super) chain: Option<Chain>,
+    /// As the block is bound.
+    pub(super) played_back: bool,
+}
+
 /// A request about a block that a device is bound to.
 ///
 /// # Safety
@@ -93,15 +104,15 @@ pub trait Rules: Send + Sync + 'static {
 /// `data` is what the kernel has for requests of this type, and ours while this runs.
 pub(super) unsafe fn request(
     rules: &dyn Rules,
-    chain: Option<Chain>,
+    way: Way,
     kind: bindings::tc_setup_type,
     data: *mut c_void,
 ) -> c_int {
     // SAFETY: By the contract.
     let result = unsafe {
         match kind {
-            bindings::tc_setup_type_TC_SETUP_CLSFLOWER => flower(rules, chain, &mut *data.cast()),
-            bindings::tc_setup_type_TC_SETUP_CLSMATCHALL => matchall(rules, &mut *data.cast()),
+            bindings::tc_setup_type_TC_SETUP_CLSFLOWER => flower(rules, way, &mut *data.cast()),
+            bindings::tc_setup_type_TC_SETUP_CLSMATCHALL => matchall(rules, way, &mut *data.cast()),
             _ => Err(EOPNOTSUPP),
         }
     };
@@ -111,23 +122,19 @@ pub(super) unsafe fn request(
 /// # Safety
 ///
 /// What the request points to is valid.
-unsafe fn flower(
-    rules: &dyn Rules,
-    chain: Option<Chain>,
-    request: &mut bindings::flow_cls_offload,
-) -> Result {
+unsafe fn flower(rules: &dyn Rules, way: Way, request: &mut bindings::flow_cls_offload) -> Result {
     let cookie = Cookie(request.cookie);
     match request.command {
         bindings::flow_cls_command_FLOW_CLS_REPLACE => {
             // SAFETY: By the contract; the rule comes from the core. The position is used in the call alone.
             unsafe {
-                let position = chain.map(|chain| chain.position(cookie));
+                let position = way.chain.map(|chain| chain.position(cookie));
                 let classifier = match position {
                     Some(_) => Classifier::Nftables,
                     None => Classifier::Flower,
                 };
                 let of = (classifier, cookie, position);
-                replace(rules, of, &request.common, request.rule)
+                replace(rules, of, way.played_back, &request.common, request.rule)
             }
         }
         bindings::flow_cls_command_FLOW_CLS_DESTROY => rules.destroy(cookie),
@@ -144,14 +151,18 @@ unsafe fn flower(
 /// # Safety
 ///
 /// What the request points to is valid.
-unsafe fn matchall(rules: &dyn Rules, request: &mut bindings::tc_cls_matchall_offload) -> Result {
+unsafe fn matchall(
+    rules: &dyn Rules,
+    way: Way,
+    request: &mut bindings::tc_cls_matchall_offload,
+) -> Result {
     let cookie = Cookie(request.cookie);
     match request.command {
         bindings::tc_matchall_command_TC_CLSMATCHALL_REPLACE => {
             // SAFETY: By the contract; the rule comes from the core.
             unsafe {
                 let of = (Classifier::Matchall, cookie, None);
-                replace(rules, of, &request.common, request.rule)
+                replace(rules, of, way.played_back, &request.common, request.rule)
             }
         }
         bindings::tc_matchall_command_TC_CLSMATCHALL_DESTROY => rules.destroy(cookie),
@@ -171,6 +182,7 @@ unsafe fn matchall(rules: &dyn Rules, request: &mut bindings::tc_cls_matchall_of
 unsafe fn replace(
     rules: &dyn Rules,
     (classifier, cookie, position): (Classifier, Cookie, Option<Position<'_>>),
+    played_back: bool,
     common: &bindings::flow_cls_common_offload,
     rule: *mut bindings::flow_rule,
 ) -> Result {
@@ -183,6 +195,7 @@ unsafe fn replace(
         priority: common.prio,
         protocol: u16::from_be(common.protocol),
         skip_sw: common.skip_sw,
+        played_back,
         position,
         rule: rule.ok_or(EINVAL)?,
     };
