@@ -3,7 +3,7 @@
 """What devlink says of the flow engine, and has to do with it: how full it is, which rules it was not given, modes of the eswitch."""
 
 # sets: quick
-# quick: resource refusals many_refusals no_room no_room_for_masks shared_block offload_off leave_with_qdisc rules_in_legacy_mode legacy_fails missing_rules interim encap
+# quick: resource tables_of_chains refusals many_refusals no_room no_room_for_masks shared_block offload_off leave_with_qdisc rules_in_legacy_mode legacy_fails missing_rules interim encap
 # vm: PORTS=1 MEM=4G
 
 import json
@@ -68,6 +68,29 @@ def resource():
         equal(used, before[name][1], f"{name} in use after the rules were deleted")
         true(during[name][1] <= most <= size, f"most {name} so far: {most}, with {during[name][1]} at once")
     true(after["rules"][2] >= 20, f"most rules so far: {after['rules'][2]}")
+
+
+@case
+def tables_of_chains():
+    """The table of a chain goes with the last rule that is in it or leads to it, and with one that is refused."""
+    (link, _) = stage()
+    tables = lambda: objects(control)["tables"]  # noqa: E731
+    before = tables()
+    for number in range(1, 4):
+        filter_add(link, (f"pref {number} protocol ip", f"dst_ip 10.0.0.{number} action goto chain {number + 3}"), flags="")
+        filter_add(link, (f"chain {number + 3} pref 1 protocol ip", "action drop"), flags="")
+    filter_add(link, ("pref 9 protocol ip", f"dst_ip 10.0.0.9 {FOREIGN} continue action goto chain 20"), flags="")
+    fails(filter_add(link, ("chain 21 pref 9 protocol ip", FOREIGN), check=False), "a rule with skip_sw", NO_PORT)
+    equal(tables(), before + 3, "tables with three chains")
+    filter_del(link, "pref 1")
+    equal(tables(), before + 3, "tables while a rule is in each chain")
+    for number in range(1, 4):
+        filter_del(link, f"chain {number + 3} pref 1 protocol ip")
+    equal(tables(), before + 2, "tables while a rule leads to two of the chains")
+    agree(control, link)
+    for number in (2, 3, 9):
+        filter_del(link, f"pref {number}")
+    equal(tables(), before, "tables after the rules were deleted")
 
 
 # Rules that nobody can have in the device, and why.

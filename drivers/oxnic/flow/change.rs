@@ -69,7 +69,7 @@ impl Engine {
         for next in all.drain_all() {
             match &told {
                 Ok(()) => self.replace(device, next),
-                Err(_) => self.put_parts(device, &next.parts, &next.parts.fresh),
+                Err(_) => self.put_parts(device, &next.store, &next.parts, &next.parts.fresh),
             }
         }
         told
@@ -140,9 +140,6 @@ impl Engine {
         let origins = kept.kept.origins()?;
         let rule = kept.rule(&actions);
         check(&rule)?;
-        for chain in plan::named_chains(&rule) {
-            self.table(device, store, &mut store.inner.lock(), chain)?;
-        }
         let wanted = Ways::new(&actions, &origins, true).as_singly_as(ways);
         // Others of its actions would be asked for singly from then on.
         if wanted.singly() != ways.singly() {
@@ -156,7 +153,12 @@ impl Engine {
         let context = plan::context(&self.caps, store, kept.skip_sw, wanted.statistics);
         let mut desk = self.desks.lend(&self.caps)?;
         let mut parts = Parts::default();
-        let made = plan::whole(&rule, &context, &tables, &mut desk).and_then(|mut planned| {
+        let held = self.hold_targets(device, store, &rule);
+        let planned = held.and_then(|chains| {
+            parts.chains = chains;
+            plan::whole(&rule, &context, &tables, &mut desk)
+        });
+        let made = planned.and_then(|mut planned| {
             if kept.stands_by_that && planned.upwards != kept.upwards {
                 return Err(Refusal::Bound);
             }
@@ -202,7 +204,7 @@ impl Engine {
                 })
             }
             Err(refusal) => {
-                self.put_parts(device, &parts, &parts.fresh);
+                self.put_parts(device, store, &parts, &parts.fresh);
                 Err(refusal)
             }
         }
@@ -276,9 +278,10 @@ impl Engine {
             core::mem::swap(&mut extras.counters, &mut parts.counters);
             core::mem::swap(&mut extras.meters, &mut parts.meters);
             core::mem::swap(&mut extras.samplers, &mut parts.samplers);
+            core::mem::swap(&mut extras.chains, &mut parts.chains);
             extras.kept = Some(kept);
         }
         drop(inner);
-        self.put_parts(device, &parts, &parts.spare);
+        self.put_parts(device, &store, &parts, &parts.spare);
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Extras {
     pub(crate) samplers: KVec<u32>,
     /// Actions that are counted for themselves, by the kernel's names: those that are there by themselves, or all of the rule.
     pub(crate) shared: KVec<usize>,
+    /// Chains that it leads to, whose tables it holds.
+    pub(crate) chains: KVec<u32>,
     /// Outer headers.
     pub(crate) encaps: KVec<u32>,
     /// Of a rule of a tunnel device: the address of the host that it is about.

@@ -152,8 +152,26 @@ impl Engine {
                     false => Ok(()),
                 };
             }
-            self.table(device, store, &mut inner, asked.rule.chain)?;
+            self.hold_table(device, store, &mut inner, asked.rule.chain)?;
         }
+        match self.insert_new(device, member, asked) {
+            Ok(stands_in) => stands_in.map_or(Ok(()), Err),
+            Err(refusal) => {
+                self.release_table(device, store, asked.rule.chain.0);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Puts a rule into the device that it does not have, and whose table is held. Says why something else stands in for it, if so.
+    fn insert_new(
+        &self,
+        device: &Arc<Device>,
+        member: &Member,
+        asked: &Asked<'_>,
+    ) -> Result<Option<Refusal>, Refusal> {
+        let store = &*member.store;
+        let cookie = Cookie(asked.rule.cookie.0 as usize);
         let room = Room::new()?;
         let holders = Holders::one(member.number)?;
         let Put {
@@ -190,7 +208,7 @@ impl Engine {
         if let Some(why) = missing {
             self.miss(device, store, cookie, why);
         }
-        refusal.map_or(Ok(()), Err)
+        Ok(refusal)
     }
 
     /// Has a rule in the device, or something that stands in for it; or kept here, where it is to stay.
@@ -286,9 +304,22 @@ impl Engine {
             return Err(unread.why);
         }
         self.admit(device, store, asked)?;
-        for chain in plan::named_chains(asked.rule) {
-            self.table(device, store, &mut store.inner.lock(), chain)?;
-        }
+        let mut chains = self.hold_targets(device, store, asked.rule)?;
+        let prepared = self.prepare_with(device, store, asked, desk, &mut chains);
+        // Those that it has not taken along.
+        self.release_tables(device, store, &chains);
+        prepared
+    }
+
+    /// Prepares a rule that is admitted. It takes along the tables that it leads to.
+    fn prepare_with(
+        &self,
+        device: &Arc<Device>,
+        store: &Store,
+        asked: &Asked<'_>,
+        desk: &mut Desk,
+        chains: &mut KVec<u32>,
+    ) -> Result<Prepared, Refusal> {
         let ways = Ways::new(asked.rule.actions, asked.origins, store.of_tc);
         let context = plan::context(&self.caps, store, asked.skip_sw, ways.statistics);
         let planned = plan::whole(asked.rule, &context, &asked.tables(store), desk)?;
@@ -296,7 +327,18 @@ impl Engine {
             true => Stance::Upwards,
             false => Stance::Whole,
         };
-        self.keep(device, store, asked, planned, stance, Some(ways))
+        let mut kept = self.keep(device, store, asked, planned, stance, Some(ways))?;
+        if chains.is_empty() {
+            return Ok(kept);
+        }
+        match kept.objects.more.make() {
+            Ok(extras) => core::mem::swap(&mut extras.chains, chains),
+            Err(error) => {
+                self.undo(device, store, &kept.place, &kept.objects);
+                return Err(error.into());
+            }
+        }
+        Ok(kept)
     }
 
     fn prepare_stand_in(
@@ -461,6 +503,7 @@ impl Engine {
             _ => self.forget_missing(device, store.block, cookie),
         }
         self.undo(device, store, &stored.place, &stored.objects);
+        self.release_table(device, store, stored.place.of_tc().0);
         !stored.stand_in
     }
 
@@ -480,6 +523,7 @@ impl Engine {
                 self.shared.leave(&extras.shared, rule, &self.counters);
             }
             self.put_extras(device, extras, reached);
+            self.release_tables(device, store, &extras.chains);
         }
         for counter in objects.counters() {
             self.counters.give(counter);

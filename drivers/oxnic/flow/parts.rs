@@ -10,6 +10,7 @@ use super::{
     plan::{Counted, Planned},
     read::Origin,
     refusal::Refusal,
+    store::Store,
     take::fill,
     template::Template, //
 };
@@ -37,6 +38,8 @@ pub(super) struct Parts {
     pub(super) spare: KVec<Counter>,
     pub(super) meters: KVec<u32>,
     pub(super) samplers: KVec<u32>,
+    /// Chains that it leads to.
+    pub(super) chains: KVec<u32>,
 }
 
 /// A rule as it was.
@@ -148,7 +151,13 @@ impl Engine {
     }
 
     /// Gives back what a rule does not have any more, and these counters.
-    pub(super) fn put_parts(&self, device: &Arc<Device>, parts: &Parts, counters: &[Counter]) {
+    pub(super) fn put_parts(
+        &self,
+        device: &Arc<Device>,
+        store: &Store,
+        parts: &Parts,
+        counters: &[Counter],
+    ) {
         let reached = self.is_reached();
         if let Some(template) = &parts.template {
             self.actions.put(device, template, reached);
@@ -159,6 +168,7 @@ impl Engine {
         for sampler in &parts.samplers {
             self.samplers.put(&device.samplers, *sampler);
         }
+        self.release_tables(device, store, &parts.chains);
         for counter in counters {
             self.counters.give(counter);
         }

@@ -140,6 +140,8 @@ pub(crate) struct Table {
     pub(crate) id: u32,
     /// The device has it.
     pub(crate) there: bool,
+    /// How often rules are in the chain or lead to it: it goes with the last of them, but for that of the first chain.
+    pub(crate) users: u32,
 }
 
 /// What a block has in the device.
@@ -148,7 +150,7 @@ pub(crate) struct Inner {
     pub(crate) sides: KVec<Side>,
     /// The numbers of bindings.
     pub(crate) members: Holders,
-    /// Of chains. They stay as long as the block is bound.
+    /// Of chains. That of the first chain stays as long as the block is bound.
     pub(crate) tables: KVec<Table>,
     pub(crate) priorities: Priorities,
     /// Order of the rules of a chain of nftables. `priorities` has that of rules of tc.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Tables of the device: one for each chain of a block.
+//! Tables of the device: one for each chain of a block, as long as there is a rule in the chain or one that leads to it. That of the first
+//! chain is there while the block is bound.
 
 use super::{
     engine::{has_ingress, port_table, Engine, Side},
@@ -22,7 +23,7 @@ use oxnic_abi::flow::{
     port::FlowDirection,
     table::{TableMiss, TableSet, TableView, NO_TABLE}, //
 };
-use oxnic_offload::rule::Chain;
+use oxnic_offload::rule::{Chain, Rule};
 
 impl Engine {
     /// The table of a chain of a block; makes it if there is none, in the device as well where that can be reached.
@@ -54,9 +55,96 @@ impl Engine {
         inner.tables.reserve(1, GFP_KERNEL)?;
         let id = self.new_table_id()?;
         let there = make(id).inspect_err(|_| self.tables.give(id))?;
-        let chain = chain.0;
-        inner.tables.push(Table { chain, id, there }, GFP_KERNEL)?;
+        let table = Table {
+            chain: chain.0,
+            id,
+            there,
+            users: 0,
+        };
+        inner.tables.push(table, GFP_KERNEL)?;
         Ok(id)
+    }
+
+    /// As [`Self::table`], for a rule that is in the chain, or leads to it, until [`Self::release_table`].
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(super) fn hold_table(
+        &self,
+        device: &Arc<Device>,
+        store: &Store,
+        inner: &mut Inner,
+        chain: Chain,
+    ) -> Result<(), Refusal> {
+        self.table(device, store, inner, chain)?;
+        let mut tables = inner.tables.iter_mut();
+        if let Some(table) = tables.find(|table| table.chain == chain.0) {
+            table.users = table.users.checked_add(1).ok_or(Refusal::Memory)?;
+        }
+        Ok(())
+    }
+
+    /// Holds the tables that a rule leads to, and gives their chains.
+    ///
+    /// # Errors
+    ///
+    /// There is one that cannot be had; none is held.
+    pub(super) fn hold_targets(
+        &self,
+        device: &Arc<Device>,
+        store: &Store,
+        rule: &Rule<'_>,
+    ) -> Result<KVec<u32>, Refusal> {
+        let mut held = KVec::new();
+        // The first is its own.
+        for chain in plan::named_chains(rule).skip(1) {
+            let got = held
+                .reserve(1, GFP_KERNEL)
+                .map_err(Refusal::from)
+                .and_then(|()| self.hold_table(device, store, &mut store.inner.lock(), chain));
+            if let Err(refusal) = got {
+                self.release_tables(device, store, &held);
+                return Err(refusal);
+            }
+            // There is room.
+            let _ = held.push(chain.0, GFP_KERNEL);
+        }
+        Ok(held)
+    }
+
+    /// A rule that was in the chain, or led to it, is gone from the device as well. With the last one the table goes, but for that of the
+    /// first chain.
+    pub(super) fn release_table(&self, device: &Arc<Device>, store: &Store, chain: u32) {
+        let mut inner = store.inner.lock();
+        let at = inner.tables.iter().position(|table| table.chain == chain);
+        let Some(at) = at else {
+            return;
+        };
+        let users = &mut inner.tables[at].users;
+        *users = users.saturating_sub(1);
+        if *users > 0 || chain == 0 {
+            return;
+        }
+        if let Ok(table) = inner.tables.remove(at) {
+            self.drop_table(device, &table, self.is_reached());
+        }
+    }
+
+    /// The same, of several chains.
+    pub(super) fn release_tables(&self, device: &Arc<Device>, store: &Store, chains: &[u32]) {
+        for chain in chains {
+            self.release_table(device, store, *chain);
+        }
+    }
+
+    /// A table is not needed any more: takes it out of the device if that has it and can be reached.
+    fn drop_table(&self, device: &Arc<Device>, table: &Table, reached: bool) {
+        if !reached || !table.there {
+            self.tables.give(table.id);
+        } else if let Err(error) = self.destroy_table(device, table.id) {
+            dev_err!(device.binding(), "chain {}: {}\n", table.chain, error);
+        }
     }
 
     /// The id of a table.
@@ -148,12 +236,8 @@ impl Engine {
             return;
         }
         stores.retain(|known| !Arc::ptr_eq(known, store));
-        for Table { chain, id, there } in inner.tables.drain_all() {
-            if !reached || !there {
-                self.tables.give(id);
-            } else if let Err(error) = self.destroy_table(device, id) {
-                dev_err!(device.binding(), "chain {}: {}\n", chain, error);
-            }
+        for table in inner.tables.drain_all() {
+            self.drop_table(device, &table, reached);
         }
     }
 
