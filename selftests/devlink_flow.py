@@ -3,7 +3,7 @@
 """What devlink says of the flow engine, and has to do with it: how full it is, which rules it was not given, modes of the eswitch."""
 
 # sets: quick
-# quick: resource tables_of_chains refusals many_refusals no_room no_room_for_masks shared_block offload_off leave_with_qdisc rules_in_legacy_mode legacy_fails missing_rules interim encap
+# quick: resource tables_of_chains masks_that_come_and_go refusals many_refusals no_room no_room_for_masks shared_block offload_off leave_with_qdisc rules_in_legacy_mode legacy_fails missing_rules interim encap
 # vm: PORTS=1 MEM=4G
 
 import json
@@ -14,7 +14,7 @@ from lib.link import Link
 from lib.nft import Chain, gone
 from lib.packet import raw_frame
 from lib.rules import agree, device_rules, objects
-from lib.tc import clsact, filter_add, filter_del, in_hw, packets, the_filter
+from lib.tc import clsact, filter_add, filter_del, filters, in_hw, packets, the_filter
 
 control = near = None
 KINDS = ("tables", "match_templates", "action_templates", "rules", "counters", "meters", "encaps", "tunnel_ports", "queues")
@@ -91,6 +91,22 @@ def tables_of_chains():
     for number in (2, 3, 9):
         filter_del(link, f"pref {number}")
     equal(tables(), before, "tables after the rules were deleted")
+
+
+@case
+def masks_that_come_and_go():
+    """Of two masks in turns that are always there, each comes after more turns than a priority has numbers, and the device has what tc has."""
+    (link, _) = stage()
+    where, udp = f"dev {link.name} ingress pref 5 handle", "ip_proto udp dst_port 1000-2000"
+    add = [f"filter add {where} {n} protocol ip flower skip_sw {side}_mac 02:ee:00:00:00:01 {udp} action drop" for n, side in ((1, "src"), (2, "dst"))]
+    gone = [f"filter del {where} {n} protocol ip flower" for n in (1, 2)]
+    turn = [add[1], gone[0], add[0], gone[1]]
+    # Each mask with ranges takes 64 of 65536 numbers.
+    sh("tc -b -", data="\n".join([add[0], *turn * 600, add[1], ""]))
+    agree(control, link)
+    equal(len(filters(link)), 2, "filters afterwards")
+    filter_add(link, ("pref 6 protocol ip", "action drop"))
+    agree(control, link)
 
 
 # Rules that nobody can have in the device, and why.

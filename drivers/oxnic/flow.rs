@@ -16,7 +16,7 @@
 //!   engine, holder, tables,
 //!   store, extras, place,
 //!   holders, member,
-//!   leftover               what is in the device: tables of a block, its rules, their order, and which bindings have them
+//!   leftover, renumber     what is in the device: tables of a block, its rules, their order, and which bindings have them
 //!   template, counters,
 //!   meters, samplers,
 //!   encaps, wanted         objects that rules name; ids: their numbers; there: whether the device has them
@@ -80,6 +80,7 @@ mod queues;
 pub(crate) mod read;
 pub(crate) mod refusal;
 pub(crate) mod refused;
+mod renumber;
 pub(crate) mod reporter;
 mod request;
 mod restore;

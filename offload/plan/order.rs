@@ -329,6 +329,20 @@ impl<'s> Order<'s> {
         }
     }
 
+    /// Whether there is no number for a mask with ranges, and there would be more if masks had lower ones.
+    pub fn is_used_up(&self) -> bool {
+        let end = self.groups().map(Slot::end).max().unwrap_or(0);
+        end + u32::from(RANGES) > 1 << 16 && self.lowest_move().is_some()
+    }
+
+    /// The number in the device of the rules of a slot, after a move of their mask.
+    pub fn after(&self, what: Move, slot: usize) -> Option<u32> {
+        let group = self.slots.get(slot)?;
+        let moved = group.rules > 0 && group.mask == what.mask && group.base == what.from;
+        let number = what.to.checked_add(group.step).filter(|_| moved)?;
+        Some((u32::from(self.priority) << 16) | u32::from(number))
+    }
+
     /// The first mask whose numbers could be lower. The caller adds its rules anew with the new priorities, then deletes the old ones, and says so
     /// with [`Order::moved`]; no packet sees a wrong order at any time, as there is nothing between the old and the new numbers. Until it
     /// has, it lets no rule of the mask enter.

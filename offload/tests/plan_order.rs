@@ -146,10 +146,19 @@ fn numbers_of_masks_that_went_can_be_had_back_without_a_wrong_order() {
     }
     let ranged = order.enter(9, range(1, 2), false);
     assert_eq!(ranged, Err(Reject::OrderFull { priority: 1 }));
+    assert!(order.is_used_up());
     let what = order.lowest_move().unwrap();
     assert_eq!((what.from, what.to), (0xffff, 1));
+    let slots = [places[0].slot, places[1].slot];
+    let mut after: Vec<_> = slots
+        .iter()
+        .filter_map(|slot| order.after(what, *slot))
+        .collect();
+    after.dedup();
+    assert_eq!(after, [1 << 16 | 1], "of the one that is left");
     order.moved(what);
     assert_eq!(order.lowest_move(), None);
+    assert!(!order.is_used_up());
     assert_eq!(number(order.enter(9, range(1, 2), false).unwrap()), 2);
     assert_eq!(
         number(order.enter(5, Ranges::default(), false).unwrap()),

@@ -10,11 +10,9 @@ use super::{
     engine::Engine,
     install::{Asked, Stays},
     member::Member,
-    place::Place,
     read::Origin,
     refusal::Refusal,
-    request,
-    store::{Presence, Store}, //
+    store::Store, //
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
@@ -24,7 +22,7 @@ use oxnic_offload::{
         netfilter::{parts, PARTS_MAX},
         position, //
     },
-    rule::{self, Chain, Rule},
+    rule::{self, Rule},
 };
 
 /// The cookie of a part. Rules of nftables are at addresses that are multiples of 8, the alignment of their 64-bit fields.
@@ -247,8 +245,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives a part of a rule a new number: it is put into the device once more, and then the old one is taken out. There need not be such
-    /// a part, and it need not be in the device.
+    /// Gives a part of a rule a new number. There need not be such a part, and it need not be in the device. Nobody else asks about the chain
+    /// meanwhile.
     fn move_part(
         &self,
         device: &Arc<Device>,
@@ -257,55 +255,7 @@ impl Engine {
         number: u32,
     ) -> Result<(), Refusal> {
         let _going = self.gate.read();
-        let mut request = KVec::new();
-        let presence = {
-            let mut inner = store.inner.lock();
-            let stored = inner.get(part);
-            let Some(stored) = stored.filter(|stored| stored.place.number != number) else {
-                return Ok(());
-            };
-            request.extend_from_slice(&stored.request, GFP_KERNEL)?;
-            stored.presence
-        };
-        let limit = self.rules.limit();
-        let id = self.rules.take().map_err(|error| Refusal::Full {
-            what: "rules",
-            limit,
-            error,
-        })?;
-        request::renumber(&mut request, id, number);
-        let reached = self.is_reached();
-        let asked = match presence {
-            Presence::There if reached => self.ask(device, &request),
-            Presence::Interim if reached => self
-                .interim(device, store, Chain(0), &request)
-                .and_then(|request| self.ask(device, &request)),
-            _ => Ok(()),
-        };
-        let was_there = reached && matches!(presence, Presence::There | Presence::Interim);
-        match asked {
-            // Where it is being reset it will be told.
-            Ok(()) | Err(Refusal::Unreached(EAGAIN)) => {}
-            Err(refusal) => {
-                self.rules.give(id);
-                return Err(refusal);
-            }
-        }
-        let old = {
-            let mut inner = store.inner.lock();
-            // Nobody else asks about the chain meanwhile.
-            let stored = inner.get(part).ok_or(Refusal::Lost)?;
-            stored.request = request;
-            stored.place = Place::given(number);
-            stored.objects.rule.replace(id)
-        };
-        if let Some(old) = old {
-            if was_there && self.is_reached() {
-                self.take_out(device, old);
-            }
-            self.rules.give(old);
-        }
-        Ok(())
+        self.renumber(device, store, part, number)
     }
 }
 

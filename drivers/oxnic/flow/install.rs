@@ -131,6 +131,21 @@ impl Engine {
         member: &Member,
         asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
+        match self.try_insert(device, member, asked) {
+            Err(_) if self.close_up(device, &member.store, asked) => {
+                self.try_insert(device, member, asked)
+            }
+            inserted => inserted,
+        }
+    }
+
+    /// The same, with the numbers that there are.
+    fn try_insert(
+        &self,
+        device: &Arc<Device>,
+        member: &Member,
+        asked: &Asked<'_>,
+    ) -> Result<(), Refusal> {
         let store = &*member.store;
         let _going = self.gate.read();
         if !device.eswitch.takes_rules() {

@@ -7,7 +7,7 @@ use kernel::{
     prelude::*,
     rbtree::RBTree, //
 };
-use oxnic_offload::plan::order::{Entrant, Order, Ranges, Slot, LOOSE};
+use oxnic_offload::plan::order::{Entrant, Move, Order, Ranges, Slot, LOOSE};
 use oxnic_offload::rule::{Key, OptionsMatch, Rule};
 
 /// Slots of a priority at first.
@@ -113,6 +113,43 @@ impl Priorities {
             .try_create_and_insert(at, new, GFP_KERNEL)
             .map_err(|_| Refusal::Memory)?;
         Ok(place)
+    }
+
+    /// What a priority says of its masks; none where there is no such priority.
+    fn order<R>(
+        &mut self,
+        at: (u32, u32),
+        ask: impl FnOnce(&mut Order<'_>) -> Option<R>,
+    ) -> Option<R> {
+        let known = self.0.get_mut(&at)?;
+        ask(&mut Order::new(known.priority, &mut known.slots).ok()?)
+    }
+
+    /// Whether a mask may find no number, and could if others had lower ones.
+    pub(crate) fn is_used_up(&mut self, at: (u32, u32)) -> bool {
+        self.order(at, |order| order.is_used_up().then_some(()))
+            .is_some()
+    }
+
+    /// The first mask whose numbers could be lower.
+    pub(crate) fn lowest_move(&mut self, at: (u32, u32)) -> Option<Move> {
+        self.order(at, |order| order.lowest_move())
+    }
+
+    /// The number that a rule has after a move in a priority; none where that is not about the rule.
+    pub(crate) fn after(&mut self, at: (u32, u32), what: Move, place: &Place) -> Option<u32> {
+        let slot = place.slot as usize;
+        (place.of_tc() == at)
+            .then(|| self.order(at, |order| order.after(what, slot)))
+            .flatten()
+    }
+
+    /// The rules of a mask have their new numbers.
+    pub(crate) fn moved(&mut self, at: (u32, u32), what: Move) {
+        self.order(at, |order| {
+            order.moved(what);
+            Some(())
+        });
     }
 
     /// A rule is gone, from the device as well.

@@ -198,6 +198,21 @@ impl SharedActions {
         Ok(())
     }
 
+    /// A rule has another id from now on.
+    pub(crate) fn rename(&self, cookies: &[usize], rule: u32, now: u32) {
+        if cookies.is_empty() {
+            return;
+        }
+        let mut all = self.known.lock();
+        for cookie in cookies {
+            let uses = all.get_mut(cookie).map(|known| known.uses.iter_mut());
+            let mut own = uses.into_iter().flatten();
+            if let Some(used) = own.find(|used| used.rule == rule) {
+                used.rule = now;
+            }
+        }
+    }
+
     /// A rule does not have these actions any more. What it has counted stays theirs.
     pub(crate) fn leave(&self, cookies: &[usize], rule: u32, counters: &Counters) {
         if cookies.is_empty() {

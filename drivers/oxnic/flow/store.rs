@@ -242,6 +242,16 @@ impl Inner {
         all.try_for_each(|(cookie, rule)| show(Cookie(*cookie), rule))
     }
 
+    /// Shows the places of all rules, with the order that they are of, until an error.
+    pub(crate) fn places<E>(
+        &mut self,
+        mut show: impl FnMut(Cookie, &Place, &mut Priorities) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let priorities = &mut self.priorities;
+        let mut all = self.rules.iter();
+        all.try_for_each(|(cookie, rule)| show(Cookie(*cookie), &rule.place, priorities))
+    }
+
     /// Goes through the rules from one on, by their cookies, until `each` says that it has enough. Answers where to go on, if there is
     /// more.
     pub(crate) fn walk(
