@@ -353,6 +353,9 @@ impl Device {
     /// `ESTALE`: the limits or features are others than before a reset, which the interfaces cannot follow.
     pub(crate) fn set_caps(&self, caps: NicCaps) -> Result {
         if self.caps.populate(caps) {
+            // Who worked the function before may have left some enabled, a kernel that has started this one for instance: they outlive
+            // resets.
+            self.vfs.lock().set_left(caps.vfs);
             return Ok(());
         }
         // Privileges are the PF's to give and take; who needs them asks the vport.

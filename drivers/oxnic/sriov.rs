@@ -54,7 +54,7 @@ impl Vf {
 /// The VFs that are enabled.
 pub(crate) struct Vfs {
     records: KVec<Vf>,
-    /// So many were, which the device could not be told to disable: it was down.
+    /// So many were, or may be, which the device could not be told to disable: it was down, or another driver's.
     left: u16,
 }
 
@@ -65,6 +65,11 @@ impl Vfs {
             records: KVec::new(),
             left: 0,
         }
+    }
+
+    /// So many may be enabled in the device, of which nothing is known.
+    pub(crate) fn set_left(&mut self, count: u16) {
+        self.left = count;
     }
 
     /// How many there are.
@@ -172,8 +177,12 @@ impl Device {
     /// Enables VFs in the device, of which there are none, and notes that.
     fn enable_vfs(self: &Arc<Self>, records: KVec<Vf>) -> Result {
         let mut vfs = self.vfs.lock();
-        self.disable_left(&mut vfs)?;
         let count = records.len() as u16;
+        // Users change what is allowed at any time, but not while this is held.
+        if count > self.vfs_allowed() {
+            return Err(EPERM);
+        }
+        self.disable_left(&mut vfs)?;
         cmd::vf::enable(self, &VfRange { first: 0, count }).map_err(|error| {
             dev_err!(self.binding(), "{}\n", error);
             Error::from(error)
