@@ -280,15 +280,15 @@ impl Device {
     ///
     /// So many cannot be had. There is none then, but the next try may succeed.
     pub(crate) fn renew_vectors(self: &Arc<Self>, least: u16, most: u16) -> Result {
-        if self.vectors() == most {
+        if self.vectors() != most {
+            self.free_irq();
+            let mut vectors = self.vectors.lock();
+            // They are not there twice.
+            *vectors = None;
+            *vectors = Some(Vectors::enable(self.binding(), least, most)?);
+        } else if self.irq.lock().is_some() {
             return Ok(());
         }
-        self.free_irq();
-        let mut vectors = self.vectors.lock();
-        // They are not there twice.
-        *vectors = None;
-        *vectors = Some(Vectors::enable(self.binding(), least, most)?);
-        drop(vectors);
         self.request_irq()
     }
 
