@@ -10,7 +10,7 @@ import re
 import subprocess
 import time
 
-from lib import PF, Link, VfEnd, Wire, at_least, case, defer, equal, fails, main, ping, setup, true
+from lib import PF, Control, Link, VfEnd, Wire, at_least, case, defer, equal, fails, main, ping, setup, true, until
 
 wire = None
 
@@ -68,6 +68,25 @@ def self_test():
         true("PASS" in out, f"self-test {mode}: {out}")
     wire.near.wait_carrier()
     ping(wire.far4)
+
+
+@case
+def self_test_of_a_device_that_fails():
+    """A command of an offline self-test that is not answered, each sixth: the interface is open again once the function is reset."""
+    control = Control()
+    defer(control.close)
+    defer(control.chaos, "off")
+    for step in range(1, 100, 6):
+        hits = control.do("stats")["nic"]["chaos_hits"]
+        control.chaos(f"nic.command-silent={step}")
+        wire.near.ethtool("-t", "offline", check=False)
+        met = control.do("stats")["nic"]["chaos_hits"] > hits
+        control.chaos("off")
+        if not met:
+            break
+        until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, f"the wire is reached after command {step} was not answered", 60)  # noqa: B023
+        PF().write("reset", 1)  # so that the driver counts resets anew
+    at_least(step, 7, "commands of a self-test")
 
 
 @case

@@ -140,7 +140,10 @@ impl NetPort {
         }
         self.stop(netdev);
         let result = self.test_vectors();
-        self.open(netdev).inspect_err(|error| {
+        let opened = self
+            .open(netdev)
+            .or_else(|error| self.open_later(netdev, error));
+        opened.inspect_err(|error| {
             dev_err!(
                 self.device.binding(),
                 "{}: cannot be opened again: {:?}\n",
@@ -150,6 +153,22 @@ impl NetPort {
             netdev.close();
         })?;
         result
+    }
+
+    /// Where the function does not take commands any more, and so is about to be reset: an interface that could not be opened has queues that
+    /// start with it then. RTNL is held, so that the reset has not come to it yet.
+    ///
+    /// # Errors
+    ///
+    /// The one that is given, where commands work; there is no memory.
+    fn open_later(&self, netdev: &Rtnl, error: Error) -> Result {
+        if self.device.commands.is_started() {
+            return Err(error);
+        }
+        let mut state = self.state.lock();
+        let queues = self.allocate(netdev, &state.config, netdev.mtu())?;
+        state.queues = Some(queues);
+        Ok(())
     }
 }
 

@@ -32,7 +32,7 @@ impl NetPort {
     }
 
     /// Allocates queues for an MTU. The device knows nothing of them yet.
-    pub(super) fn allocate(&self, netdev: &Locked, config: &Config, mtu: u32) -> Result<QueueSet> {
+    pub(crate) fn allocate(&self, netdev: &Locked, config: &Config, mtu: u32) -> Result<QueueSet> {
         let pair = self.pair_config(config, mtu);
         QueueSet::new(&self.device, netdev, self.share, config.pairs, pair, self)
     }
@@ -91,7 +91,7 @@ impl NetPort {
     }
 
     /// Sets the speed and the error correction of the wire port, as far as the user has set any: a reset of the PF forgets them.
-    fn apply_wire(&self, speed: u32, fec: Fec) -> Result {
+    pub(super) fn apply_wire(&self, speed: u32, fec: Fec) -> Result {
         let mut config = PortConfig {
             speed,
             fec,

@@ -38,6 +38,12 @@ impl NetPort {
     /// The function was reset: everything is set again.
     pub(crate) fn complete_reset(&self, netdev: &Rtnl) -> Result {
         if !self.start_again(netdev)? {
+            // VFs use the wire of an interface that is closed, too.
+            let (speed, fec) = {
+                let state = self.state.lock();
+                (state.speed, state.fec)
+            };
+            self.apply_wire(speed, fec)?;
             return self.restore_address(netdev);
         }
         // What the PF has set meanwhile, nobody was there to be told.
