@@ -294,6 +294,34 @@ def recovery():
 
 
 @case
+def way_to_legacy_fails():
+    """A command on the way to legacy mode that is not answered, whichever: mode and representors are those of before, or the new ones."""
+    switchdev(2)
+    control = Control()
+    defer(control.close)
+    defer(control.chaos, "off")
+    names = ["pf0vf0", "pf0vf1"]
+    failed = 0
+    for step in range(1, 40):
+        hits = control.do("stats")["nic"]["chaos_hits"]
+        control.chaos(f"nic.command-silent={step}")
+        done = set_mode("legacy", check=False).status == 0
+        met = control.do("stats")["nic"]["chaos_hits"] > hits
+        control.chaos("off")
+        mode = "legacy" if done else "switchdev"
+        until(lambda: control.function()["accepted"] and sorted(representors()) == ([] if done else names), f"representors in mode {mode}", 60)  # noqa: B023
+        equal(eswitch()["mode"], mode, f"mode after a change with command {step} unanswered")
+        failed += not done
+        if done and not met:
+            break
+        until(lambda: set_mode("switchdev", check=False).status == 0, "switchdev mode", 60)
+        PF().write("reset", 1)  # so that the driver counts resets anew
+        equal(sorted(representors()), names, "representors again")
+    at_least(failed, 1, "changes that have failed")
+    ping(wire.far4)
+
+
+@case
 def in_time():
     """With 128 VFs the mode changes in time, there and back."""
     total = PF().total()

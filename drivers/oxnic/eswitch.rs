@@ -35,6 +35,8 @@ pub(crate) struct Eswitch {
     tunnels: Atomic<bool>,
     /// VFs that are enabled, and have representors in switchdev mode.
     functions: Atomic<u32>,
+    /// But for now: they went, and could not be made again.
+    lost: Atomic<bool>,
 }
 
 impl Eswitch {
@@ -46,6 +48,7 @@ impl Eswitch {
             rules: Atomic::new(false),
             tunnels: Atomic::new(true),
             functions: Atomic::new(0),
+            lost: Atomic::new(false),
         }
     }
 

@@ -212,6 +212,7 @@ impl Device {
             this.tell_fault(&fault);
             this.say_if_down();
         }
+        this.seek_representors();
     }
 
     /// The fault that is to be told only, if there is one.

@@ -68,7 +68,7 @@ impl Device {
     fn change_mode(self: &Arc<Self>, mode: EswitchMode, extack: Option<&mut Extack>) -> Result {
         let before = self.eswitch.mode();
         if mode == before {
-            return Ok(());
+            return self.find_representors(extack);
         }
         let supported = self.eswitch.caps.as_ref().map_or(0, |caps| caps.modes);
         if supported >> mode.0 & 1 == 0 {
@@ -109,16 +109,48 @@ impl Device {
         });
         parked
             .and_then(|()| self.tell_mode(EswitchMode::LEGACY, extack))
-            .inspect(|()| self.drop_details_of_rates())
+            .inspect(|()| {
+                self.eswitch.lost.store(false, Relaxed);
+                self.drop_details_of_rates();
+            })
             .inspect_err(|_| self.return_to_switchdev())
     }
 
-    /// What [`Self::enter_legacy`] has undone comes back.
+    /// What [`Self::enter_legacy`] has undone comes back; representors after the reset, where the function is about to have one.
     fn return_to_switchdev(self: &Arc<Self>) {
         self.resume_rules();
-        match self.add_representors(self.eswitch.functions(), None) {
-            Ok(()) => self.listen(),
-            Err(_) => dev_err!(self.binding(), "representors are lost; change the mode\n"),
+        if self.return_representors().is_err() {
+            self.eswitch.lost.store(true, Relaxed);
+            self.reset_task.schedule(self);
+        }
+    }
+
+    /// Makes the representors that are lost, if they are. The lock of the devlink instance is held, and no reset is under way.
+    fn find_representors(self: &Arc<Self>, extack: Option<&mut Extack>) -> Result {
+        if !self.eswitch.lost.load(Relaxed) {
+            return Ok(());
+        }
+        self.add_representors(self.eswitch.functions(), extack)?;
+        self.eswitch.lost.store(false, Relaxed);
+        self.listen();
+        Ok(())
+    }
+
+    /// The same from the task that resets the function, once that is over.
+    pub(crate) fn seek_representors(self: &Arc<Self>) {
+        if !self.eswitch.lost.load(Relaxed) {
+            return;
+        }
+        let Some(instance) = self.instance() else {
+            return;
+        };
+        let _locked = instance.lock();
+        if let Some(Err(error)) = self.while_running(|| self.find_representors(None)) {
+            dev_err!(
+                self.binding(),
+                "representors are lost ({:?}); set the mode again\n",
+                error
+            );
         }
     }
 
@@ -160,6 +192,7 @@ impl Device {
     pub(crate) fn return_representors(self: &Arc<Self>) -> Result {
         if self.eswitch.is_switchdev() {
             self.add_representors(self.eswitch.functions(), None)?;
+            self.eswitch.lost.store(false, Relaxed);
             self.listen();
         }
         Ok(())

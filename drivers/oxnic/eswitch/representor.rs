@@ -54,6 +54,7 @@ impl Device {
         let instance = self.instance();
         let _locked = instance.as_ref().map(Instance::lock);
         self.eswitch.functions.store(0, Relaxed);
+        self.eswitch.lost.store(false, Relaxed);
         self.between_resets(|| self.remove_representors(others));
     }
 

@@ -38,6 +38,8 @@ impl Device {
                 Ok(()) => {
                     self.recovery.count.add(1, Relaxed);
                     dev_info!(self.binding(), "works again\n");
+                    // It may have to make representors.
+                    self.reset_task.schedule(self);
                     return Phase::Running;
                 }
                 Err(_) if !self.is_usable() => {
