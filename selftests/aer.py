@@ -88,6 +88,19 @@ def fatal_with_vfs():
 
 
 @case
+def without_a_driver_of_a_vf():
+    """A fatal error while a VF has no driver, for which the kernel gives recovery up: the PF is found to be there all the same."""
+    (vf,) = PF().with_vfs(1)
+    vf.unbind()
+    stream = Stream(wire.near, wire.far, wire.near4, wire.far4)
+    life = generation()
+    control.do("aer", kind="fatal")
+    until(lambda: generation() > life, "the driver resets the function", 60)
+    stream.resumes(seconds=60)
+    equal(PF().driver, "oxnic", "driver of the PF")
+
+
+@case
 def while_down():
     """An error while the netdev is down: it can be brought up afterwards."""
     wire.near.down()

@@ -14,6 +14,7 @@ from lib import PF, Control, Stream, Wire, at_least, case, defer, equal, fails, 
 from lib.eswitch import HANDLE, devlink, eswitch, representors, switchdev
 from lib.firmware import COMPONENTS, Build, activate, all_of, prepare, versions
 from lib.genl import activate_live
+from lib.health import Reporter
 from lib.pace import slow
 from lib.tc import clsact, filter_add, in_hw
 
@@ -242,6 +243,16 @@ def does_not_get_ready():
 def stops():
     """A build that stops soon after makes way for the one before, by the driver's own recovery."""
     rolled_back("crash", "stopped while on trial")
+
+
+@case
+def stops_where_nobody_recovers():
+    """The same where the user has turned recovery off: who activates the build brings the function back, and no reporter says that it is down."""
+    fatal = Reporter("fw_fatal")
+    fatal.set(auto_recover=False)
+    rolled_back("crash", "stopped while on trial")
+    time.sleep(2)
+    equal(fatal.state(), "healthy", "state of a function that works")
 
 
 @case

@@ -164,6 +164,44 @@ def not_destroyed():
 
 
 @case
+def taken_for_gone():
+    """A function that does not answer for a while may use no memory from then on, until it is reset; how long it was away is shown."""
+    before = FATAL.counts()
+    control.chaos("nic.register-ones=1+")
+    # Whatever cannot be destroyed now is freed.
+    until(lambda: FATAL.state() == "error" and not function()["bus_master"], "the function is gone, and has no bus mastering", 30)
+    wire.near.down()
+    defer(wire.near.up)
+    time.sleep(2)
+    control.chaos("off")
+    until(lambda: FATAL.state() == "healthy", "the function is back", 30)
+    true(FATAL.counts() > before, f"errors and recoveries: {FATAL.counts()}, {before} before")
+    equal(function()["bus_master"], True, "bus mastering of a function that is back")
+    at_least(FATAL.diagnose()["last_outage_ms"], 2000, "milliseconds that it was away")
+    wire.near.up()
+    works()
+    others_well()
+
+
+@case
+def vfs_of_the_driver_before():
+    """VFs that the device could not be told to disable, as the driver went while the function was down, are no hindrance to the next driver."""
+    FATAL.set(auto_recover=False)
+    PF().set_vfs(2)
+    before = FATAL.counts()
+    control.do("halt", function=0, reason=8)
+    FATAL.counted(before, recoveries=0)
+    PF().unbind()
+    PF().bind("oxnic")
+    wire.near = PF().link()
+    wire.near.ip("up")
+    sh(f"ip address replace {wire.near4}/24 dev {wire.near.name}")
+    PF().set_vfs(3)
+    PF().set_vfs(0)
+    works()
+
+
+@case
 def goes_while_down():
     """What is removed while the function stays down does not wait for it: an interface is closed, VFs and their representors go."""
     FATAL.set(auto_recover=False)

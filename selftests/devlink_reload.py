@@ -8,6 +8,7 @@
 
 from lib import PF, Control, Namespace, case, defer, equal, fails, main, setup, sh, true, until
 from lib.eswitch import HANDLE, devlink, eswitch, representor, representors, switchdev
+from lib.health import Reporter
 from lib.tc import clsact, filter_add, in_hw
 
 control = None
@@ -108,6 +109,21 @@ def fails_and_is_tried_again():
     equal(PF().netdevs(), [], "interfaces after a reload that has failed")
     control.chaos("off")
     reload()
+    PF().link().up()
+    PF().link().wait_carrier()
+
+
+@case
+def gone_and_tried_again():
+    """A reload during which the function is gone fails, and is shown; the next one finds it where it is back."""
+    fatal = Reporter("fw_fatal")
+    control.chaos("nic.register-ones=1+")
+    fails(reload(check=False), "a reload of a function that is gone", "driver_reinit: ")
+    if not PF().netdevs():
+        equal(fatal.state(), "error", "state of a function that has not started")
+    control.chaos("off")
+    until(lambda: reload(check=False).status == 0, "the function is reloaded", 30)
+    equal(fatal.state(), "healthy", "state of a function that has started")
     PF().link().up()
     PF().link().wait_carrier()
 

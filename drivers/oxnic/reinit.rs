@@ -64,6 +64,7 @@ impl Device {
         if self.is_dormant() {
             return self.revive(None, extack);
         }
+        self.look_again();
         self.commands.stop(Cause::Unavailable);
         self.stop_flow();
         // What it says is more than what is said below.
@@ -72,6 +73,7 @@ impl Device {
             // What there is of them would not work.
             Registration::unregister_all(self.take_ports(0..u16::MAX));
             self.commands.stop(Cause::Unavailable);
+            self.show_failed();
             return Err(refuse(
                 extack,
                 error,

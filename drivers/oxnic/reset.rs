@@ -93,6 +93,8 @@ struct State {
     last: Option<(Fault, u64)>,
     /// When it was over.
     over: Option<u64>,
+    /// When the function was last found to be gone.
+    gone_since: Option<u64>,
     /// When the last resets by ourselves were, in milliseconds; the oldest is overwritten.
     history: [u64; STORM_RESETS],
     next: usize,
@@ -129,6 +131,7 @@ impl Recovery {
             phase: Phase::Starting,
             last: None,
             over: None,
+            gone_since: None,
             history: [0; STORM_RESETS],
             next: 0,
         };
@@ -154,6 +157,14 @@ impl State {
         self.phase = Phase::Down;
         self.last = Some((fault, time::now_ms()));
         self.over = None;
+    }
+
+    /// Since when a function that is gone has not worked: since the fault that it did not come back from, or that it was gone.
+    fn outage_since(&self) -> u64 {
+        match (self.over, self.last) {
+            (None, Some((_, since))) => since,
+            _ => self.gone_since.unwrap_or_else(time::now_ms),
+        }
     }
 
     /// Notes a reset. False if there were too many of late.
@@ -246,11 +257,14 @@ impl Device {
     /// After a fault was told: says so where nobody has brought the function back.
     fn say_if_down(&self) {
         let state = self.recovery.state.lock();
-        if state.phase == Phase::Down {
-            dev_err!(
+        match state.phase {
+            Phase::Down => dev_err!(
                 self.binding(),
                 "stays down until 'devlink health recover' or a reset through sysfs\n"
-            );
+            ),
+            // Who has brought it back, as a reload or a reset by the user, may have come before the telling.
+            Phase::Running => self.show_well(),
+            _ => {}
         }
     }
 

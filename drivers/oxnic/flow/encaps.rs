@@ -316,7 +316,7 @@ impl Encap {
             return;
         }
         let told = self.tell(device, 0).or_else(|error| {
-            if !device.is_silent() {
+            if !device.is_away() {
                 dev_err!(device.binding(), "encap {}: {}\n", self.id, error);
             }
             (self.set, self.headers) = (self.none(), KVec::new());
@@ -325,7 +325,7 @@ impl Encap {
         if let Err(error) = told {
             // Looked at again, the difference is found again.
             self.set.id = u32::MAX;
-            if !device.is_silent() {
+            if !device.is_away() {
                 dev_err!(device.binding(), "encap {}: {}\n", self.id, error);
             }
         }

@@ -71,8 +71,10 @@ impl Device {
         };
         self.report_task.schedule(self);
         if let Err(error) = engine.end(self) {
-            if !self.is_silent() {
+            if !self.is_away() {
                 dev_err!(self.binding(), "flow engine: {}\n", error);
+            }
+            if !self.is_silent() {
                 // There is room since it was joined.
                 let _ = holder.defunct.push(engine, GFP_KERNEL);
             }

@@ -84,7 +84,7 @@ impl Device {
 
 /// Reads a dump of a function, and says why where there is none.
 pub(crate) fn core_dump(device: &Device, extack: Option<&mut Extack>) -> Result<VVec<u64>> {
-    if device.is_silent() {
+    if device.is_away() {
         return Err(refuse(
             extack,
             EBUSY,

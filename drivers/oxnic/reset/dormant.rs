@@ -41,6 +41,7 @@ impl Device {
 
     /// Does what probe could not.
     pub(super) fn start_late(self: &Arc<Self>, reason: ResetReason) -> Phase {
+        self.look_again();
         let taken = self.take_over(reason);
         match taken.and_then(|()| self.make_interfaces()) {
             Ok(()) => {

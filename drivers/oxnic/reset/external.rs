@@ -26,8 +26,9 @@ impl Device {
     pub(super) fn give_up(self: &Arc<Self>, state: &mut State) {
         dev_err!(self.binding(), "the device is gone\n");
         state.phase = Phase::Gone;
+        state.gone_since = Some(time::now_ms());
         self.quiesce(Cause::Gone);
-        self.release_memory();
+        self.forbid_memory();
         self.show_failed();
     }
 
@@ -39,20 +40,33 @@ impl Device {
             if state.phase != Phase::Gone || !self.binding().is_present() {
                 return;
             }
-            // Whatever took it away may have cleared its configuration, as disabling VFs does.
+            // Whatever took it away may have cleared its configuration, as disabling VFs does. Where it has not, the function is where it was,
+            // with queues whose memory is others' by now: it may not use any until it is reset.
             self.enabled.restore();
+            self.enabled.clear_master();
             self.presence.set_back();
             if !self.is_usable() {
                 self.presence.set_gone();
                 return;
             }
             dev_info!(self.binding(), "{}\n", fault);
+            let since = state.outage_since();
             state.stop_for(fault);
+            state.last = Some((fault, since));
         }
         // That it was gone is over, and this is another fault, which may be recovered.
         self.show_well();
         self.tell_fault(&fault);
         self.say_if_down();
+    }
+
+    /// A function that was found to be gone while nobody watched it may be back, for those who are about to reset it.
+    pub(crate) fn look_again(&self) {
+        if self.is_gone() && self.binding().is_present() {
+            self.enabled.restore();
+            self.enabled.clear_master();
+            self.presence.set_back();
+        }
     }
 
     /// The PCI core is about to reset the function.
@@ -71,6 +85,16 @@ impl Device {
             Phase::Running | Phase::Down | Phase::Failed | Phase::Gone
         ) {
             state.phase = Phase::Stopped;
+        }
+    }
+
+    /// The PCI core does not bring the function back: it could not, or another function behind the same port has no driver that takes part. The
+    /// other half of its reset does not come.
+    pub(crate) fn abandon_external_reset(self: &Arc<Self>) {
+        let mut state = self.recovery.state.lock();
+        if state.phase == Phase::Stopped {
+            // It may be there all the same, which the watch finds out.
+            self.give_up(&mut state);
         }
     }
 

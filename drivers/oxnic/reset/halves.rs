@@ -49,7 +49,7 @@ impl Device {
                     );
                     self.presence.set_gone();
                     self.quiesce(Cause::Gone);
-                    self.release_memory();
+                    self.forbid_memory();
                     return Phase::Gone;
                 }
                 Err(error) => {
@@ -88,9 +88,7 @@ impl Device {
             "given up; a reset through sysfs or reloading the driver may help\n"
         );
         self.commands.stop(Cause::GivenUp);
-        self.enabled.clear_master();
-        self.recovery.silent.store(true, Relaxed);
-        self.release_memory();
+        self.forbid_memory();
         Phase::Failed
     }
 
@@ -153,7 +151,8 @@ impl Device {
 
     /// The function may not use memory until it is reset, which somebody has asked for. RTNL may be held.
     pub(crate) fn silence(&self) {
-        if !self.is_gone() {
+        // What has not answered once is taken for gone, and may be there all the same, and write.
+        if !self.binding().is_disconnected() {
             self.enabled.clear_master();
         }
         self.recovery.silent.store(true, Relaxed);
@@ -167,9 +166,14 @@ impl Device {
         self.enabled.restore_if_cleared();
     }
 
-    /// Whether the function cannot use memory: it is gone, or was given up.
+    /// Whether the function cannot use memory until it is reset.
     pub(crate) fn is_silent(&self) -> bool {
-        self.is_gone() || self.recovery.silent.load(Relaxed)
+        self.recovery.silent.load(Relaxed)
+    }
+
+    /// Whether nothing is to be expected of the function: it is gone, was given up, or waits for a reset.
+    pub(crate) fn is_away(&self) -> bool {
+        self.is_gone() || self.is_silent()
     }
 
     /// Lets the interfaces free what they keep for a device that may still use it.

@@ -85,7 +85,8 @@ impl Device {
     /// Nothing resets the function any more. Waits for a reset that is under way.
     pub(crate) fn end_recovery(&self) {
         let mut state = self.recovery.state.lock();
-        if state.phase == Phase::Down {
+        // Nobody resets one that is taken for gone before its memory is freed.
+        if state.phase == Phase::Down || self.is_gone() {
             self.forbid_memory();
         }
         state.phase = Phase::Removed;
