@@ -5,6 +5,7 @@
 # sets: quick
 # vm: PORTS=2 MEM=4G
 
+import json
 import socket
 import time
 
@@ -119,6 +120,13 @@ def stands_still():
     true("no answer to" in FATAL.diagnose()["last_fault"], "the fault is a command without an answer")
 
 
+def vf_statistics():
+    """Packets of the first VF as `ip -s link` shows them of the PF."""
+    (shown,) = json.loads(sh(f"ip -s -j link show dev {wire.near.name}").out)
+    stats = shown["vfinfo_list"][0]["stats"]
+    return {way: stats[way]["packets"] for way in ("rx", "tx")}
+
+
 @case
 def stays_down():
     """With auto_recover off the function stays down, says so, and nothing but `recover` brings it back: rules, VFs, settings as before."""
@@ -127,10 +135,15 @@ def stays_down():
     vf = VfEnd(0)
     clsact(link)
     filter_add(link, ("pref 1 protocol ip", "dst_ip 10.0.0.1 action drop"))
+    ping(wire.far4, ns=vf.ns, count=2, check=False)
+    time.sleep(0.5)
+    seen = vf_statistics()
+    true(sum(seen.values()) > 0, f"statistics of the VF: {seen}")
     before, generation = FATAL.counts(), function()["generation"]
     control.do("halt", function=0, reason=8)
     FATAL.counted(before, recoveries=0)
     equal(FATAL.state(), "error", "state")
+    equal(vf_statistics(), seen, "statistics of the VF while the function is down")
     time.sleep(4)
     equal((FATAL.counts(), FATAL.diagnose()["state"]), ((before[0] + 1, before[1]), "down"), "errors, recoveries and state 4 s later")
     equal((function()["generation"], function()["halted"]), (generation, True), "the device, which nobody has reset")

@@ -72,11 +72,11 @@ def self_test():
 
 @case
 def self_test_of_a_device_that_fails():
-    """A command of an offline self-test that is not answered, each sixth: the interface is open again once the function is reset."""
+    """A command of an offline self-test that is not answered, each twelfth: the interface is open again once the function is reset."""
     control = Control()
     defer(control.close)
     defer(control.chaos, "off")
-    for step in range(1, 100, 6):
+    for step in range(5, 100, 12):
         hits = control.do("stats")["nic"]["chaos_hits"]
         control.chaos(f"nic.command-silent={step}")
         wire.near.ethtool("-t", "offline", check=False)
@@ -86,7 +86,7 @@ def self_test_of_a_device_that_fails():
             break
         until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, f"the wire is reached after command {step} was not answered", 60)  # noqa: B023
         PF().write("reset", 1)  # so that the driver counts resets anew
-    at_least(step, 7, "commands of a self-test")
+    at_least(step, 17, "commands of a self-test")
 
 
 @case

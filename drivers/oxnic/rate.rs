@@ -301,6 +301,9 @@ impl Device {
         for config in tree.in_order()?.iter() {
             cmd::rate::set(self, config).map_err(log)?;
         }
+        drop(tree);
+        // Who has asked for a VF meanwhile was told of rates that were not there yet.
+        self.vfs.lock().forget_all();
         Ok(())
     }
 

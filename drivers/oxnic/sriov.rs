@@ -296,18 +296,22 @@ impl Device {
         }
     }
 
-    /// Statistics of a VF, at most [`STATS_AGE_MS`] old.
+    /// Statistics of a VF, at most [`STATS_AGE_MS`] old; those of before, if the device cannot be asked now.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: no such VF; what the device says.
+    /// `EINVAL`: no such VF; what the device says, where it has said nothing yet.
     pub(crate) fn vf_stats(self: &Arc<Self>, vf: u16) -> Result<VportStats> {
         let mut vfs = self.vfs.lock();
         let record = vfs.get(vf)?;
         let now = time::now_ms();
         if record.stats_at == 0 || now.wrapping_sub(record.stats_at) > STATS_AGE_MS {
-            record.stats = cmd::vf::stats(self, vf)?;
-            record.stats_at = now;
+            match cmd::vf::stats(self, vf) {
+                Ok(stats) => (record.stats, record.stats_at) = (stats, now),
+                Err(error) if record.stats_at == 0 => return Err(error.into()),
+                // The kernel shows zeros in place of an error.
+                Err(_) => {}
+            }
         }
         Ok(record.stats)
     }
