@@ -381,6 +381,39 @@ def shared_by_rules():
 
 
 @case
+def changed_in_a_rule():
+    """A change of a policer that a rule has brought is felt at once; one of its verdicts, which the rule cannot follow, is not taken for done."""
+    links, vfs = vfs_with_hooks()
+    capture = Capture(vfs[1].link)
+    # For each policer, versions: words, whether the device follows, whether a datagram then passes.
+    policers = [
+        [("mtu 50 conform-exceed drop/pipe", None, False), ("mtu 50 conform-exceed pipe/pipe", False, False)],
+        [
+            ("mtu 50 conform-exceed drop/pipe", None, False),
+            ("mtu 2000 conform-exceed drop/pipe", True, True),
+            ("mtu 2000 conform-exceed drop/drop", False, True),
+            ("mtu 50 conform-exceed drop/pipe", True, False),
+        ],
+    ]
+    for index, versions in enumerate(policers, 61):
+        for words, taken, passes in versions:
+            policer = f"action police {words} index {index}"
+            if taken is None:
+                rule = f"ip_proto udp dst_port 1000 {policer} action mirred egress redirect dev {links[1].name}"
+                filter_add(links[0], (f"pref {index} protocol ip", rule), flags="")
+            else:
+                sh(f"tc actions change {policer}")
+                equal(shared_action("police", index).get("in_hw_count", 0), int(taken), f"{policer}: in_hw_count")
+            equal(in_hw(links[0], index), True, f"{policer}: in_hw of the rule")
+            Injector(vfs[0].link).send(frame_to(vfs, 1000))
+            if passes:
+                capture.expect(policer, to_port(1000))
+            else:
+                capture.expect_none(policer, to_port(1000), 0.5)
+        filter_del(links[0], f"pref {index}")
+
+
+@case
 def shared_and_let_go():
     """Where a change is refused, rules go on with the action as it was, and all that it has told of packets is told once."""
     links, vfs = vfs_with_hooks()

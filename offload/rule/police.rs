@@ -39,3 +39,10 @@ pub struct Police {
     /// For packets beyond.
     pub exceed: Verdict,
 }
+
+impl Police {
+    /// For packets within, and beyond.
+    pub fn verdicts(&self) -> (Verdict, Verdict) {
+        (self.conform, self.exceed)
+    }
+}

@@ -153,6 +153,10 @@ impl Engine {
         self.check(device)?;
         let reached = self.is_reached();
         let police = match read.police {
+            // Its meter would follow, and the rules would not.
+            Some(police) if !self.have_verdicts(action.cookie, &police) => {
+                return Err(Refusal::Bound);
+            }
             Some(police) => {
                 let meter = self.meters.get(device, action.cookie, &police, reached)?;
                 Some((police, meter))
@@ -198,12 +202,28 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether all rules that have the meter of an action do by it what the action says.
+    fn have_verdicts(&self, cookie: usize, police: &Police) -> bool {
+        let Some(meter) = self.meters.of(cookie) else {
+            return true;
+        };
+        let mut same = true;
+        for store in self.stores.lock().iter() {
+            for rule in store.inner.lock().rules() {
+                let mut of_rule = rule.objects.more.meters().iter();
+                same &= of_rule.all(|has| has.meter != meter || has.verdicts == police.verdicts());
+            }
+        }
+        same
+    }
+
     /// Finds the rules that have the meter of an action already. Those whose actions are all counted singly have told of it.
     fn adopt(&self, cookie: usize, meter: u32) -> Result<KVec<Use>, Refusal> {
         let mut uses = KVec::new();
         for store in self.stores.lock().iter() {
             for rule in store.inner.lock().rules() {
-                let has = rule.objects.more.meters().contains(&meter);
+                let mut meters = rule.objects.more.meters().iter();
+                let has = meters.any(|has| has.meter == meter);
                 let (Some(id), true) = (rule.objects.rule, has) else {
                     continue;
                 };
@@ -240,10 +260,9 @@ impl Engine {
             let known = known.filter(|known| known.alone).ok_or(Refusal::Lost)?;
             (known.police, known.kept.take(), !known.uses.is_empty())
         };
-        let verdicts = |police: &Police| (police.conform, police.exceed);
         let follows = match (&police, &read.police) {
             // What is otherwise of a policer is its meter's.
-            (Some((before, _)), Some(now)) => verdicts(before) != verdicts(now),
+            (Some((before, _)), Some(now)) => before.verdicts() != now.verdicts(),
             (None, None) => true,
             _ => return Err(Refusal::Bound),
         };

@@ -7,13 +7,21 @@ use super::{
     kept_rule::KeptRule, //
 };
 use kernel::{alloc::AllocError, prelude::*};
+use oxnic_offload::rule::Verdict;
+
+/// A policer of a rule: the meter is shared with others, the verdicts are the rule's own.
+pub(crate) struct Metered {
+    pub(crate) meter: u32,
+    /// For packets within, and beyond.
+    pub(crate) verdicts: (Verdict, Verdict),
+}
 
 /// What a rule has beside templates and a counter.
 #[derive(Default)]
 pub(crate) struct Extras {
     /// Counters of actions that do not get all that the rule takes.
     pub(crate) counters: KVec<Counter>,
-    pub(crate) meters: KVec<u32>,
+    pub(crate) meters: KVec<Metered>,
     pub(crate) samplers: KVec<u32>,
     /// Actions that are counted for themselves, by the kernel's names: those that are there by themselves, or all of the rule.
     pub(crate) shared: KVec<usize>,
@@ -65,8 +73,8 @@ impl More {
         self.get().map_or(&[], |extras| &extras.encaps)
     }
 
-    /// Meters, of which there may be none.
-    pub(crate) fn meters(&self) -> &[u32] {
+    /// Policers, of which there may be none.
+    pub(crate) fn meters(&self) -> &[Metered] {
         self.get().map_or(&[], |extras| &extras.meters)
     }
 }

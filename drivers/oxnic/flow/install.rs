@@ -550,7 +550,7 @@ impl Engine {
 
     fn put_extras(&self, device: &Arc<Device>, extras: &Extras, reached: bool) {
         for meter in &extras.meters {
-            self.meters.put(device, *meter, reached);
+            self.meters.put(device, meter.meter, reached);
         }
         for sampler in &extras.samplers {
             self.samplers.put(&device.samplers, *sampler);

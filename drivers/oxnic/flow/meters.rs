@@ -136,6 +136,11 @@ impl Meters {
         Ok(id)
     }
 
+    /// The meter of an action of tc, if rules have it.
+    pub(crate) fn of(&self, action: usize) -> Option<u32> {
+        self.known.lock().ids.get(&action).copied()
+    }
+
     /// A policer was changed: so is its meter, at once.
     ///
     /// # Errors

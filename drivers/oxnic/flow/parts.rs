@@ -6,6 +6,7 @@ use super::{
     change::Change,
     counters::Counter,
     engine::Engine,
+    extras::Metered,
     limits::Share,
     plan::{Counted, Planned},
     read::Origin,
@@ -36,7 +37,7 @@ pub(super) struct Parts {
     pub(super) fresh: KVec<Counter>,
     /// Counters that it had, and does not need any more.
     pub(super) spare: KVec<Counter>,
-    pub(super) meters: KVec<u32>,
+    pub(super) meters: KVec<Metered>,
     pub(super) samplers: KVec<u32>,
     /// Chains that it leads to.
     pub(super) chains: KVec<u32>,
@@ -101,7 +102,8 @@ impl Engine {
             let meter = self
                 .meters
                 .get(device, origin.cookie, police, self.is_reached())?;
-            parts.meters.push(meter, GFP_KERNEL)?;
+            let verdicts = police.verdicts();
+            parts.meters.push(Metered { meter, verdicts }, GFP_KERNEL)?;
             fill(planned.arguments, *at, meter)?;
         }
         if !planned.encaps.is_empty() {
@@ -163,7 +165,7 @@ impl Engine {
             self.actions.put(device, template, reached);
         }
         for meter in &parts.meters {
-            self.meters.put(device, *meter, reached);
+            self.meters.put(device, meter.meter, reached);
         }
         for sampler in &parts.samplers {
             self.samplers.put(&device.samplers, *sampler);

@@ -5,7 +5,7 @@
 use super::{
     count::{means, of_action, Ways},
     engine::Engine,
-    extras::Extras,
+    extras::{Extras, Metered},
     install::{Asked, Stays},
     kept_rule::KeptRule,
     limits::Share,
@@ -70,7 +70,8 @@ impl Engine {
             let meters = &mut objects.more.make()?.meters;
             meters.reserve(1, GFP_KERNEL)?;
             let meter = self.meters.get(device, origin.cookie, police, reached)?;
-            meters.push(meter, GFP_KERNEL)?;
+            let verdicts = police.verdicts();
+            meters.push(Metered { meter, verdicts }, GFP_KERNEL)?;
             fill(planned.arguments, *at, meter)?;
         }
         for (at, wanted) in planned.encaps.drain_all() {
