@@ -380,36 +380,51 @@ def shared_by_rules():
         filter_del(links[0], f"pref {pref}")
 
 
+def complaints(kind, index):
+    """Lines of the kernel log about a change of an action that rules do not follow."""
+    return sh(f"dmesg | grep -c 'action {kind}.* index {index}: ' || true").out.strip()
+
+
 @case
 def changed_in_a_rule():
-    """A change of a policer that a rule has brought is felt at once; one of its verdicts, which the rule cannot follow, is not taken for done."""
+    """Rules follow a change of an action that one of them has brought as far as they can, and one that they cannot follow the log tells of."""
     links, vfs = vfs_with_hooks()
+    sh(f"ip link set dev {wire.near.name} vf 1 trust on")
+    vfs[1].link.ip("promisc on")
     capture = Capture(vfs[1].link)
-    # For each policer, versions: words, whether the device follows, whether a datagram then passes.
-    policers = [
-        [("mtu 50 conform-exceed drop/pipe", None, False), ("mtu 50 conform-exceed pipe/pipe", False, False)],
-        [
-            ("mtu 50 conform-exceed drop/pipe", None, False),
-            ("mtu 2000 conform-exceed drop/pipe", True, True),
-            ("mtu 2000 conform-exceed drop/drop", False, True),
-            ("mtu 50 conform-exceed drop/pipe", True, False),
-        ],
+    # For each action its kind, and versions: words, whether the device follows, tags of a datagram that then passes.
+    actions = [
+        ("police", [("mtu 50 conform-exceed drop/pipe", None, None), ("mtu 50 conform-exceed pipe/pipe", False, None)]),
+        (
+            "police",
+            [
+                ("mtu 50 conform-exceed drop/pipe", None, None),
+                ("mtu 2000 conform-exceed drop/pipe", True, []),
+                ("mtu 2000 conform-exceed drop/drop", False, []),
+                ("mtu 50 conform-exceed drop/pipe", True, None),
+            ],
+        ),
+        ("vlan", [("push id 5", None, [5]), ("push id 6", False, [5]), ("push id 5", False, [5])]),
     ]
-    for index, versions in enumerate(policers, 61):
-        for words, taken, passes in versions:
-            policer = f"action police {words} index {index}"
+    for index, (kind, versions) in enumerate(actions, 61):
+        refused = 0
+        for words, taken, tags in versions:
+            action = f"action {kind} {words} index {index}"
             if taken is None:
-                rule = f"ip_proto udp dst_port 1000 {policer} action mirred egress redirect dev {links[1].name}"
+                rule = f"ip_proto udp dst_port 1000 {action} action mirred egress redirect dev {links[1].name}"
                 filter_add(links[0], (f"pref {index} protocol ip", rule), flags="")
             else:
-                sh(f"tc actions change {policer}")
-                equal(shared_action("police", index).get("in_hw_count", 0), int(taken), f"{policer}: in_hw_count")
-            equal(in_hw(links[0], index), True, f"{policer}: in_hw of the rule")
+                sh(f"tc actions change {action}")
+                refused += not taken
+                equal(shared_action(kind, index).get("in_hw_count", 0), int(taken), f"{action}: in_hw_count")
+            equal(in_hw(links[0], index), True, f"{action}: in_hw of the rule")
+            equal(complaints(kind, index), str(refused), f"{action}: lines of the log")
             Injector(vfs[0].link).send(frame_to(vfs, 1000))
-            if passes:
-                capture.expect(policer, to_port(1000))
+            if tags is None:
+                capture.expect_none(action, to_port(1000), 0.5)
             else:
-                capture.expect_none(policer, to_port(1000), 0.5)
+                found = capture.expect(action, to_port(1000))[0]
+                equal(found.vids(), tags, f"{action}: tags of the datagram")
         filter_del(links[0], f"pref {index}")
 
 

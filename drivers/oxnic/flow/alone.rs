@@ -32,30 +32,41 @@ impl Device {
         actions: Actions<'_>,
     ) -> Result<(), Refusal> {
         let engine = self.flow.lock().engine();
+        // Without an engine, no rule of the device does.
+        let named = engine.is_some() && action.is_bound();
         if let Some(engine) = engine.filter(|engine| engine.shared.is_alone(action.cookie)) {
             let changed = read::with_alone(actions, self, |read| {
                 engine.change_action(self, action, read)
             });
-            if let Err(refusal) = changed {
+            return changed.inspect_err(|refusal| {
                 // Without memory for that, packets are told twice that it alone was asked about.
                 let _ = engine.single(action.cookie);
                 self.forget_action(&engine, action.cookie);
-                // Without skip_sw the kernel does not tell the user.
-                dev_warn!(
-                    self.binding(),
-                    "action {} index {}: {}\n",
-                    action.id.name(),
-                    action.index,
-                    refusal
-                );
-            }
-            return changed;
+                self.warn_of(action, refusal);
+            });
         }
-        read::with_alone(actions, self, |read| {
+        let known = read::with_alone(actions, self, |read| {
             let engine = self.join_flow()?;
             let known = engine.know_action(self, action, read);
             known.inspect_err(|_| self.leave_flow())
+        });
+        known.inspect_err(|refusal| {
+            // It was changed, and was not ours before.
+            if named {
+                self.warn_of(action, refusal);
+            }
         })
+    }
+
+    /// Says that rules may not do what an action does now. Without skip_sw the kernel does not tell the user.
+    fn warn_of(&self, action: &SharedAction, refusal: &Refusal) {
+        dev_warn!(
+            self.binding(),
+            "action {} index {}: {}\n",
+            action.id.name(),
+            action.index,
+            refusal
+        );
     }
 
     /// Forgets an action.
