@@ -451,6 +451,40 @@ def shared_and_let_go():
 
 
 @case
+def last_used():
+    """An action by itself was last used when the last of its packets came, whichever rule took it, and whenever somebody asks."""
+    links, vfs = vfs_with_hooks()
+    shared(f"mirred egress redirect dev {links[1].name} index 46 skip_sw")
+    for pref in (1, 2):
+        filter_add(links[0], (f"pref {pref} protocol ip", f"ip_proto udp dst_port {pref}000 action mirred index 46"))
+    capture = Capture(vfs[1].link)
+
+    def send(port):
+        Injector(vfs[0].link).send(frame_to(vfs, port))
+        capture.expect("the datagram", to_port(port))
+
+    def seen():
+        stats = shared_action("mirred", 46)
+        return stats["stats"].get("hw_packets", 0), stats.get("last_used", 0)
+
+    # The rule whose packet came first is not that which was laid first.
+    send(2000)
+    time.sleep(6)
+    send(1000)
+    time.sleep(0.5)
+    count, ago = seen()
+    equal(count, 2, "packets")
+    at_most(ago, 4, "seconds since the last packet, of two rules")
+    # Nobody asks before the rule has gone.
+    send(1000)
+    filter_del(links[0], "pref 1")
+    time.sleep(6)
+    count, ago = seen()
+    equal(count, 3, "packets of a rule that has gone")
+    at_least(ago, 5, "seconds since the last packet, of a rule that has gone")
+
+
+@case
 def shared_and_half_changed():
     """Whatever of a policer's change the device refuses, rate and verdicts are those from before, or the new ones."""
     links, vfs = vfs_with_hooks()

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::device::Device;
 use kernel::{prelude::*, sync::Arc};
-use oxnic_kapi::net::flow::{classifier, Cookie, HwStats, Means, Statistics};
+use oxnic_kapi::{
+    net::flow::{classifier, Cookie, HwStats, Means, Statistics},
+    time, //
+};
 use oxnic_offload::{
     plan::{reached, Counts, Statistics as Planned},
     rule::Action,
@@ -241,7 +244,7 @@ pub(super) fn statistics(seen: &Count, means: Means) -> Statistics {
         packets: seen.packets,
         bytes: seen.bytes,
         drops: seen.drops,
-        age_ms: seen.age,
+        age_ms: time::now_ms().saturating_sub(seen.last),
         means,
     }
 }

@@ -59,8 +59,20 @@ pub(crate) struct Count {
     pub(crate) bytes: u64,
     /// Of these packets, those that a policer has dropped. That is another counter's to say.
     pub(crate) drops: u64,
-    /// How long ago it last counted, in milliseconds; means nothing where it has not.
-    pub(crate) age: u64,
+    /// When it last counted, in milliseconds of the system's clock; means nothing where it has not.
+    pub(crate) last: u64,
+}
+
+impl Count {
+    /// Adds what came besides.
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.packets = self.packets.saturating_add(more.packets);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+        self.drops = self.drops.saturating_add(more.drops);
+        if more.packets > 0 || more.drops > 0 {
+            self.last = self.last.max(more.last);
+        }
+    }
 }
 
 /// How far a counter was read: what the kernel was told of it.
@@ -78,7 +90,7 @@ impl Told {
             packets: since(now.packets, self.packets),
             bytes: since(now.bytes, self.bytes),
             drops: 0,
-            age: now.age,
+            last: now.last,
         };
         (self.packets, self.bytes) = (now.packets, now.bytes);
         count
@@ -287,14 +299,15 @@ impl Counters {
         if record.generation != counter.generation {
             return None;
         }
-        let now = (time::now_ms() as u32).wrapping_add(self.offset.load(Relaxed));
+        let now = time::now_ms();
+        let theirs = (now as u32).wrapping_add(self.offset.load(Relaxed));
         // A negative age is the clocks' difference.
-        let age = now.wrapping_sub(record.last_use) as i32;
+        let age = theirs.wrapping_sub(record.last_use) as i32;
         Some(Count {
             packets: record.packets,
             bytes: record.bytes,
             drops: 0,
-            age: age.max(0) as u64,
+            last: now.saturating_sub(age.max(0) as u64),
         })
     }
 }
@@ -326,7 +339,7 @@ mod tests {
             packets,
             bytes: packets * 100,
             drops: 0,
-            age: 5,
+            last: 5,
         }
     }
 
@@ -343,6 +356,21 @@ mod tests {
         told.rebase(Some(&count(3)));
         told.rebase(None);
         assert_eq!(told.advance(&count(0)), count(1));
+    }
+
+    #[test]
+    fn of_two_the_later_one_says_when_it_was() {
+        let at = |packets, last| Count {
+            last,
+            ..count(packets)
+        };
+        let mut all = at(3, 70);
+        all.add(&at(2, 50));
+        assert_eq!(all, at(5, 70));
+        all.add(&at(1, 90));
+        // What has seen nothing says nothing.
+        all.add(&at(0, 95));
+        assert_eq!(all, at(6, 90));
     }
 
     #[test]

@@ -310,12 +310,12 @@ impl Use {
     /// Takes what its counters have seen.
     pub(super) fn gather(&mut self, counters: &Counters, to: &mut Count) {
         let dropped = self.dropped.advance(counters);
-        to.drops = to.drops.saturating_add(dropped.packets);
-        let seen = self.taken.advance(counters);
-        if seen.packets > 0 {
-            to.packets = to.packets.saturating_add(seen.packets);
-            to.bytes = to.bytes.saturating_add(seen.bytes);
-            to.age = seen.age;
-        }
+        to.add(&Count {
+            packets: 0,
+            bytes: 0,
+            drops: dropped.packets,
+            last: dropped.last,
+        });
+        to.add(&self.taken.advance(counters));
     }
 }
