@@ -3,7 +3,7 @@
 """What devlink says of the flow engine, and has to do with it: how full it is, which rules it was not given, modes of the eswitch."""
 
 # sets: quick
-# quick: resource tables_of_chains masks_that_come_and_go refusals many_refusals no_room no_room_for_masks shared_block offload_off leave_with_qdisc rules_in_legacy_mode legacy_fails missing_rules interim encap
+# quick: resource tables_of_chains masks_that_come_and_go refusals many_refusals no_room no_room_for_masks shared_block offload_off leave_with_qdisc rules_in_legacy_mode vlan_devices_from_before legacy_fails missing_rules interim encap
 # vm: PORTS=1 MEM=4G
 
 import json
@@ -322,6 +322,34 @@ def rules_in_legacy_mode():
     clsact(wire)
     filter_add(wire, ("pref 4 protocol all", "action drop"))
     agree(control, wire)
+
+
+@case
+def vlan_devices_from_before():
+    """Rules that a VLAN device has as switchdev mode begins are not told of, so that none goes past them, until its qdisc is new. One without may stay."""
+    sh(["modprobe", "8021q"])
+    uppers = []
+    for vid in (5, 6):
+        ip(f"link add link {near.name} name upper{vid} type vlan id {vid}")
+        defer(ip, f"link del upper{vid}", check=False)
+        uppers.append(Link(f"upper{vid}"))
+        clsact(uppers[-1])
+    before, empty = uppers
+    rule = lambda pref: (f"pref {pref} protocol all", f"src_mac 02:ee:00:00:00:0{pref} action drop")  # noqa: E731
+    filter_add(before, rule(1), flags="")
+    filter_add(empty, rule(1), flags="")
+    filter_del(empty, "pref 1")
+    switchdev(1)
+    for link in uppers:
+        filter_add(link, rule(2), flags="")
+    equal([in_hw(link, 2) for link in uppers], [False, True], "in_hw of later rules")
+    equal(refused(), [("ingress", 0, 2, "the block had rules before the driver took part: make its qdisc anew")], "rules listed")
+    sh(f"tc qdisc del dev {before.name} clsact".split())
+    clsact(before)
+    for pref in (1, 2):
+        filter_add(before, rule(pref), flags="")
+    equal([in_hw(before, pref) for pref in (1, 2)], [True, True], "in_hw of rules of a new qdisc")
+    equal(refused(), [], "rules listed of a new qdisc")
 
 
 @case

@@ -31,6 +31,17 @@ void oxnic_c_flow_indr_block_cb_remove(struct flow_block_cb *block_cb, struct fl
 	flow_indr_block_cb_remove(block_cb, offload);
 }
 
+/* A chain is there while it has a classifier, or was made by a user, or while an action leads to it. */
+bool oxnic_block_has_chains(struct tcf_block *block)
+{
+	bool any;
+
+	mutex_lock(&block->lock);
+	any = !list_empty(&block->chain_list);
+	mutex_unlock(&block->lock);
+	return any;
+}
+
 /* net/flow/chain.rs */
 
 bool oxnic_c_nft_is_active(const struct net_device *dev, const struct nft_rule *rule)

@@ -272,6 +272,10 @@ impl Block {
 }
 
 impl Rules for Block {
+    fn miss_older(&self) {
+        self.member.store.miss_older();
+    }
+
     fn replace(&self, new: &NewRule<'_>, extack: Option<&mut Extack>) -> Result {
         match &new.position {
             Some(position) => self.replace_in_chain(new, position),

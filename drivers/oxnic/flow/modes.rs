@@ -41,6 +41,9 @@ impl Engine {
         store: &Store,
         asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
+        if store.misses_older() {
+            return Err(Refusal::Older);
+        }
         if store.is_out_of_order() {
             return Err(Refusal::Behind);
         }

@@ -82,6 +82,8 @@ pub(crate) enum Refusal {
     EncapMode(&'static str),
     /// A rule is in software only that may be before it, and nothing in the device stands in for that.
     Behind,
+    /// The block had rules before it was bound, of which nobody has told.
+    Older,
     /// The interface is bound to another block.
     Occupied {
         /// It is one of tc, else a chain of nftables.
@@ -250,6 +252,9 @@ impl fmt::Display for Refusal {
             Self::Behind => f.write_str(
                 "rules that software has could have no place in the device: lay the block's anew",
             ),
+            Self::Older => {
+                f.write_str("the block had rules before the driver took part: make its qdisc anew")
+            }
             Self::Foreign => f.write_str("the chain is on an interface of another device"),
             Self::Crowded => f.write_str("no place between the rules of the chain"),
             Self::Shared => f.write_str("refused for another interface of this block"),

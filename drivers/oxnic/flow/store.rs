@@ -130,6 +130,8 @@ pub(crate) struct Store {
     pub(crate) upper: Option<Upper>,
     /// Rules that software has and for which nothing in the device stands in, once for each binding.
     unplaced: Atomic<u32>,
+    /// There were rules before something was bound, of which nobody has told. Stays as long as anything is bound.
+    older: Atomic<bool>,
     #[pin]
     pub(crate) inner: Mutex<Inner>,
 }
@@ -180,6 +182,7 @@ impl Store {
             tunnel,
             upper,
             unplaced: Atomic::new(0),
+            older: Atomic::new(false),
             inner <- new_mutex!(inner),
         })
     }
@@ -192,6 +195,16 @@ impl Store {
     /// Such a rule is gone.
     pub(crate) fn remove_unplaced(&self) {
         self.unplaced.fetch_sub(1, Relaxed);
+    }
+
+    /// There are rules of which nobody has told.
+    pub(crate) fn miss_older(&self) {
+        self.older.store(true, Relaxed);
+    }
+
+    /// Whether there are such rules, or were.
+    pub(crate) fn misses_older(&self) -> bool {
+        self.older.load(Relaxed)
     }
 
     /// Whether a rule would take packets in the device that one before it takes in software. At egress the device sees no packet that

@@ -213,6 +213,10 @@ impl Setup<'_> {
                 // SAFETY: Nobody else knows of it yet.
                 let bound = unsafe { &mut *bound };
                 bound.callback = callback.as_ptr();
+                // The later this is asked, the fewer rules come in between.
+                if self.has_older() {
+                    bound.rules.miss_older();
+                }
                 // SAFETY: The callback is new and in no list. Nobody but us looks at the driver's list, and the kernel takes the
                 // callback from it: it is a list of its own.
                 unsafe {
@@ -242,6 +246,18 @@ impl Setup<'_> {
             let block = indirect.data.cast::<bindings::tcf_block>();
             !(*self.raw.as_ptr()).block.is_null()
                 && (&raw const (*block).offloadcnt.counter).read_volatile() != 0
+        }
+    }
+
+    /// Whether the block has rules that the kernel does not play back: it does not where the device was bound before we registered.
+    fn has_older(&self) -> bool {
+        let Some(indirect) = self.indirect.as_ref().filter(|_| self.is_of_tc()) else {
+            return false;
+        };
+        // SAFETY: By the contract of `new`, for a request of tc `data` is the block. Those who hold its lock take none that is held here.
+        unsafe {
+            (*self.raw.as_ptr()).block.is_null()
+                && bindings::oxnic_block_has_chains(indirect.data.cast())
         }
     }
 

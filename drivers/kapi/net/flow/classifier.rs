@@ -65,6 +65,9 @@ pub struct Counted {
 /// other, the extack goes nowhere, and [`Self::stats`] must not sleep, is called at any time beside the others, and can be about a rule that
 /// is just being removed.
 pub trait Rules: Send + Sync + 'static {
+    /// The block has rules that came before the binding, and of which nobody will tell. Comes before all others.
+    fn miss_older(&self);
+
     /// Takes over a rule.
     ///
     /// # Errors
