@@ -485,6 +485,25 @@ def last_used():
 
 
 @case
+def shared_and_named_twice():
+    """A rule may name an action by itself twice in a row, and follows it in both places."""
+    links, vfs = vfs_with_hooks()
+    sh(f"ip link set dev {wire.near.name} vf 1 trust on")
+    vfs[1].link.ip("promisc on")
+    shared("vlan push id 5 index 49 skip_sw")
+    named = "action vlan index 49"
+    filter_add(links[0], ("pref 1 protocol ip", f"ip_proto udp dst_port 1000 {named} {named} action mirred egress redirect dev {links[1].name}"))
+    capture = Capture(vfs[1].link)
+    for number in (5, 6):
+        if number == 6:
+            sh("tc actions change action vlan push id 6 index 49 skip_sw")
+        Injector(vfs[0].link).send(frame_to(vfs, 1000))
+        found = capture.expect(f"the datagram with tags {number}", lambda p: p.source == vfs[0].link.mac and to_port(1000)(p))[0]
+        equal(found.vids(), [number, number], "tags")
+    filter_del(links[0], "pref 1")
+
+
+@case
 def shared_and_half_changed():
     """Whatever of a policer's change the device refuses, rate and verdicts are those from before, or the new ones."""
     links, vfs = vfs_with_hooks()

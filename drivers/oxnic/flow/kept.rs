@@ -171,27 +171,25 @@ impl Kept {
         (action, upper.copied())
     }
 
-    /// Where an action is among these: the first of its pieces, for each time that it is named.
-    fn places(&self, cookie: usize) -> impl Iterator<Item = usize> + '_ {
-        let first = move |at: &usize| {
-            let is = |at: usize| {
-                self.pieces
-                    .get(at)
-                    .is_some_and(|piece| piece.cookie == cookie)
-            };
-            is(*at) && !at.checked_sub(1).is_some_and(is)
-        };
-        (0..self.pieces.len()).filter(first)
+    /// The pieces that stand together and are of the same action, which may be named several times in a row.
+    fn runs(&self) -> impl Iterator<Item = (usize, &[Piece])> {
+        let runs = self.pieces.chunk_by(|one, next| one.cookie == next.cookie);
+        runs.filter_map(|run| Some((run.first()?.cookie, run)))
+    }
+
+    /// For each time that an action is named in a run of its pieces, these, by how many it has.
+    fn times<'a>(&self, run: &'a [Piece]) -> impl Iterator<Item = &'a [Piece]> {
+        run.chunks(self.pieces.len().max(1))
     }
 
     /// Whether an action by itself does here what it does there, wherever it is named. How it is to be counted does not matter: the
     /// kernel has of that what was said last, also where a rule that names it says nothing.
     pub(crate) fn agrees(&self, cookie: usize, alone: &Self) -> bool {
-        self.places(cookie).all(|place| {
-            let mine = self.pieces.iter().skip(place);
-            let mine = mine.take_while(|piece| piece.cookie == cookie);
-            let mut both = mine.clone().zip(&alone.pieces);
-            mine.count() == alone.pieces.len()
+        let runs = self.runs().filter(|(of, _)| *of == cookie);
+        let mut times = runs.flat_map(|(_, run)| alone.times(run));
+        times.all(|mine| {
+            let mut both = mine.iter().zip(&alone.pieces);
+            mine.len() == alone.pieces.len()
                 && both.all(|(mine, theirs)| {
                     self.does(mine) == alone.does(theirs) && *mine.edits == *theirs.edits
                 })
@@ -228,18 +226,18 @@ impl Kept {
         with.uppers.extend_from_slice(&self.uppers, GFP_KERNEL)?;
         let first = with.uppers.len() as u32;
         with.uppers.extend_from_slice(&now.uppers, GFP_KERNEL)?;
-        let mut last = 0;
-        for piece in &self.pieces {
-            if piece.cookie != cookie {
-                with.pieces.push(piece.clone()?, GFP_KERNEL)?;
-            } else if last != cookie {
-                for piece in &now.pieces {
-                    let mut piece = piece.clone()?;
-                    piece.action = moved(piece.action, first);
-                    with.pieces.push(piece, GFP_KERNEL)?;
+        for (of, run) in self.runs() {
+            if of != cookie {
+                for piece in run {
+                    with.pieces.push(piece.clone()?, GFP_KERNEL)?;
                 }
+                continue;
             }
-            last = piece.cookie;
+            for piece in before.times(run).flat_map(|_| &now.pieces) {
+                let mut piece = piece.clone()?;
+                piece.action = moved(piece.action, first);
+                with.pieces.push(piece, GFP_KERNEL)?;
+            }
         }
         Ok(Some(with))
     }
@@ -316,6 +314,29 @@ mod tests {
         assert!(with.agrees(2, &now) && !with.agrees(2, &before));
         // It does not do what it should do before: what it does now is not known to be newer.
         assert!(rule.with(2, &now, &before)?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn an_action_may_be_named_several_times_in_a_row() -> Result {
+        let out = Action::Redirect(Port(3), Direction::Egress);
+        let pop = (Action::VlanPop, 2);
+        let rule = kept(&[pop, pop, (out, 3), pop], &[])?;
+        let before = kept(&[pop], &[])?;
+        let mark = Action::Mark(5);
+        let now = kept(&[(mark, 2), pop], &[])?;
+        assert!(rule.agrees(2, &before) && !rule.agrees(2, &now));
+        let with = rule.with(2, &before, &now)?.ok_or(EINVAL)?;
+        let popped = Action::VlanPop;
+        assert_eq!(
+            *with.actions()?,
+            [mark, popped, mark, popped, out, mark, popped]
+        );
+        let again = with.with(2, &now, &before)?.ok_or(EINVAL)?;
+        assert_eq!(*again.actions()?, [popped, popped, out, popped]);
+        // A part of it is not the whole.
+        let part = kept(&[(mark, 2), pop, (mark, 2), (out, 3)], &[])?;
+        assert!(!part.agrees(2, &now));
         Ok(())
     }
 
