@@ -140,11 +140,6 @@ void oxnic_c_tx_stop(struct netdev_queue *queue)
 	smp_mb__after_atomic();
 }
 
-void oxnic_c_netif_tx_start_queue(struct netdev_queue *queue)
-{
-	netif_tx_start_queue(queue);
-}
-
 /* Accounts completed packets to BQL, and is a full barrier if there were any. */
 void oxnic_c_netdev_txq_completed_mb(struct netdev_queue *queue, unsigned int packets, unsigned int bytes)
 {

@@ -176,8 +176,10 @@ impl TxQueue {
         // makes, or the completion sees the stop.
         unsafe { bindings::tx_stop(self.queue.as_ptr()) };
         if room() {
-            // SAFETY: The queue is valid.
-            unsafe { bindings::netif_tx_start_queue(self.queue.as_ptr()) };
+            // Not only started: who sends for XDP is not the one that runs the queue for the stack, which may have found it stopped
+            // meanwhile and gone. No completion would run it, as it is not stopped any more.
+            // SAFETY: The queue is valid; waking it takes no lock that is held with that of the queue.
+            unsafe { bindings::netif_tx_wake_queue(self.queue.as_ptr()) };
             return false;
         }
         true
