@@ -115,8 +115,16 @@ impl<T: Poll> Napi<T> {
         data: impl FnOnce(Place<'_>) -> Result<T>,
     ) -> Result<Arc<Self>> {
         let reference: &Device = device;
-        let pool = Cell::new(core::ptr::null_mut());
+        let pool = Cell::new(core::ptr::null_mut::<bindings::page_pool>());
         let pool = &pool;
+        // The instance is still zeroed, in which case the core does not look whether it is disabled. It has to be there, though.
+        let give_up_pool = || {
+            if !pool.get().is_null() {
+                // SAFETY: The reference was entered, and nobody has it any more. The pool's instance is valid memory until
+                // initialisation has failed, and if this reference was the last, the pool forgets the instance here.
+                unsafe { bindings::page_pool_destroy(pool.get()) };
+            }
+        };
         let this = Arc::pin_init(
             try_pin_init!(Self {
                 napi <- Opaque::ffi_init(|slot: *mut bindings::napi_struct| {
@@ -127,18 +135,15 @@ impl<T: Poll> Napi<T> {
                 enabled: Cell::new(false),
                 added: Cell::new(false),
                 arm: arm,
-                data: UnsafeCell::new(data(Place { napi: napi.get(), device: reference, index, pool, _napi: PhantomData })?),
+                data: UnsafeCell::new(
+                    data(Place { napi: napi.get(), device: reference, index, pool, _napi: PhantomData })
+                        .inspect_err(|_| give_up_pool())?
+                ),
                 // INVARIANT: `data` has entered it with a reference.
                 pool: Cell::new(pool.replace(core::ptr::null_mut())),
             }? Error),
             GFP_KERNEL,
-        );
-        let this = this.inspect_err(|_| {
-            if !pool.get().is_null() {
-                // SAFETY: The reference was entered, and nobody has it any more.
-                unsafe { bindings::page_pool_destroy(pool.get()) };
-            }
-        })?;
+        )?;
         // SAFETY: The device is valid and its lock held; the instance is pinned by the Arc and zeroed.
         // INVARIANT: It is removed by `remove()`, at the latest when `this` is dropped.
         unsafe {
