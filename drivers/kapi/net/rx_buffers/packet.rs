@@ -24,13 +24,14 @@ impl Buffers {
         let info = self.xdp.as_ref().ok_or(EINVAL)?.as_raw();
         let entry = self.take(id, length)?;
         let memory = core::mem::replace(&mut entry.memory, core::ptr::null_mut());
+        let address = entry.address;
         let mut raw = MaybeUninit::<bindings::xdp_buff>::uninit();
         // SAFETY: The buffer is ours, and holds `length` bytes after the headroom. The registration lives as long as the
         // ring, in whose polls packets are used. C leaves only what it never reads uninitialised; all of it is plain data.
         Ok(unsafe {
             raw.as_mut_ptr().write_bytes(0, 1);
             bindings::oxnic_xdp_begin(raw.as_mut_ptr(), info, pool, memory.cast(), size, length);
-            Buff::from_raw(raw.assume_init(), id)
+            Buff::from_raw(raw.assume_init(), id, address)
         })
     }
 
@@ -55,14 +56,16 @@ impl Buffers {
     /// Takes a packet that is dropped back into the ring, as far as there is room.
     #[inline(always)]
     pub fn keep(&mut self, packet: Buff) {
-        let (memory, id) = packet.into_head();
+        let (memory, id, address) = packet.into_head();
         let (pool, size) = (self.pool.0.as_ptr(), self.layout.size);
         match self.entries.get_mut(usize::from(id)) {
             Some(entry) if entry.memory.is_null() => {
-                // SAFETY: The buffer is ours. The id has no memory, so that this one's address, which is still there, is that
-                // of no other buffer.
+                // SAFETY: The buffer is ours, and the id has no memory.
                 unsafe { bindings::oxnic_xdp_keep(pool, memory.cast(), size) };
+                // INVARIANT: The address goes with the memory: the id may have been posted again meanwhile, and what it was posted
+                // with may have become a part of a packet, too.
                 entry.memory = memory;
+                entry.address = address;
             }
             // SAFETY: The buffer is ours and given up.
             _ => unsafe { bindings::rx_put(pool, memory.cast(), false) },
@@ -194,6 +197,20 @@ mod tests {
         rig.buffers.keep(packet);
         assert_eq!(rig.buffers.unposted(), 0);
         rig.buffers.skip(3, 100)
+    }
+
+    #[test]
+    fn a_packet_kept_after_its_id_came_back_once_more_keeps_its_address() -> Result {
+        let mut rig = Rig::new()?;
+        // The pool maps nothing, so its buffers are told apart here.
+        rig.buffers.entries[3].address = 1;
+        let mut packet = rig.buffers.begin_packet(3, 100)?;
+        rig.buffers.post().ok_or(ENOMEM)?;
+        rig.buffers.entries[3].address = 2;
+        assert!(rig.buffers.append_packet(&mut packet, 3, 100)?);
+        rig.buffers.keep(packet);
+        assert_eq!(rig.buffers.post(), Some((3, 1)));
+        Ok(())
     }
 
     #[test]

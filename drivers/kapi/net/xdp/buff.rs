@@ -69,6 +69,8 @@ pub struct Buff {
     raw: bindings::xdp_buff,
     /// Id of its first buffer in the ring.
     pub(in crate::net) id: u16,
+    /// Bus address of that buffer, for the ring.
+    address: u64,
 }
 
 // SAFETY: A packet belongs to no CPU.
@@ -79,8 +81,8 @@ impl Buff {
     ///
     /// The packet is as the invariants say, and is the caller's to give.
     #[inline(always)]
-    pub(in crate::net) unsafe fn from_raw(raw: bindings::xdp_buff, id: u16) -> Self {
-        Self { raw, id }
+    pub(in crate::net) unsafe fn from_raw(raw: bindings::xdp_buff, id: u16, address: u64) -> Self {
+        Self { raw, id, address }
     }
 
     #[inline(always)]
@@ -185,15 +187,15 @@ impl Buff {
         }
     }
 
-    /// Gives all buffers back but the first, which is returned with its id.
+    /// Gives all buffers back but the first, which is returned with its id and its bus address.
     #[inline]
-    pub(in crate::net) fn into_head(self) -> (*mut u8, u16) {
+    pub(in crate::net) fn into_head(self) -> (*mut u8, u16, u64) {
         let mut packet = core::mem::ManuallyDrop::new(self);
         if packet.has_frags() {
             // SAFETY: The buffers are ours and given up.
             unsafe { bindings::oxnic_xdp_put(packet.as_raw(), false, false) };
         }
-        (packet.raw.data_hard_start.cast(), packet.id)
+        (packet.raw.data_hard_start.cast(), packet.id, packet.address)
     }
 }
 
