@@ -158,25 +158,37 @@ impl<T: Poll> Napi<T> {
         Ok(this)
     }
 
+    /// Whether the instance is this device's, and added. The lock of any other guards nothing here: what asks for it does nothing then.
+    fn is_of(&self, device: &Locked) -> bool {
+        core::ptr::eq(self.device.as_raw(), device.as_raw()) && self.added.get()
+    }
+
     /// Number of the interrupt, for those who look at the relation of queues, instances and interrupts.
-    pub fn set_irq(&self, _device: &Locked, irq: u32) {
-        // SAFETY: The instance is added, the instance lock is held.
-        unsafe { bindings::netif_napi_set_irq_locked(self.napi.get(), irq as c_int) };
+    pub fn set_irq(&self, device: &Locked, irq: u32) {
+        if self.is_of(device) {
+            // SAFETY: The instance is added, its device's instance lock is held.
+            unsafe { bindings::netif_napi_set_irq_locked(self.napi.get(), irq as c_int) };
+        }
     }
 
     /// No interrupt any more; before it is freed.
-    pub fn clear_irq(&self, _device: &Locked) {
-        // SAFETY: As above.
-        unsafe { bindings::netif_napi_set_irq_locked(self.napi.get(), -1) };
+    pub fn clear_irq(&self, device: &Locked) {
+        if self.is_of(device) {
+            // SAFETY: As above.
+            unsafe { bindings::netif_napi_set_irq_locked(self.napi.get(), -1) };
+        }
     }
 
     /// Says that the instance serves these queues of the device.
     pub fn link_queues(&self, device: &Locked, index: u16) {
+        if !self.is_of(device) {
+            return;
+        }
         for kind in [
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
         ] {
-            // SAFETY: The instance is added, the instance lock is held, the core checks the index.
+            // SAFETY: The instance is added, its device's instance lock is held, the core checks the index.
             unsafe {
                 bindings::netif_queue_set_napi(device.as_raw(), index.into(), kind, self.napi.get())
             };
@@ -185,6 +197,9 @@ impl<T: Poll> Napi<T> {
 
     /// Takes back [`Self::link_queues`].
     pub fn unlink_queues(&self, device: &Locked, index: u16) {
+        if !self.is_of(device) {
+            return;
+        }
         for kind in [
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
@@ -202,17 +217,17 @@ impl<T: Poll> Napi<T> {
     }
 
     /// Polling may begin.
-    pub fn enable(&self, _device: &Locked) {
-        if !self.enabled.replace(true) {
-            // SAFETY: The instance is added and disabled, the instance lock is held.
+    pub fn enable(&self, device: &Locked) {
+        if self.is_of(device) && !self.enabled.replace(true) {
+            // SAFETY: The instance is added and disabled, its device's instance lock is held.
             unsafe { bindings::napi_enable_locked(self.napi.get()) };
         }
     }
 
     /// Waits for a poll under way; there is none after that.
-    pub fn disable(&self, _device: &Locked) {
-        if self.enabled.get() {
-            // SAFETY: The instance is enabled, the instance lock is held.
+    pub fn disable(&self, device: &Locked) {
+        if self.is_of(device) && self.enabled.get() {
+            // SAFETY: The instance is enabled, its device's instance lock is held.
             unsafe { bindings::napi_disable_locked(self.napi.get()) };
             self.enabled.set(false);
         }
@@ -222,12 +237,15 @@ impl<T: Poll> Napi<T> {
     ///
     /// # Errors
     ///
-    /// [`EBUSY`]: it is enabled.
-    pub fn with_data<R>(&self, _device: &Locked, f: impl FnOnce(&mut T) -> R) -> Result<R> {
+    /// [`EBUSY`]: it is enabled; [`EINVAL`]: it is another device's, or removed.
+    pub fn with_data<R>(&self, device: &Locked, f: impl FnOnce(&mut T) -> R) -> Result<R> {
+        if !self.is_of(device) {
+            return Err(EINVAL);
+        }
         if self.enabled.replace(true) {
             return Err(EBUSY);
         }
-        // SAFETY: Disabled instances are not polled, and the instance lock keeps others from this place; `enabled` is set
+        // SAFETY: Disabled instances are not polled, and their device's instance lock keeps others from this place; `enabled` is set
         // meanwhile, so `f` cannot come here again.
         let result = f(unsafe { &mut *self.data.get() });
         self.enabled.set(false);
@@ -254,6 +272,9 @@ impl<T: Poll> Napi<T> {
 
     /// Removes the instance from the device. Waits for readers of the list of instances, and for those who have found it by its page pool.
     pub fn remove(&self, device: &Locked) {
+        if !self.is_of(device) {
+            return;
+        }
         self.disable(device);
         let pool = self.pool.replace(core::ptr::null_mut());
         if !pool.is_null() {
@@ -264,10 +285,9 @@ impl<T: Poll> Napi<T> {
                 bindings::page_pool_destroy(pool);
             }
         }
-        if self.added.replace(false) {
-            // SAFETY: The instance was added and is disabled, the instance lock is held.
-            unsafe { bindings::netif_napi_del_locked(self.napi.get()) };
-        }
+        // SAFETY: The instance was added and is disabled, its device's instance lock is held.
+        unsafe { bindings::netif_napi_del_locked(self.napi.get()) };
+        self.added.set(false);
     }
 
     /// # Safety
@@ -308,5 +328,43 @@ impl<T: Poll> PinnedDrop for Napi<T> {
             // Only on paths where setting up failed; the owner is told by the missing `remove()` in review, not by a WARN.
             self.device.with_lock(|device| self.remove(device));
         }
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kernel::macros::kunit_tests(oxnic_kapi_napi)]
+mod tests {
+    use super::*;
+    use crate::net::netdev::fixture::Dummy;
+
+    struct Idle;
+
+    impl Poll for Idle {
+        type Arm = ();
+
+        fn poll(&mut self, _context: Context<'_>, _budget: u32) -> Polled {
+            Polled { work: 0, arm: 0 }
+        }
+
+        fn arm(_arm: &(), _value: u64) {}
+    }
+
+    #[test]
+    fn an_instance_is_opened_by_the_lock_of_its_own_device() -> Result {
+        let (device, other) = (Dummy::new(1)?, Dummy::new(1)?);
+        let napi = device.with_lock(|locked| Napi::new(locked, 0, (), |_| Ok(Idle)))?;
+        other.with_lock(|locked| {
+            assert_eq!(napi.with_data(locked, |_| ()), Err(EINVAL));
+            napi.enable(locked);
+            napi.remove(locked);
+        });
+        device.with_lock(|locked| {
+            assert_eq!(napi.with_data(locked, |_| ()), Ok(()));
+            napi.enable(locked);
+            assert_eq!(napi.with_data(locked, |_| ()), Err(EBUSY));
+            napi.remove(locked);
+            assert_eq!(napi.with_data(locked, |_| ()), Err(EINVAL));
+        });
+        Ok(())
     }
 }

@@ -11,6 +11,8 @@
 
 mod callbacks;
 mod device;
+#[cfg(CONFIG_KUNIT)]
+pub(super) mod fixture;
 mod operations;
 mod registration;
 

@@ -18,20 +18,24 @@ use oxnic_bindings as bindings;
 /// operation has the state to itself, and changing a slot waits for an operation under way.
 pub struct TxSlots<Q> {
     slots: KVec<Cell<*mut Q>>,
+    /// The device whose locks guard them, and to whose queues they belong; only compared.
+    device: *const bindings::net_device,
 }
 
-// SAFETY: What the slots own is `Send`, and is only reached under the queue's lock.
+// SAFETY: What the slots own is `Send`, and is only reached under the lock of the queue of the device that they belong to. A slot
+// itself is only changed with that device's instance lock held, too.
 unsafe impl<Q: Send> Send for TxSlots<Q> {}
 // SAFETY: As above.
 unsafe impl<Q: Send> Sync for TxSlots<Q> {}
 
 impl<Q> TxSlots<Q> {
-    pub(super) fn new(count: usize) -> Result<Self> {
+    /// So many slots, guarded by the locks of this device.
+    pub(super) fn new(device: *const bindings::net_device, count: usize) -> Result<Self> {
         let mut slots = KVec::with_capacity(count, GFP_KERNEL)?;
         for _ in 0..count {
             slots.push(Cell::new(core::ptr::null_mut()), GFP_KERNEL)?;
         }
-        Ok(Self { slots })
+        Ok(Self { slots, device })
     }
 
     /// The state in slot `index`, if there is one.
@@ -67,9 +71,21 @@ impl<Q> TxSlots<Q> {
         result
     }
 
-    fn exchange(&self, device: &Device, index: u16, new: *mut Q) -> Result<*mut Q> {
-        let queue = device.tx_queue(index)?;
+    /// A slot, and the transmit queue whose lock guards it.
+    fn slot(
+        &self,
+        device: &Locked,
+        index: u16,
+    ) -> Result<(&Cell<*mut Q>, NonNull<bindings::netdev_queue>)> {
+        if !core::ptr::eq(device.as_raw(), self.device) {
+            return Err(EINVAL);
+        }
         let slot = self.slots.get(usize::from(index)).ok_or(EINVAL)?;
+        Ok((slot, device.tx_queue(index)?))
+    }
+
+    fn exchange(&self, device: &Locked, index: u16, new: *mut Q) -> Result<*mut Q> {
+        let (slot, queue) = self.slot(device, index)?;
         // SAFETY: The queue is valid as long as the device is.
         unsafe { bindings::netif_tx_lock_bh(queue.as_ptr()) };
         let old = slot.replace(new);
@@ -82,7 +98,7 @@ impl<Q> TxSlots<Q> {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`]: no such queue, the state is dropped.
+    /// [`EINVAL`]: no such queue, or another device's; the state is dropped.
     pub fn install(&self, device: &Locked, index: u16, state: KBox<Q>) -> Result {
         let new = KBox::into_raw(state);
         match self.exchange(device, index, new) {
@@ -104,12 +120,12 @@ impl<Q> TxSlots<Q> {
     /// it, it would stay so until it is used again, and the core's watchdog looks at all queues, used or not. To be called once no
     /// poll completes packets of the queue any more, as the core ends the system where more is completed than was sent.
     pub fn settle(&self, device: &Locked, index: u16) {
-        let in_use = |slot: &Cell<*mut Q>| !slot.get().is_null();
-        if self.slots.get(usize::from(index)).is_some_and(in_use) {
+        let Ok((slot, queue)) = self.slot(device, index) else {
             return;
-        }
-        if let Ok(queue) = device.tx_queue(index) {
-            // SAFETY: The queue is valid as long as the device is, and without state nothing is queued.
+        };
+        if slot.get().is_null() {
+            // SAFETY: The queue is valid as long as the device is. Without state nothing is queued, and slots do not change while the
+            // instance lock is held.
             unsafe { bindings::netdev_tx_reset_queue(queue.as_ptr()) };
         }
     }
@@ -320,5 +336,83 @@ impl<T: Operations> StatsVTable<T> {
         let (base_rx, base_tx) = data.base(device);
         base_rx.store(rx);
         base_tx.store(tx);
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kernel::macros::kunit_tests(oxnic_kapi_tx_queues)]
+mod tests {
+    use super::*;
+    use crate::net::netdev::fixture::Dummy;
+
+    const STACK_XOFF: usize = 1 << bindings::netdev_queue_state_t___QUEUE_STATE_STACK_XOFF;
+    const DRV_XOFF: usize = 1 << bindings::netdev_queue_state_t___QUEUE_STATE_DRV_XOFF;
+    const SCHEDULED: usize = 1 << bindings::qdisc_state_t___QDISC_STATE_SCHED;
+
+    fn is_stopped(queue: &TxQueue, by: usize) -> bool {
+        // SAFETY: The queue is valid.
+        let state = unsafe { (&raw const (*queue.queue.as_ptr()).state).read_volatile() };
+        state & by != 0
+    }
+
+    /// As the core calls the transmit operation.
+    fn transmit<R>(queue: &TxQueue, f: impl FnOnce() -> R) -> R {
+        // SAFETY: The queue is valid, and the lock is not held.
+        unsafe { bindings::netif_tx_lock_bh(queue.queue.as_ptr()) };
+        let result = f();
+        // SAFETY: It was taken above.
+        unsafe { bindings::netif_tx_unlock_bh(queue.queue.as_ptr()) };
+        result
+    }
+
+    #[test]
+    fn a_slot_is_changed_under_the_lock_of_its_own_device() -> Result {
+        let (device, other) = (Dummy::new(2)?, Dummy::new(2)?);
+        let slots = TxSlots::new(device.as_raw(), 2)?;
+        let (seven, eight) = (KBox::new(7, GFP_KERNEL)?, KBox::new(8, GFP_KERNEL)?);
+        device.with_lock(|locked| slots.install(locked, 1, seven))?;
+        let refused = other.with_lock(|locked| slots.install(locked, 1, eight));
+        assert_eq!(refused, Err(EINVAL));
+        assert!(other.with_lock(|locked| slots.remove(locked, 1)).is_none());
+        let taken = device.with_lock(|locked| slots.remove(locked, 1));
+        assert_eq!(taken.map(KBox::into_inner), Some(7));
+        Ok(())
+    }
+
+    #[test]
+    fn limits_do_not_stop_a_queue_that_has_no_state() -> Result {
+        let device = Dummy::new(2)?;
+        let slots = TxSlots::new(device.as_raw(), 2)?;
+        let queue = TxQueue::new(&device, 1)?;
+        let state = KBox::new(7, GFP_KERNEL)?;
+        device.with_lock(|locked| slots.install(locked, 1, state))?;
+        transmit(&queue, || queue.sent(1000));
+        device.with_lock(|locked| slots.settle(locked, 1));
+        assert!(is_stopped(&queue, STACK_XOFF));
+        device.with_lock(|locked| drop(slots.remove(locked, 1)));
+        assert!(is_stopped(&queue, STACK_XOFF));
+        device.with_lock(|locked| slots.settle(locked, 1));
+        assert!(!is_stopped(&queue, STACK_XOFF));
+        Ok(())
+    }
+
+    #[test]
+    fn a_queue_that_finds_room_after_all_is_run() -> Result {
+        let device = Dummy::new(1)?;
+        let queue = TxQueue::new(&device, 0)?;
+        let qdisc = &raw mut bindings::noop_qdisc;
+        // SAFETY: The device is ours alone, and the core's discipline that does nothing is always there.
+        unsafe { (*queue.queue.as_ptr()).qdisc = qdisc };
+        let (stopped, scheduled) = transmit(&queue, || {
+            let stopped = queue.stop_unless(|| true);
+            // SAFETY: As above. It runs once bottom halves do.
+            let state = unsafe { (&raw const (*qdisc).state).read_volatile() };
+            (stopped, state & SCHEDULED != 0)
+        });
+        assert!(!stopped && !is_stopped(&queue, DRV_XOFF));
+        assert!(scheduled);
+        assert!(queue.stop_unless(|| false));
+        assert!(is_stopped(&queue, DRV_XOFF));
+        Ok(())
     }
 }

@@ -190,7 +190,7 @@ impl<T: Operations> Unregistered<T> {
         // SAFETY: The device is valid and has a private area of the size of `Private<T>`.
         let private = unsafe { private::<T>(raw) };
         // SAFETY: The device is valid, the number of queues is fixed.
-        let slots = TxSlots::new(unsafe { (*raw).num_tx_queues } as usize)?;
+        let slots = TxSlots::new(raw, unsafe { (*raw).num_tx_queues } as usize)?;
         // SAFETY: `data` in the private area is uninitialised, and stays where it is until it is dropped.
         unsafe { pin_init::raw_try_init(&raw mut (*private).data, data) }?;
         // SAFETY: `tx` is uninitialised.

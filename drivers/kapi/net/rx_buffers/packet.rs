@@ -82,9 +82,8 @@ impl Buffers {
 #[cfg(CONFIG_KUNIT)]
 pub(in crate::net) mod fixture {
     use super::super::{Buffers, Layout};
-    use crate::net::netdev::Device;
+    use crate::net::netdev::fixture::Dummy;
     use crate::net::xdp::{Buff, RxInfo};
-    use core::ptr::NonNull;
     use kernel::prelude::*;
     use oxnic_bindings as bindings;
 
@@ -96,21 +95,10 @@ pub(in crate::net) mod fixture {
         _device: Dummy,
     }
 
-    struct Dummy(NonNull<bindings::net_device>);
-
-    impl Drop for Dummy {
-        fn drop(&mut self) {
-            // SAFETY: The device is ours, and was never registered.
-            unsafe { bindings::free_netdev(self.0.as_ptr()) };
-        }
-    }
-
     impl Rig {
         /// All buffers are posted.
         pub(in crate::net) fn new() -> Result<Self> {
-            // SAFETY: No requirements.
-            let raw = unsafe { bindings::alloc_etherdev_mqs(0, 1, 1) };
-            let device = Dummy(NonNull::new(raw).ok_or(ENOMEM)?);
+            let device = Dummy::new(1)?;
             let mut params = bindings::page_pool_params::default();
             // SAFETY: Both members of the union are the same, for C's `struct_group()`.
             let fast = unsafe { params.__bindgen_anon_1.fast.as_mut() };
@@ -121,7 +109,7 @@ pub(in crate::net) mod fixture {
             let layout = Layout::for_xdp();
             let mut buffers = Buffers::with_pool(pool, SIZE, layout, 0, None)?;
             // SAFETY: The pool is valid, and the device outlives the ring.
-            let info = unsafe { RxInfo::register(Device::from_raw(raw), 0, layout.size, pool) }?;
+            let info = unsafe { RxInfo::register(&device, 0, layout.size, pool) }?;
             buffers.xdp = Some(info);
             while buffers.post().is_some() {}
             Ok(Self {
