@@ -149,6 +149,18 @@ def speeds_can_be_set():
     equal(Link(wire.near.name).carrier(), True, "carrier after a refusal")
 
 
+@case
+def what_cannot_be_set_is_refused():
+    """Port, PHY address, MDI-X, advertised modes, autonegotiation and half duplex are refused, and the link stays as it is."""
+    before = speed(wire.near)
+    for words in ("port tp", "port aui", "phyad 3", "mdix on", "advertise 0x1000", "autoneg on", "duplex half"):
+        fails(wire.near.ethtool("-s", words, check=False), f"-s {words}")
+        equal(speed(wire.near), before, f"link after -s {words}")
+    wire.near.down()
+    defer(wire.near.up)
+    fails(wire.near.ethtool("-s", "port tp", check=False), "another port while the link is down")
+
+
 def fec(link):
     """Forward error correction: what was set, what is in force, and blocks that were mended and that could not be."""
     out = link.ethtool("-I --show-fec").out

@@ -74,6 +74,29 @@ fn port_kind(medium: Medium) -> Port {
     }
 }
 
+/// Why settings cannot come out of the present ones: what nobody can choose here must be as it is.
+fn refusal(now: &LinkSettings, wanted: &LinkSettings) -> Option<&'static str> {
+    if wanted.autoneg {
+        return Some("there is no autonegotiation");
+    }
+    if wanted.full_duplex == Some(false) {
+        return Some("there is no half duplex");
+    }
+    if wanted.port != now.port {
+        return Some("the port is what is plugged in");
+    }
+    if wanted.phy_address != now.phy_address {
+        return Some("there is no PHY to choose");
+    }
+    if wanted.crossing != now.crossing {
+        return Some("there is no MDI-X to set");
+    }
+    if wanted.advertising != now.advertising {
+        return Some("modes are not advertised: set the speed");
+    }
+    None
+}
+
 #[vtable]
 impl Operations for NetPort {
     fn link_settings(&self, netdev: &Locked) -> Result<LinkSettings> {
@@ -82,6 +105,8 @@ impl Operations for NetPort {
             speed: None,
             full_duplex: None,
             port: Port::Other,
+            phy_address: 0,
+            crossing: 0,
             autoneg: false,
             supported: LinkModes::new(),
             advertising: LinkModes::new(),
@@ -114,14 +139,13 @@ impl Operations for NetPort {
         if !self.has_wire() {
             return refuse(EOPNOTSUPP, "they are the PF's to change");
         }
-        if settings.autoneg {
-            return refuse(EOPNOTSUPP, "there is no autonegotiation");
+        let now = self.link_settings(netdev)?;
+        if let Some(text) = refusal(&now, settings) {
+            return refuse(EOPNOTSUPP, text);
         }
-        if settings.full_duplex == Some(false) {
-            return refuse(EOPNOTSUPP, "there is no half duplex");
-        }
-        // A link that is down shows no speed; then that of before is meant.
-        let Some(speed) = settings.speed else {
+        // A link that is down shows no speed; then that of before is meant. A speed that is there already is not asked for: to
+        // set it would keep a port from its fastest one later.
+        let Some(speed) = settings.speed.filter(|&speed| Some(speed) != now.speed) else {
             return Ok(());
         };
         let port =

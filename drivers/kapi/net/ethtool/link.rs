@@ -19,6 +19,8 @@ pub enum Port {
     None,
     /// Something else, or not known.
     Other,
+    /// A connector that is no more: AUI, MII or BNC.
+    Old,
 }
 
 impl Port {
@@ -29,6 +31,7 @@ impl Port {
             Self::TwistedPair => raw::PORT_TP,
             Self::None => raw::PORT_NONE,
             Self::Other => raw::PORT_OTHER,
+            Self::Old => raw::PORT_MII,
         }) as u8
     }
 
@@ -38,10 +41,11 @@ impl Port {
             Self::Fibre,
             Self::TwistedPair,
             Self::None,
+            Self::Other,
         ]
         .into_iter()
         .find(|port| port.as_raw() == raw)
-        .unwrap_or(Self::Other)
+        .unwrap_or(Self::Old)
     }
 }
 
@@ -149,6 +153,10 @@ pub struct LinkSettings {
     pub full_duplex: Option<bool>,
     /// What is plugged in.
     pub port: Port,
+    /// Number of the transceiver in use; 0 where there is none to choose.
+    pub phy_address: u8,
+    /// How the wires of a twisted pair cross (`ETH_TP_MDI_*`); 0 where that cannot be set.
+    pub crossing: u8,
     /// Autonegotiation.
     pub autoneg: bool,
     /// Modes that could be.
@@ -170,7 +178,8 @@ pub trait Operations: Sized {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Changes the settings; `supported` has no meaning.
+    /// Changes the settings; `supported` has no meaning. The core gives those of [`Self::link_settings`] with what is to
+    /// change, and leaves it to the driver to refuse what it cannot set.
     ///
     /// # Errors
     ///
@@ -201,6 +210,8 @@ fn store(settings: &LinkSettings, out: &mut raw::ethtool_link_ksettings) {
         None => raw::DUPLEX_UNKNOWN,
     } as u8;
     out.base.port = settings.port.as_raw();
+    out.base.phy_address = settings.phy_address;
+    out.base.eth_tp_mdix_ctrl = settings.crossing;
     out.base.autoneg = settings.autoneg.into();
     out.link_modes.supported = settings.supported.0;
     out.link_modes.advertising = settings.advertising.0;
@@ -216,6 +227,8 @@ fn load(raw: &raw::ethtool_link_ksettings) -> LinkSettings {
             _ => None,
         },
         port: Port::from_raw(raw.base.port),
+        phy_address: raw.base.phy_address,
+        crossing: raw.base.eth_tp_mdix_ctrl,
         autoneg: raw.base.autoneg != 0,
         supported: LinkModes(raw.link_modes.supported),
         advertising: LinkModes(raw.link_modes.advertising),
@@ -304,6 +317,8 @@ mod tests {
                 speed,
                 full_duplex,
                 port: Port::Fibre,
+                phy_address: 3,
+                crossing: raw::ETH_TP_MDI_X as u8,
                 autoneg: false,
                 supported,
                 advertising: LinkModes::new(),
