@@ -89,6 +89,23 @@ def goes_to(addresses, ports, protocol, queue, what):
     at_least(moved[best], PACKETS, f"packets of {what} on queue {queue}")
 
 
+def new_context(words):
+    """A further context, until the end of the case."""
+    made = wire.near.ethtool("-X", f"context new {words}", check=False)
+    if made.status:
+        skip(f"no contexts: {made.text}")
+    context = re.search(r"is (\d+)", made.text).group(1)
+    defer(wire.near.ethtool, "-X", f"context {context} delete", check=False)
+    return context
+
+
+def new_rule(words):
+    """A steering rule, until the end of the case."""
+    location = re.search(r"ID (\d+)", wire.near.ethtool("-N", f"flow-type udp4 {words}").text).group(1)
+    defer(wire.near.ethtool, "-N", f"delete {location}", check=False)
+    return location
+
+
 @case
 def flows_by_definition():
     """TCP and UDP flows over IPv4 and IPv6 land where the definition puts them."""
@@ -163,11 +180,7 @@ def not_ip_goes_first():
 @case
 def contexts():
     """A further context with its own table serves the flows that a rule sends to it, and goes when deleted."""
-    made = wire.near.ethtool("-X", "context new start 3 equal 1", check=False)
-    if made.status:
-        skip(f"no contexts: {made.text}")
-    context = re.search(r"is (\d+)", made.text).group(1)
-    defer(wire.near.ethtool, "-X", f"context {context} delete", check=False)
+    context = new_context("start 3 equal 1")
     addresses, _, protocol = flow(3, 4)
     rule = wire.near.ethtool("-N", f"flow-type udp4 dst-port 4711 context {context}").text
     location = re.search(r"ID (\d+)", rule).group(1)
@@ -202,6 +215,42 @@ def rules():
     true(sum(moved.values()) < PACKETS, f"the dropped flow reaches a queue: {moved}")
     if before is not None:
         at_least(wire.near.counters()["rx_steering"] - before, PACKETS, "drops by rule that the device counts")
+
+
+@case
+def offsets_stay_within_channels():
+    """What would lead a rule that adds to a context's queues beyond the last channel is refused: fewer channels, another table."""
+    defer(wire.near.ethtool, "-L", f"combined {wire.near.queues()[0]}", check=False)
+    if wire.near.queues()[0] != 4:
+        wire.near.ethtool("-L", "combined 4")
+    context = new_context("equal 2")
+    fails(wire.near.ethtool("-N", f"flow-type udp4 dst-port 4711 context {context} action 3", check=False), "a rule to queues 3 and 4")
+    # The tables of 3 and 4 channels have as many entries: they can stay.
+    location = new_rule(f"dst-port 4711 context {context} action 2")
+    fails(wire.near.ethtool("-L", "combined 3", check=False), "3 channels with a rule to queues 2 and 3")
+    equal(wire.near.queues()[0], 4, "channels after the refusal")
+    wire.near.ethtool("-N", f"delete {location}")
+    location = new_rule(f"dst-port 4711 context {context} action 1")
+    wire.near.ethtool("-L", "combined 3")
+    fails(wire.near.ethtool("-X", f"context {context} equal 3", check=False), "a table that makes it queues 1 to 3")
+    equal(set(table_and_key(context)[0]), {0, 1}, "queues of the context after the refusal")
+    reached = took([f for n in range(24) for f in frames_of(flow(n, 4)[0], (n, 4711), UDP, 2)])
+    at_least(sum(reached.get(queue, 0) for queue in (1, 2)), 48, f"packets of the rule on its queues ({reached})")
+    wire.near.ethtool("-N", f"delete {location}")
+    wire.near.ethtool("-X", f"context {context} equal 3")
+
+
+@case
+def offsets_to_the_first_context():
+    """A rule that adds to the queues of context 0 keeps its table from spreading over all channels again."""
+    defer(wire.near.ethtool, "-X", "default")
+    fails(wire.near.ethtool("-N", "flow-type udp4 dst-port 4711 context 0 action 1", check=False), "a rule beyond the last channel")
+    wire.near.ethtool("-X", "equal 2")
+    location = new_rule(f"dst-port 4711 context 0 action {wire.near.queues()[0] - 2}")
+    fails(wire.near.ethtool("-X", "default", check=False), "all channels, and more")
+    equal(set(table_and_key()[0]), {0, 1}, "queues in the table after the refusal")
+    wire.near.ethtool("-N", f"delete {location}")
+    wire.near.ethtool("-X", "default")
 
 
 @case

@@ -9,6 +9,7 @@
 use crate::cmd;
 use crate::command::CommandError;
 use crate::netdev::NetPort;
+use crate::steering::InTheWay;
 use kernel::prelude::*;
 use oxnic_abi::caps::{features, NicCaps};
 use oxnic_abi::rss::{hash_types, RssConfig, KEY_MAX, TABLE_MAX};
@@ -34,6 +35,8 @@ pub(crate) enum Reject {
     Fields,
     /// Input cannot be transformed.
     Transform,
+    /// A steering rule adds to the context's queues.
+    Steered(InTheWay),
     /// No memory.
     Memory,
     /// The device said so.
@@ -46,6 +49,7 @@ impl From<Reject> for Error {
             Reject::NoContext => ENOENT,
             Reject::ContextLimit(_) => ENOSPC,
             Reject::Type | Reject::Ports | Reject::Fields | Reject::Transform => EOPNOTSUPP,
+            Reject::Steered(_) => EINVAL,
             Reject::Memory => ENOMEM,
             Reject::Device(error) => error.into(),
         }
@@ -75,6 +79,7 @@ impl kernel::fmt::Display for Reject {
             Self::Ports => "frames of this type have no ports to be hashed",
             Self::Fields => "the device hashes both addresses, or these and both ports",
             Self::Transform => "the device has no symmetric hashing",
+            Self::Steered(rule) => return f.write_fmt(fmt!("{}", rule)),
             Self::Memory => "no memory",
             Self::Device(error) => return f.write_fmt(fmt!("{}", error)),
         })
@@ -231,6 +236,16 @@ impl Hashing {
             .and_then(Option::as_deref)
             .filter(|_| self.offered)
             .ok_or(Reject::NoContext)
+    }
+
+    /// The highest queue that a context names while there are so many channels; none if it is not there.
+    pub(crate) fn highest_queue(&self, netdev: &Locked, id: u32, channels: u16) -> Option<u16> {
+        let entries = self.entries_for(channels);
+        let context = self.context(id).ok()?;
+        if id == 0 && !netdev.has_user_hash_table() {
+            return Some(channels.min(entries).saturating_sub(1));
+        }
+        Some(context.highest_queue(entries))
     }
 
     /// Whether this type of frame has fields of its own.

@@ -73,6 +73,45 @@ pub(crate) struct Queues<'a> {
     pub(crate) highest_of: &'a dyn Fn(u32) -> Option<u16>,
 }
 
+impl Queues<'_> {
+    /// The highest queue that an action leads to; none where it drops.
+    fn reached(&self, action: Action) -> Result<Option<u32>, Reject> {
+        Ok(match action {
+            Action::Drop => None,
+            Action::Queue(queue) => Some(queue),
+            Action::Context { context, add } => {
+                let highest = (self.highest_of)(context)
+                    .ok_or(Reject::Rule("there is no such hashing context"))?;
+                Some(add.saturating_add(highest.into()))
+            }
+        })
+    }
+
+    /// The queue, if it is beyond the last channel.
+    fn beyond(&self, queue: Option<u32>) -> Option<u32> {
+        queue.filter(|&queue| queue >= self.channels.into())
+    }
+}
+
+/// A rule that keeps channels or a hashing context from being changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InTheWay {
+    /// Its place.
+    pub(crate) location: u32,
+    /// The queue beyond the last channel that it would lead to.
+    pub(crate) queue: u32,
+}
+
+impl kernel::fmt::Display for InTheWay {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        f.write_fmt(fmt!(
+            "the steering rule at place {} would lead to unused queue {}",
+            self.location,
+            self.queue
+        ))
+    }
+}
+
 /// The rules of an interface.
 pub(crate) struct Steering {
     caps: SteeringCaps,
@@ -165,6 +204,18 @@ impl Steering {
         Ok(location)
     }
 
+    /// Whether all rules lead to channels that there are, with these queues. Contexts that are not known do not count.
+    pub(crate) fn fit(&self, queues: &Queues<'_>) -> Result<(), InTheWay> {
+        for (&location, rule) in self.rules.iter() {
+            let reached = rule.action().map(|action| queues.reached(action));
+            let Ok(Ok(reached)) = reached else { continue };
+            if let Some(queue) = queues.beyond(reached) {
+                return Err(InTheWay { location, queue });
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the rule at a place; from the device, too, if it can be `reached`.
     ///
     /// # Errors
@@ -199,7 +250,7 @@ impl Steering {
     /// Tells the device all rules. Queues and hashing contexts exist.
     pub(crate) fn apply(&self, port: &NetPort) -> Result {
         for (&location, rule) in self.rules.iter() {
-            // What was inserted can be told, and nothing that it names can go away.
+            // What was inserted can be told, and nothing that it names can go away, see `fit`.
             let (action, matches) = (rule.action(), rule.matches());
             let (Ok(action), Ok(matches)) = (action, matches) else {
                 return Err(EINVAL);
@@ -243,16 +294,7 @@ impl Steering {
         queues: &Queues<'_>,
     ) -> Result<SteeringRule, Reject> {
         let action = rule.action().map_err(Reject::Rule)?;
-        let highest = match action {
-            Action::Drop => None,
-            Action::Queue(queue) => Some(queue),
-            Action::Context { context, add } => {
-                let highest = (queues.highest_of)(context)
-                    .ok_or(Reject::Rule("there is no such hashing context"))?;
-                Some(add.saturating_add(highest.into()))
-            }
-        };
-        if let Some(queue) = highest.filter(|&queue| queue >= queues.channels.into()) {
+        if let Some(queue) = queues.beyond(queues.reached(action)?) {
             return Err(Reject::Queue(queue));
         }
         let matches = rule.matches().map_err(Reject::Rule)?;

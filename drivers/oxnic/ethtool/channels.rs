@@ -2,9 +2,11 @@
 
 //! `ethtool -l`, `-L`: the number of queue pairs.
 //!
-//! The hashing tables grow and shrink with it: where a user has set one that would lose something, the number stays.
+//! The hashing tables grow and shrink with it: where a user has set one that would lose something, the number stays. So it does
+//! where a steering rule would lead beyond the last channel.
 
 use crate::netdev::{Config, NetPort};
+use crate::steering::Queues;
 use kernel::prelude::*;
 use oxnic_kapi::net::ethtool::channels::Operations;
 use oxnic_kapi::net::netdev::{Locked, Rtnl};
@@ -37,6 +39,25 @@ impl NetPort {
         })?;
         Ok(Some(size.into()))
     }
+
+    /// Whether all steering rules lead to one of so many channels. The core knows only of those to a queue.
+    fn check_rules(&self, netdev: &Rtnl, channels: u16) -> Result {
+        let state = self.state.lock();
+        let queues = Queues {
+            channels,
+            highest_of: &|id| state.hashing.highest_queue(netdev, id, channels),
+        };
+        state.steering.fit(&queues).map_err(|rule| {
+            dev_info!(
+                self.device.binding(),
+                "{}: {} channels are too few: {}\n",
+                netdev.name(),
+                channels,
+                rule
+            );
+            EINVAL
+        })
+    }
 }
 
 #[vtable]
@@ -53,6 +74,7 @@ impl Operations for NetPort {
             return Ok(());
         }
         let size = self.check_tables(netdev, count)?;
+        self.check_rules(netdev, count)?;
         {
             let mut state = self.state.lock();
             let config = Config {

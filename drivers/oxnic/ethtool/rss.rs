@@ -4,6 +4,7 @@
 
 use crate::netdev::NetPort;
 use crate::rss::{Context, Reject};
+use crate::steering::Queues;
 use kernel::prelude::*;
 use oxnic_abi::rss::{hash_fields, hash_input, TABLE_MAX};
 use oxnic_kapi::extack::{refuse, Extack};
@@ -75,6 +76,13 @@ impl NetPort {
         let mut context =
             KBox::new(*state.hashing.context(id)?, GFP_KERNEL).map_err(|_| Reject::Memory)?;
         change(&mut context)?;
+        // The core checks what the table itself names, not what rules add to that.
+        let highest = context.highest_queue(state.hashing.entries());
+        let queues = Queues {
+            channels: state.config.pairs,
+            highest_of: &|other| (other == id).then_some(highest),
+        };
+        state.steering.fit(&queues).map_err(Reject::Steered)?;
         let live = state.is_live();
         state.hashing.put(self, id, context, live)
     }

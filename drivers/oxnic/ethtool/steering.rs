@@ -41,12 +41,7 @@ impl Operations for NetPort {
             config,
             ..
         } = &mut *state;
-        let highest_of = |id| {
-            hashing
-                .context(id)
-                .ok()
-                .map(|context| context.highest_queue(hashing.entries()))
-        };
+        let highest_of = |id| hashing.highest_queue(netdev, id, config.pairs);
         let queues = Queues {
             channels: config.pairs,
             highest_of: &highest_of,

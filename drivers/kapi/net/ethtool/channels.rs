@@ -16,7 +16,8 @@ pub trait Operations: Sized {
     }
 
     /// Uses so many channels from now on: at least one, at most what can be. The core has seen to it that no receive hashing
-    /// table that a user has set and no steering rule names a queue beyond that.
+    /// table that a user has set and no steering rule to a queue names one beyond that. What rules add to the queues of a
+    /// hashing context is left to the driver.
     ///
     /// # Errors
     ///

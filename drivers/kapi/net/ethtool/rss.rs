@@ -18,7 +18,8 @@ use oxnic_bindings as bindings;
 
 /// Changes to a context; what is `None` stays.
 pub struct Change<'a> {
-    /// Queues, as many entries as [`Operations::table_size`]; the core has checked that they exist.
+    /// Queues, as many entries as [`Operations::table_size`]; the core has checked that they exist. What steering rules add to
+    /// them it has not.
     pub table: Option<&'a [u32]>,
     /// Key, as long as [`Operations::key_size`].
     pub key: Option<&'a [u8]>,
