@@ -254,6 +254,25 @@ def offsets_to_the_first_context():
 
 
 @case
+def symmetric_contexts_stay_so():
+    """A symmetric context takes no fields of one end only, and a context with such fields does not become symmetric."""
+    hashed = "rx-flow-hash udp4 {} context {}"
+    context = new_context("equal 4")
+    if wire.near.ethtool("-X", f"context {context} xfrm symmetric-xor", check=False).status:
+        skip("no symmetric hashing")
+    for fields in ("s", "sdf"):
+        fails(wire.near.ethtool("-N", hashed.format(fields, context), check=False), f"fields {fields} of a symmetric context")
+    wire.near.ethtool("-N", hashed.format("fn", context))
+    wire.near.ethtool("-X", f"context {context} xfrm none")
+    for fields in ("s", "sdf"):
+        wire.near.ethtool("-N", hashed.format(fields, context))
+        for transform in ("symmetric-xor", "symmetric-or-xor"):
+            fails(wire.near.ethtool("-X", f"context {context} xfrm {transform}", check=False), f"{transform} with fields {fields}")
+    wire.near.ethtool("-N", hashed.format("sd", context))
+    wire.near.ethtool("-X", f"context {context} xfrm symmetric-or-xor")
+
+
+@case
 def rule_refused():
     """A queue that there is not, and a location beyond the table, are refused."""
     count = wire.near.queues()[0]

@@ -35,6 +35,8 @@ pub(crate) enum Reject {
     Fields,
     /// Input cannot be transformed.
     Transform,
+    /// Symmetric hashing of one end of a flow.
+    OneEnd,
     /// A steering rule adds to the context's queues.
     Steered(InTheWay),
     /// No memory.
@@ -49,7 +51,7 @@ impl From<Reject> for Error {
             Reject::NoContext => ENOENT,
             Reject::ContextLimit(_) => ENOSPC,
             Reject::Type | Reject::Ports | Reject::Fields | Reject::Transform => EOPNOTSUPP,
-            Reject::Steered(_) => EINVAL,
+            Reject::OneEnd | Reject::Steered(_) => EINVAL,
             Reject::Memory => ENOMEM,
             Reject::Device(error) => error.into(),
         }
@@ -79,6 +81,7 @@ impl kernel::fmt::Display for Reject {
             Self::Ports => "frames of this type have no ports to be hashed",
             Self::Fields => "the device hashes both addresses, or these and both ports",
             Self::Transform => "the device has no symmetric hashing",
+            Self::OneEnd => "symmetric hashing takes fields of both ends of a flow only",
             Self::Steered(rule) => return f.write_fmt(fmt!("{}", rule)),
             Self::Memory => "no memory",
             Self::Device(error) => return f.write_fmt(fmt!("{}", error)),
@@ -289,8 +292,16 @@ impl Hashing {
         {
             *queue = self.first_queue + context.queue(index);
         }
-        if context.input != 0 && !self.symmetric {
-            return Err(Reject::Transform);
+        if context.input != 0 {
+            if !self.symmetric {
+                return Err(Reject::Transform);
+            }
+            // In most ways of asking the core looks at the fields of context 0 only, or of none.
+            let mut fields = context.fields.iter().enumerate();
+            if fields.any(|(index, &fields)| self.has_type(index) && !select::is_symmetric(fields))
+            {
+                return Err(Reject::OneEnd);
+            }
         }
         let selection = select::select(&context.fields, self.types, self.single_fields)?;
         config.types = selection.types;

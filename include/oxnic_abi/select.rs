@@ -40,6 +40,13 @@ pub const fn all_of(index: usize) -> u8 {
     }
 }
 
+/// Whether fields say the same of both ends of a flow: addresses and ports are of both or of none. Else symmetric hashing is
+/// not symmetric.
+pub const fn is_symmetric(fields: u8) -> bool {
+    const PORTS: u8 = hash_fields::SOURCE_PORT | hash_fields::DESTINATION_PORT;
+    matches!(fields & ADDRESSES, 0 | ADDRESSES) && matches!(fields & PORTS, 0 | PORTS)
+}
+
 /// The bit of the IP version of a type: those of IPv4 are even.
 pub const fn version_of(index: usize) -> u16 {
     if index % 2 == 0 {
@@ -146,6 +153,20 @@ mod tests {
                 possible,
                 "{fields:?}"
             );
+        }
+    }
+
+    #[test]
+    fn symmetric_fields_are_of_both_ends() {
+        let swapped = |fields: u8| {
+            let swap = |one: u8, other: u8| {
+                u8::from(fields & one != 0) * other | u8::from(fields & other != 0) * one
+            };
+            swap(hash_fields::SOURCE, hash_fields::DESTINATION)
+                | swap(hash_fields::SOURCE_PORT, hash_fields::DESTINATION_PORT)
+        };
+        for fields in 0..=hash_fields::ALL {
+            assert_eq!(is_symmetric(fields), swapped(fields) == fields, "{fields}");
         }
     }
 
