@@ -445,4 +445,32 @@ def unbound():
     at_most(again.now(), before + 120 * SECOND, "time after the driver was bound again")
 
 
+@case
+def fewer_filters():
+    """A device that cannot stamp all packets is taken at its word: 'all' is refused at once, and the link comes up."""
+    control = Control()
+    defer(control.close)
+    function = PF()
+
+    def bind_again():
+        function.unbind()
+        function.bind("oxnic")
+        until(function.netdevs, "the function has a netdev again")
+        return function.link()
+
+    true("hardware-receive" in function.link().ethtool("-T").out, "the device stamps")
+    defer(bind_again)
+    defer(control.chaos)
+    control.chaos("nic.clock-filters=1+")
+    link = bind_again()
+    control.chaos()
+    shown = link.ethtool("-T").out.split("Hardware Receive Filter Modes:")[1].split()
+    equal(("all" in shown, "ptpv2-event" in shown), (False, True), f"filters that are shown ({shown})")
+    for wide in ("all", "ptpv1-l4-event"):
+        fails(configure(link, rx=wide, check=False), f"rx-filter {wide}", "rx filter")
+    configure(link, rx="ptpv2-l4-sync")
+    link.up()
+    equal(configured(link), ("off", "ptpv2-event"), "what is stamped")
+
+
 main()

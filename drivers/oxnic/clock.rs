@@ -80,6 +80,20 @@ impl Device {
         self.caps().features & features::TIMESTAMP != 0
     }
 
+    /// Filters for stamps of received frames, see [`ClockCaps::filters`]; none where the device cannot tell.
+    pub(crate) fn stamp_filters(self: &Arc<Self>) -> u8 {
+        if !self.has_clock() {
+            return 0;
+        }
+        cmd::caps::clock(self).map_or_else(
+            |error| {
+                failed(self, error);
+                0
+            },
+            |caps| caps.filters,
+        )
+    }
+
     /// Shows the clock to user space, if there is one. An interface works without, so failing is only logged.
     pub(crate) fn start_clock(self: &Arc<Self>) {
         if !self.has_clock() {

@@ -2,7 +2,7 @@
 
 //! `ethtool -T`: what the device can stamp, by which clock, and how many packets it has stamped.
 
-use crate::netdev::timestamp::{RX_FILTERS, TX_TYPES};
+use crate::netdev::timestamp::TX_TYPES;
 use crate::netdev::NetPort;
 use kernel::prelude::*;
 use oxnic_kapi::net::ethtool::timestamp::{Hardware, Operations, TsInfo, TsStats};
@@ -14,7 +14,7 @@ impl Operations for NetPort {
         let hardware = Hardware {
             phc: self.phc,
             tx_types: TX_TYPES,
-            rx_filters: RX_FILTERS,
+            rx_filters: self.rx_filters(),
         };
         TsInfo {
             hardware: self.device.has_clock().then_some(hardware),

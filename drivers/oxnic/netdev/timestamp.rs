@@ -13,10 +13,20 @@ use oxnic_kapi::net::timestamp::{HwtstampConfig, RxFilter, TxType};
 
 /// What can be set for transmit.
 pub(crate) const TX_TYPES: &[TxType] = &[TxType::OFF, TxType::ON];
-/// What can be set for receive. What lies between is set as the next wider one.
-pub(crate) const RX_FILTERS: &[RxFilter] = &[RxFilter::NONE, RxFilter::ALL, RxFilter::PTP_V2_EVENT];
 
-/// The device's filter for one of [`RX_FILTERS`].
+/// What can be set for receive with filters that the device has, see [`oxnic_abi::clock::ClockCaps::filters`]. What lies
+/// between is set as the next wider one.
+fn rx_filters(filters: u8) -> &'static [RxFilter] {
+    let has = |filter: StampFilter| filters >> filter.0 & 1 != 0;
+    match (has(StampFilter::EVERY), has(StampFilter::PTP)) {
+        (true, true) => &[RxFilter::NONE, RxFilter::ALL, RxFilter::PTP_V2_EVENT],
+        (true, false) => &[RxFilter::NONE, RxFilter::ALL],
+        (false, true) => &[RxFilter::NONE, RxFilter::PTP_V2_EVENT],
+        (false, false) => &[RxFilter::NONE],
+    }
+}
+
+/// The device's filter for one of [`rx_filters`].
 fn filter(filter: RxFilter) -> StampFilter {
     match filter {
         RxFilter::NONE => StampFilter::NONE,
@@ -25,16 +35,24 @@ fn filter(filter: RxFilter) -> StampFilter {
     }
 }
 
-/// The narrowest of [`RX_FILTERS`] that stamps all that is wanted.
-fn widened(wanted: RxFilter) -> RxFilter {
-    match wanted {
+/// The narrowest of those offered that stamps all that is wanted, if there is one.
+fn widened(wanted: RxFilter, offered: &[RxFilter]) -> Option<RxFilter> {
+    let narrowest = match wanted {
         RxFilter::NONE => RxFilter::NONE,
         wanted if wanted.is_ptp_v2() => RxFilter::PTP_V2_EVENT,
         _ => RxFilter::ALL,
-    }
+    };
+    [narrowest, RxFilter::ALL]
+        .into_iter()
+        .find(|filter| offered.contains(filter))
 }
 
 impl NetPort {
+    /// What can be set for receive.
+    pub(crate) fn rx_filters(&self) -> &'static [RxFilter] {
+        rx_filters(self.stamp_filters)
+    }
+
     /// What is stamped.
     ///
     /// # Errors
@@ -78,9 +96,16 @@ impl NetPort {
                 fmt!("rx filter: 'some' does not say which packets"),
             ));
         }
+        let Some(rx_filter) = widened(wanted.rx_filter, self.rx_filters()) else {
+            return Err(refuse(
+                extack,
+                ERANGE,
+                fmt!("rx filter: the device has none that stamps all these packets"),
+            ));
+        };
         let config = HwtstampConfig {
             tx_type: wanted.tx_type,
-            rx_filter: widened(wanted.rx_filter),
+            rx_filter,
         };
         let mut state = self.state.lock();
         if state.is_live() && config.rx_filter != state.stamping.rx_filter {

@@ -90,6 +90,8 @@ pub enum Fault {
     InterruptLost,
     /// A register reads as all ones.
     RegisterOnes,
+    /// The clock's capability says that not all frames can be stamped.
+    ClockFilters,
     /// A block of firmware cannot be written to flash, and the update is over.
     FirmwareWrite,
     /// A bit of a block of firmware flips on its way to flash.
@@ -98,7 +100,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault and its name in a specification.
-    pub const ALL: [(Fault, &'static str); 37] = [
+    pub const ALL: [(Fault, &'static str); 38] = [
         (Fault::FailCommand, "fail-command"),
         (Fault::FailAllocation, "fail-allocation"),
         (Fault::FailDma, "fail-dma"),
@@ -134,6 +136,7 @@ impl Fault {
         (Fault::EventRandom, "event-random"),
         (Fault::InterruptLost, "interrupt-lost"),
         (Fault::RegisterOnes, "register-ones"),
+        (Fault::ClockFilters, "clock-filters"),
         (Fault::FirmwareWrite, "firmware-write"),
         (Fault::FirmwareCorrupt, "firmware-corrupt"),
     ];

@@ -28,6 +28,7 @@ use super::limits;
 use super::rate::settings::capability as rate_capability;
 use crate::host::Host;
 use oxnic_abi::caps::{CapGet, CapabilityId};
+use oxnic_abi::clock::StampFilter;
 use oxnic_abi::command::{
     BUFFER_MAX, OFFSET_BUFFER, Opcode, PARAMETERS_OFFSET, Qualifier, Status, Submission,
 };
@@ -402,14 +403,20 @@ impl Nic {
         }
     }
 
-    fn cap_get(&self, function: FunctionId, submission: &Submission) -> Outcome {
+    fn cap_get(&mut self, function: FunctionId, submission: &Submission) -> Outcome {
         let get = parameters!(CapGet, submission)?;
         let shares = self.state(function).shares;
         match get.id {
             CapabilityId::NIC => Ok(Answer::buffer(
                 &shares.nic_caps(self.privileges(function)).to_words(),
             )),
-            CapabilityId::CLOCK => Ok(Answer::buffer(&limits::clock_caps().to_words())),
+            CapabilityId::CLOCK => {
+                let mut caps = limits::clock_caps();
+                if self.chaos.hit(Fault::ClockFilters) {
+                    caps.filters &= !(1 << StampFilter::EVERY.0);
+                }
+                Ok(Answer::buffer(&caps.to_words()))
+            }
             CapabilityId::STEERING => Ok(Answer::buffer(&shares.steering_caps().to_words())),
             CapabilityId::ESWITCH if function.is_pf() => {
                 let caps = limits::eswitch_caps(self.config.ports, self.config.max_vfs);
