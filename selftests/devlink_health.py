@@ -124,7 +124,7 @@ def vf_statistics():
     """Packets of the first VF as `ip -s link` shows them of the PF."""
     (shown,) = json.loads(sh(f"ip -s -j link show dev {wire.near.name}").out)
     stats = shown["vfinfo_list"][0]["stats"]
-    return {way: stats[way]["packets"] for way in ("rx", "tx")}
+    return {way: stats[way].get("packets", stats[way].get(f"{way}_packets")) for way in ("rx", "tx")}
 
 
 @case

@@ -76,7 +76,8 @@ def self_test_of_a_device_that_fails():
     control = Control()
     defer(control.close)
     defer(control.chaos, "off")
-    for step in range(5, 100, 12):
+    failed = 0
+    for step in range(5, 41, 12):
         hits = control.do("stats")["nic"]["chaos_hits"]
         control.chaos(f"nic.command-silent={step}")
         wire.near.ethtool("-t", "offline", check=False)
@@ -84,9 +85,10 @@ def self_test_of_a_device_that_fails():
         control.chaos("off")
         if not met:
             break
+        failed += 1
         until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, f"the wire is reached after command {step} was not answered", 60)  # noqa: B023
         PF().write("reset", 1)  # so that the driver counts resets anew
-    at_least(step, 17, "commands of a self-test")
+    at_least(failed, 2, "commands that were not answered")
 
 
 @case
