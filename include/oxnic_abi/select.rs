@@ -160,7 +160,7 @@ mod tests {
     fn symmetric_fields_are_of_both_ends() {
         let swapped = |fields: u8| {
             let swap = |one: u8, other: u8| {
-                u8::from(fields & one != 0) * other | u8::from(fields & other != 0) * one
+                (u8::from(fields & one != 0) * other) | (u8::from(fields & other != 0) * one)
             };
             swap(hash_fields::SOURCE, hash_fields::DESTINATION)
                 | swap(hash_fields::SOURCE_PORT, hash_fields::DESTINATION_PORT)
