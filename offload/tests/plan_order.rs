@@ -155,7 +155,7 @@ fn numbers_of_masks_that_went_can_be_had_back_without_a_wrong_order() {
         .filter_map(|slot| order.after(what, *slot))
         .collect();
     after.dedup();
-    assert_eq!(after, [1 << 16 | 1], "of the one that is left");
+    assert_eq!(after, [(1 << 16) | 1], "of the one that is left");
     order.moved(what);
     assert_eq!(order.lowest_move(), None);
     assert!(!order.is_used_up());
