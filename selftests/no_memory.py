@@ -8,11 +8,13 @@
 
 import ctypes
 import fcntl
+import glob
 import os
 import socket
 import struct
 
 from lib import Wire, at_least, case, defer, equal, main, note, ping, setup, sh
+from lib.function import write_once
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 SIOCETHTOOL, ETHTOOL_GRINGPARAM, ETHTOOL_SRINGPARAM = 0x8946, 0x10, 0x11
@@ -29,6 +31,11 @@ def topology():
         for fault in ("failslab", "fail_page_alloc"):
             sh(f"echo {value} > {FAULTS}/{fault}/{name}")
     sh(f"echo 0 > {FAULTS}/fail_page_alloc/min-order")
+    # Of the slabs those of memory by size, which is what a driver asks for: the checker of DMA mappings switches itself off when a slab of its
+    # own has nothing for it.
+    sh(f"echo Y > {FAULTS}/failslab/cache-filter")
+    for path in glob.glob("/sys/kernel/slab/kmalloc-*/failslab"):
+        write_once(path, 1)
     # Few allocations, most of them the driver's.
     wire.near.ethtool("-L", "combined 1", check=False)
     wire.near.ethtool("-G", "rx 64 tx 64")
