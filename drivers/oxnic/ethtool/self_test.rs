@@ -139,7 +139,11 @@ impl NetPort {
             return self.test_vectors();
         }
         self.stop(netdev);
-        let result = self.test_vectors();
+        // A function that is about to be reset raises none, and each would be waited for while RTNL is held.
+        let result = match self.device.commands.is_started() {
+            true => self.test_vectors(),
+            false => Err(EIO),
+        };
         let opened = self
             .open(netdev)
             .or_else(|error| self.open_later(netdev, error));
