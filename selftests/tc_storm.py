@@ -240,11 +240,7 @@ def each_step(fault, links, after, most=12):
     words, link = rich(links)
     for step in range(1, most + 1):
         before = objects(control)
-        hits = control.do("stats")["nic"]["chaos_hits"]
-        control.chaos(f"nic.{fault}={step}")
-        result = filter_add(link, words, check=False)
-        met = control.do("stats")["nic"]["chaos_hits"] > hits
-        control.chaos()
+        result, met = control.meets(f"nic.{fault}={step}", lambda: filter_add(link, words, check=False))
         note(f"{fault} {step}: {'met' if met else 'not met'}, status {result.status} {result.text[:120]}")
         after(result, met, before)
         sh(f"tc filter del dev {link.name} ingress pref 5", check=False)

@@ -302,6 +302,19 @@ fn taker(
     ]
 }
 
+/// A rule of flower with this key and nothing to do.
+fn rule_of(cookie: usize, key: Key<'static>) -> Rule<'static> {
+    Rule {
+        cookie: Cookie(cookie as u64),
+        classifier: Classifier::Flower,
+        chain: Chain(0),
+        priority: 1,
+        protocol: 3,
+        key,
+        actions: &[],
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -323,15 +336,7 @@ proptest! {
                 order.moved(what);
             }
             let key = key_of(wish);
-            let rule = Rule {
-                cookie: Cookie(cookie as u64),
-                classifier: Classifier::Flower,
-                chain: Chain(0),
-                priority: 1,
-                protocol: 3,
-                key,
-                actions: &[],
-            };
+            let rule = rule_of(cookie, key);
             if table.insert(rule).is_err() {
                 continue;
             }
@@ -406,15 +411,7 @@ proptest! {
                 }
             }
             let key = key_of(wish);
-            let rule = Rule {
-                cookie: Cookie(cookie as u64),
-                classifier: Classifier::Flower,
-                chain: Chain(0),
-                priority: 1,
-                protocol: 3,
-                key,
-                actions: &[],
-            };
+            let rule = rule_of(cookie, key);
             if table.insert(rule).is_err() {
                 continue;
             }

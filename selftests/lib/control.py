@@ -56,3 +56,12 @@ class Control:
     def chaos(self, spec="off"):
         """Make the device misbehave as the specification says, and no longer as an earlier one said."""
         return self.do("chaos", spec=spec)
+
+    def meets(self, spec, act):
+        """Calls act() while the device misbehaves as the specification says: what it gave, and whether the device's core has done so."""
+        hits = self.do("stats")["nic"]["chaos_hits"]
+        self.chaos(spec)
+        result = act()
+        met = self.do("stats")["nic"]["chaos_hits"] > hits
+        self.chaos()
+        return result, met
