@@ -13,7 +13,7 @@ use crate::cmd;
 use crate::command::CommandError;
 use crate::device::Device;
 use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::sync::{atomic::Relaxed, Arc};
 use oxnic_abi::caps::features;
 use oxnic_abi::clock::{clock_fields, ClockCaps, ClockConfig};
 use oxnic_kapi::ptp::{Operations, Parameters, Registration, SystemTimestamps};
@@ -80,20 +80,6 @@ impl Device {
         self.caps().features & features::TIMESTAMP != 0
     }
 
-    /// Filters for stamps of received frames, see [`ClockCaps::filters`]; none where the device cannot tell.
-    pub(crate) fn stamp_filters(self: &Arc<Self>) -> u8 {
-        if !self.has_clock() {
-            return 0;
-        }
-        cmd::caps::clock(self).map_or_else(
-            |error| {
-                failed(self, error);
-                0
-            },
-            |caps| caps.filters,
-        )
-    }
-
     /// Shows the clock to user space, if there is one. An interface works without, so failing is only logged.
     pub(crate) fn start_clock(self: &Arc<Self>) {
         if !self.has_clock() {
@@ -106,6 +92,7 @@ impl Device {
 
     fn register_clock(self: &Arc<Self>) -> Result {
         let caps = cmd::caps::clock(self).map_err(|error| failed(self, error))?;
+        self.stamp_filters.store(caps.filters.into(), Relaxed);
         self.registers.read_clock()?;
         if !self.is_vf() {
             self.set_first_time()?;

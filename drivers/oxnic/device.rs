@@ -102,6 +102,8 @@ pub(crate) struct Device {
     /// `None` where there is no clock, before probe has come so far, and after remove.
     #[pin]
     pub(crate) clock: Mutex<Option<clock::Registered>>,
+    /// Filters for stamps of received frames, see [`oxnic_abi::clock::ClockCaps::filters`]; 0 where there are none, and before the clock.
+    pub(crate) stamp_filters: Atomic<u32>,
     /// As the clock.
     #[cfg(CONFIG_HWMON)]
     #[pin]
@@ -211,6 +213,7 @@ impl Device {
                 core_buffer <- new_mutex!(None),
                 self_test_buffer <- new_mutex!(None),
                 clock <- new_mutex!(None),
+                stamp_filters: Atomic::new(0),
                 #[cfg(CONFIG_HWMON)]
                 sensors <- new_mutex!(None),
                 vfs <- new_mutex!(Vfs::new()),

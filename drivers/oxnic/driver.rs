@@ -232,8 +232,6 @@ impl pci::Driver for Device {
             // Nothing was lost but a transaction; whether the function noticed is for the health check to find out.
             Channel::Normal => Recovery::CanRecover,
             Channel::Frozen => {
-                // The bus is reset later, or not at all, and what the function uses until then may be freed meanwhile.
-                device.silence();
                 device.presence.set_gone();
                 device.begin_external_reset();
                 Recovery::NeedReset

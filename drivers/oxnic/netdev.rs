@@ -123,8 +123,6 @@ pub(crate) struct NetPort {
     pub(crate) share: Share,
     /// Index of the PTP clock that stamps are of, if it can be read.
     pub(crate) phc: Option<i32>,
-    /// Filters that the device has for stamps, see [`oxnic_abi::clock::ClockCaps::filters`].
-    stamp_filters: u8,
     /// Counters of each queue pair.
     pub(crate) pair_stats: KVec<Arc<PairStats>>,
     pub(crate) device_stats: DeviceStats,
@@ -170,14 +168,12 @@ impl NetPort {
         };
         let device = device.clone();
         let phc = device.clock_index();
-        let stamp_filters = device.stamp_filters();
         let program = Arc::new(ProgramSlot::default(), GFP_KERNEL)?;
         Ok(try_pin_init!(Self {
             device,
             kind,
             share,
             phc,
-            stamp_filters,
             pair_stats,
             device_stats,
             function_stats,

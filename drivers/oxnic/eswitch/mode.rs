@@ -130,13 +130,18 @@ impl Device {
         if !self.eswitch.lost.load(Relaxed) {
             return Ok(());
         }
+        self.make_representors(extack)
+    }
+
+    /// Makes the representors of the VFs that there are, and hears of rules on tunnel devices from then on.
+    fn make_representors(self: &Arc<Self>, extack: Option<&mut Extack>) -> Result {
         self.add_representors(self.eswitch.functions(), extack)?;
         self.eswitch.lost.store(false, Relaxed);
         self.listen();
         Ok(())
     }
 
-    /// The same from the task that resets the function, once that is over.
+    /// As [`Self::find_representors`], from the task that resets the function, once that is over.
     pub(crate) fn seek_representors(self: &Arc<Self>) {
         if !self.eswitch.lost.load(Relaxed) {
             return;
@@ -190,12 +195,10 @@ impl Device {
 
     /// The mode has been kept while all interfaces were away: representors come back where it has some.
     pub(crate) fn return_representors(self: &Arc<Self>) -> Result {
-        if self.eswitch.is_switchdev() {
-            self.add_representors(self.eswitch.functions(), None)?;
-            self.eswitch.lost.store(false, Relaxed);
-            self.listen();
+        if !self.eswitch.is_switchdev() {
+            return Ok(());
         }
-        Ok(())
+        self.make_representors(None)
     }
 
     /// Hears of rules on tunnel devices. Where there is no memory for that, they stay in software.

@@ -5,7 +5,7 @@
 
 use super::{NetPort, State};
 use crate::cmd;
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::atomic::Relaxed};
 use oxnic_abi::clock::StampFilter;
 use oxnic_abi::vport::{vport_fields, VportConfig};
 use oxnic_kapi::extack::{refuse, Extack};
@@ -16,7 +16,7 @@ pub(crate) const TX_TYPES: &[TxType] = &[TxType::OFF, TxType::ON];
 
 /// What can be set for receive with filters that the device has, see [`oxnic_abi::clock::ClockCaps::filters`]. What lies
 /// between is set as the next wider one.
-fn rx_filters(filters: u8) -> &'static [RxFilter] {
+fn rx_filters(filters: u32) -> &'static [RxFilter] {
     let has = |filter: StampFilter| filters >> filter.0 & 1 != 0;
     match (has(StampFilter::EVERY), has(StampFilter::PTP)) {
         (true, true) => &[RxFilter::NONE, RxFilter::ALL, RxFilter::PTP_V2_EVENT],
@@ -50,7 +50,7 @@ fn widened(wanted: RxFilter, offered: &[RxFilter]) -> Option<RxFilter> {
 impl NetPort {
     /// What can be set for receive.
     pub(crate) fn rx_filters(&self) -> &'static [RxFilter] {
-        rx_filters(self.stamp_filters)
+        rx_filters(self.device.stamp_filters.load(Relaxed))
     }
 
     /// What is stamped.

@@ -272,24 +272,23 @@ impl TxRing {
     fn finish(&mut self, skb: SkBuff, segmentation: Option<Segmentation>, address: u64, word: u64) {
         let length = skb.length();
         let stats = &self.stats.tx;
-        let mut packets = 1;
-        match segmentation {
+        let packets = match segmentation {
             None => {
-                stats.packets.add(1);
                 stats.bytes.add(length.into());
+                1
             }
             Some(segmentation) => {
                 let segments = u64::from(segmentation.segments.max(1));
-                packets = segments;
                 let wire = u64::from(length) + (segments - 1) * u64::from(skb.segment_headers());
-                stats.packets.add(segments);
                 stats.bytes.add(wire);
                 stats.segmented.add(1);
                 stats.segmented_bytes.add(length.into());
                 stats.segments.add(segments);
                 stats.segments_bytes.add(wire);
+                segments
             }
-        }
+        };
+        stats.packets.add(packets);
         if skb.checksum().is_some() {
             stats.csum.add(packets);
         }

@@ -40,11 +40,7 @@ impl Device {
             if state.phase != Phase::Gone || !self.binding().is_present() {
                 return;
             }
-            // Whatever took it away may have cleared its configuration, as disabling VFs does. Where it has not, the function is where it was,
-            // with queues whose memory is others' by now: it may not use any until it is reset.
-            self.enabled.restore();
-            self.enabled.clear_master();
-            self.presence.set_back();
+            self.take_for_back();
             if !self.is_usable() {
                 self.presence.set_gone();
                 return;
@@ -63,10 +59,17 @@ impl Device {
     /// A function that was found to be gone while nobody watched it may be back, for those who are about to reset it.
     pub(crate) fn look_again(&self) {
         if self.is_gone() && self.binding().is_present() {
-            self.enabled.restore();
-            self.enabled.clear_master();
-            self.presence.set_back();
+            self.take_for_back();
         }
+    }
+
+    /// A function that was gone is spoken to again.
+    fn take_for_back(&self) {
+        // Whatever took it away may have cleared its configuration, as disabling VFs does. Where it has not, the function is where it was,
+        // with queues whose memory is others' by now: it may not use any until it is reset.
+        self.enabled.restore();
+        self.enabled.clear_master();
+        self.presence.set_back();
     }
 
     /// The PCI core is about to reset the function.
