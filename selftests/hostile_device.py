@@ -21,8 +21,9 @@ wire = control = None
 @setup
 def topology():
     global wire, control
-    # Watchdogs that bark at a silent device do what they are for.
-    sh("echo 'oxnic-expect: NETDEV WATCHDOG|transmit queue \\d+ timed out|oxnic' > /dev/kmsg")
+    # Watchdogs that bark at a silent device do what they are for. The driver's own lines are for the lies that no watchdog notices, as
+    # what is expected has to come; no splat begins like them but one of DMA-API.
+    sh("echo 'oxnic-expect: NETDEV WATCHDOG|transmit queue \\d+ timed out|^oxnic [0-9a-f:.]+: (?!DMA-API)' > /dev/kmsg")
     wire = Wire()
     control = Control()
     defer(control.close)

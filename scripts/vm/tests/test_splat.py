@@ -2,10 +2,12 @@
 """What counts as a splat, where it ends, and what a script may excuse."""
 
 import os
+import re
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
+ROOT = os.path.dirname(os.path.realpath(sys.path[0]))
 sys.dont_write_bytecode = True
 
 from vm import splat  # noqa: E402
@@ -161,6 +163,27 @@ class Expectations(unittest.TestCase):
 
     def test_a_plain_message_can_be_expected(self):
         self.assertEqual(splat.judge(log("oxnic-expect: device halted", "oxnic: device halted (7)")), ([], []))
+
+    # What selftests/hostile_device.py announces, from its text.
+    HOSTILE = re.compile(r"oxnic-expect: (.+?)' > /dev/kmsg")
+
+    def test_a_hostile_device_excuses_no_fault_of_the_driver(self):
+        with open(os.path.join(ROOT, "selftests", "hostile_device.py"), encoding="utf-8") as file:
+            (pattern,) = self.HOSTILE.findall(file.read())
+        expected = "oxnic-expect: " + pattern.replace("\\\\", "\\")
+        for line in ("oxnic 10000:01:00.0: works again", EachKindIsFound.LINES["transmit time-out"]):
+            with self.subTest(line):
+                self.assertEqual(splat.judge(log(expected, line)), ([], []))
+        for line in (
+            "BUG: KASAN: slab-use-after-free in oxnic_poll+0x12/0x90 [oxnic]",
+            "WARNING: drivers/oxnic/queue/rx.rs:40 at oxnic_poll+0x12/0x90 [oxnic]",
+            EachKindIsFound.LINES["Rust panic"],
+            EachKindIsFound.LINES["DMA-API"],
+            "oxnic 10000:01:00.0 eth1: DMA-API: device driver frees DMA memory with different size",
+        ):
+            with self.subTest(line):
+                unexpected, _ = splat.judge(log(expected, line))
+                self.assertEqual([one.title for one in unexpected], [line])
 
     def test_a_pattern_for_everything_excuses_nothing(self):
         for pattern in (".*", "(", "x*"):
