@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is known of upstream's tests beforehand: selftests/upstream.expect, and how others did: selftests/upstream.igb.
+"""What is known of upstream's tests beforehand: selftests/upstream.expect, and how others did: selftests/upstream.igb; and of our own:
+selftests/skips.expect.
 
 upstream.expect has a line for each file or case that does not apply: "FILE[:CASE] NETIF KERNEL VERDICT reason", where CASE, NETIF
 (uplink, vf, cables, representors) and KERNEL (stock, debug) may be *, and VERDICT is skip, xfail, fail (the case fails and counts as a
