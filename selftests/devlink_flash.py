@@ -3,21 +3,27 @@
 """Firmware: `devlink dev flash` and `devlink dev reload action fw_activate`, what is refused, and what follows from builds that fail."""
 
 # sets: quick
-# quick: information whole component self_test_of_flash refusals stops power_lost
+# quick: information whole component self_test_of_flash refusals stops power_lost pauses
+# alone: pauses
 # vm: PORTS=1 MEM=4G
 
 import json
 import re
 import time
 
-from lib import PF, Control, Stream, Wire, at_least, case, defer, equal, fails, main, note, ping, setup, sh, true, until
+from lib import PF, Control, Stream, Wire, at_least, at_most, case, defer, equal, fails, main, note, ping, setup, sh, true, until
 from lib.eswitch import HANDLE, devlink, eswitch, representors, switchdev
 from lib.firmware import COMPONENTS, Build, activate, all_of, prepare, versions
 from lib.genl import activate_live
 from lib.health import Reporter
 from lib.pace import slow
+from lib.probe import Probe
 from lib.tc import clsact, filter_add, in_hw
 
+# Seconds without an answer that an activation may cost, live and with a reset.
+LIVE, RESET = 0.05, 1.0
+# Seconds between two requests of who looks.
+PACE = 0.01
 wire = control = None
 
 
@@ -142,7 +148,7 @@ def component():
 
 @case
 def live():
-    """fw_activate with limit no_reset: no reset, no packet lost, rules stay; refused for what cannot."""
+    """fw_activate with limit no_reset: no reset, no packet dropped, rules stay; refused for what cannot."""
     dead = Build()
     dead.flash()
     refusal = refused_live()
@@ -159,6 +165,33 @@ def live():
     equal(control.function()["generation"], generation, "generation of the function")
     equal(versions()["running"], all_of(build.version), "running versions")
     places(build)
+
+
+def pause(live):
+    """Seconds without an answer around an activation, and packets lost meanwhile."""
+    build = Build(live=live)
+    build.flash()
+    probe = Probe(wire.far4, PACE)
+    begin = time.time()
+    equal(refused_live() if live else activate().status, "" if live else 0, "what the activation says")
+    end = time.time()
+    until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, "the wire is reached")
+    equal(versions()["running"], all_of(build.version), "running versions")
+    return probe.gap(begin, end), probe.lost()
+
+
+@case
+def pauses():
+    """An activation is at most 50 ms without packets live, and loses none, and at most 1 s with a reset; the best of three, as the guest has pauses of its own."""
+    for live, most in ((True, LIVE), (False, RESET)):
+        found = [pause(live) for _ in range(3)]
+        shown = ", ".join(f"{1000 * gap:.0f} ms ({lost} lost)" for gap, lost in found)
+        note(f"without an answer {'live' if live else 'with a reset'}: {shown}")
+        gap, _ = min(found)
+        # What goes to and fro one after the other is not seen to pause for less than its own pace.
+        at_most(gap, slow(most) + PACE, f"seconds without an answer{' live' if live else ''}")
+        if live:
+            equal(min(lost for _, lost in found), 0, "packets lost by a live activation")
 
 
 @case
