@@ -8,6 +8,7 @@
 import os
 
 from lib import PF, Control, Stream, VfEnd, Wire, at_least, case, defer, equal, main, note, ping, setup, skip, until
+from lib.aer import total
 
 wire = control = None
 
@@ -20,18 +21,6 @@ def topology():
     defer(control.close)
     if not os.path.exists(f"{PF().path}/aer_dev_fatal"):
         skip("the kernel has no AER for the function")
-
-
-def total(kind):
-    """What the kernel counted of a kind at the PF and the root port."""
-    ports = [PF().path, os.path.dirname(os.path.realpath(PF().path))]
-    count = 0
-    for path in ports:
-        file = f"{path}/aer_dev_{kind}"
-        if os.path.exists(file):
-            with open(file) as lines:
-                count += sum(int(line.split()[-1]) for line in lines if line.startswith("TOTAL"))
-    return count
 
 
 def generation():

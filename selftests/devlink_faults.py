@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """The fault matrix: each fault of the device, while nothing happens, under traffic, in a storm of rules, while firmware is flashed, while the mode of the
-eswitch changes, and while VFs come and go; nothing is lost, and it is soon over.
+eswitch changes, and while VFs come and go; nothing is lost, and no packet beyond the pause that Documentation/driver.rst states for the fault.
 
-Afterwards eswitch mode, VFs, representors, rules, policers, versions and the settings of the net device are as they were. OXNIC_FAULT_ROUNDS (1) is
-how often each fault is met, and OXNIC_FAULT_CYCLES (28) how many faults follow each other in any order; the project asks for 500.
+Afterwards eswitch mode, VFs with their settings and rates, representors, rules, policers, steering rules, versions and the settings of the net device
+are as they were. A card that is pulled out comes back as a new one. OXNIC_FAULT_ROUNDS (1) is how often each fault is met, and OXNIC_FAULT_CYCLES (28)
+how many faults follow each other in any order; the project asks for 500.
 """
 
 # sets: all
@@ -18,10 +19,12 @@ import subprocess
 import tempfile
 import time
 
-from lib import PF, Control, VfEnd, Wire, case, defer, equal, main, note, ping, setup, sh, skip, until
-from lib.eswitch import HANDLE, devlink, eswitch, representor, representors, set_mode, switchdev
+from lib import PF, Control, VfEnd, Wire, at_most, case, defer, equal, main, note, ping, setup, sh, skip, until
+from lib.aer import total
+from lib.eswitch import HANDLE, devlink, eswitch, port_names, representor, representors, set_mode, switchdev, vfs_with_hooks
 from lib.health import Reporter, all_reporters
 from lib.pace import slow
+from lib.probe import Probe
 from lib.rules import agree
 from lib.storm import Storm
 from lib.tc import clsact, filter_add, in_hw
@@ -29,20 +32,52 @@ from lib.tc import clsact, filter_add, in_hw
 ROUNDS = int(os.environ.get("OXNIC_FAULT_ROUNDS", "1"))
 CYCLES = int(os.environ.get("OXNIC_FAULT_CYCLES", "28"))
 wire = control = field = None
+# Of a steering rule that stays.
+PLACE = 5
 FW, FATAL, TX, RX, FLOW = (Reporter(name) for name in ("fw", "fw_fatal", "tx", "rx", "flow"))
 
 
 class Field:
-    """Three VFs and their representors with rules: two whose rules stay, the third for the storm; and settings that are not the first ones."""
+    """Three VFs and their representors with rules: two whose rules stay, the third for the storm; and settings that are not the first ones.
 
-    def __init__(self):
-        switchdev(3)
+    Nodes of rates do not let the mode change, so they are there with `nodes` only."""
+
+    def __init__(self, nodes=True):
+        self.make()
         self.lay(connect=True)
         wire.near.set_mtu(3000)
         defer(wire.near.set_mtu, 1500)
         wire.near.ethtool("-G", "rx 512")
         defer(wire.near.ethtool, "-G", "rx 1024", check=False)
+        wire.near.ethtool("-N", f"flow-type udp4 dst-port 99 action 0 loc {PLACE}")
+        defer(wire.near.ethtool, "-N", f"delete {PLACE}")
+        wire.near.ethtool("--set-hwtimestamp-cfg", "tx on rx-filter all")
+        defer(wire.near.ethtool, "--set-hwtimestamp-cfg", "tx off rx-filter none")
+        if nodes:
+            self.rate("add", "tenant", "tx_max 2gbit")
+            defer(self.rate, "del", "tenant")
+            self.rate("set", self.leaf(0), "parent tenant tx_share 10mbit tx_weight 3")
+            defer(self.rate, "set", self.leaf(0), "noparent")
         self.before = self.configuration()
+
+    def make(self):
+        switchdev(3)
+
+    def leaf(self, vf):
+        """The devlink port of a VF, without the device's own name."""
+        shown = devlink("port show")["port"].items()
+        (name,) = [name for name, entry in shown if name.startswith(HANDLE + "/") and entry.get("vfnum") == vf]
+        return name.removeprefix(HANDLE + "/")
+
+    def rate(self, verb, name, words=""):
+        sh(f"devlink port function rate {verb} {HANDLE}/{name} {words}")
+
+    def settle(self):
+        """What is set of the VFs, which goes with them."""
+        wire.near.ip("vf 0 trust on")
+        # Of one whose driver needs not take it at once.
+        wire.near.ip("vf 2 mac 02:cc:00:00:00:02")
+        self.rate("set", self.leaf(1), "tx_max 800mbit")
 
     def lay(self, connect):
         """Rules on the representors that there are; and takes the VFs, whose links follow these."""
@@ -51,6 +86,7 @@ class Field:
             link.ip("up")
         if connect:
             self.vfs = [VfEnd(vf) for vf in range(2)]
+            self.settle()
         for link in (*self.links[:2], *(vf.link for vf in self.vfs)):
             link.wait_carrier()
         for link in self.links:
@@ -65,8 +101,11 @@ class Field:
     def configuration(self):
         """All that must be the same afterwards. Firmware that is flashed meanwhile is stored, and does not run."""
         versions = devlink(f"dev info {HANDLE}")["info"][HANDLE]["versions"]
-        views = [wire.near.ethtool(view, check=False).out for view in ("-l", "-g", "-x", "-c", "-k")]
-        return (eswitch(), PF().count(), sorted(representors()), versions["running"], wire.near.mtu, wire.near.mac, views)
+        views = [wire.near.ethtool(view).out for view in ("-l", "-g", "-x", "-c", "-k", "-n", "--get-hwtimestamp-cfg")]
+        near = wire.near.show()
+        vfs = [{key: value for key, value in vf.items() if key != "stats"} for vf in near["vfinfo_list"]]
+        rates = devlink("port function rate show").get("rate", {})
+        return (eswitch(), PF().count(), sorted(representors()), versions["running"], near["mtu"], near["address"], views, vfs, rates)
 
     def answers(self):
         """Packets come through."""
@@ -77,12 +116,30 @@ class Field:
     def check(self):
         """Everything works and is as it was."""
         self.answers()
-        equal(self.configuration(), self.before, "mode, VFs, representors and settings")
-        agree(control, *self.links, seconds=60)
+        for seen, wanted in zip(self.configuration(), self.before, strict=True):
+            equal(seen, wanted, "mode, VFs, representors and settings")
+        if self.links:
+            agree(control, *self.links, seconds=60)
         for link in self.links[:2]:
             equal([in_hw(link, pref) for pref in (1, 9)], [True, True], "in_hw of the rules that stay")
         bad = [f"{where} {name}" for (where, name), shown in all_reporters().items() if shown["state"] != "healthy"]
         equal(bad, [], "reporters that are not healthy")
+
+
+class LegacyField(Field):
+    """Three VFs in legacy mode, which have no representors; all that only this mode takes is set of them."""
+
+    def __init__(self):
+        super().__init__(nodes=False)
+
+    def make(self):
+        PF().with_vfs(3)
+
+    def lay(self, connect):
+        self.links, self.vfs = [], [VfEnd(vf) for vf in range(2)]
+        wire.near.ip("vf 0 trust on spoofchk off")
+        wire.near.ip("vf 1 max_tx_rate 800 min_tx_rate 10")
+        wire.near.ip("vf 2 mac 02:cc:00:00:00:02 vlan 7 qos 3 state disable")
 
 
 @setup
@@ -220,8 +277,9 @@ def flr():
 
 
 def aer(kind):
+    before = total(kind)
     control.do("aer", kind=kind)
-    time.sleep(1)
+    until(lambda: total(kind) > before, f"the kernel counts an error ({kind})", 30)
 
 
 FAULTS = {
@@ -242,25 +300,26 @@ FAULTS = {
 }
 
 
-class Probe:
-    """Small packets to the far end: how long none of them came back at most."""
-
-    def __init__(self):
-        self.path = "/tmp/probe"
-        sh(f"ping -n -D -i 0.02 {wire.far4} > {self.path} 2>&1 & echo $! > {self.path}.pid")
-        defer(self.stop)
-        time.sleep(0.5)
-
-    def stop(self):
-        if os.path.exists(f"{self.path}.pid"):
-            sh(f"kill -INT $(cat {self.path}.pid); sleep 0.2; rm {self.path}.pid", check=False)
-
-    def gap(self):
-        """The longest time between two answers, in milliseconds."""
-        self.stop()
-        with open(self.path) as file:
-            times = [float(line[1 : line.index("]")]) for line in file if line.startswith("[") and "bytes from" in line]
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0) * 1000
+# Seconds without an answer from the wire, at most, of the stock kernel: those that Documentation/driver.rst states. Most of it is the time in which the
+# fault is found; the rest is for a guest that is emulated on a busy host.
+PAUSES = {
+    "firmware crash": 4,
+    "hang": 10,
+    "command without an answer": 10,
+    "corrupt completion of transmit": 3,
+    "corrupt completion of receive": 3,
+    "completion that never comes": 15,
+    "lost interrupt": 6,
+    "lost doorbell": 15,
+    "request about a rule without a result": 4,
+    "reset asked by the device": 3,
+    "FLR": 4,
+    "AER, corrected": 1,
+    "AER, non-fatal": 1,
+    "AER, fatal": 4,
+}
+# And of a card that is plugged in, until its new interface has an answer.
+BACK = 10
 
 
 class Loop:
@@ -278,39 +337,52 @@ class Loop:
         self.process.wait(slow(120))
 
 
-def begin_field():
+def begin_field(make=Field):
     global field
     # A completion that never comes is found by the watch or by the kernel's own, whichever is earlier.
     sh("echo 'oxnic-expect: NETDEV WATCHDOG|transmit queue \\d+ timed out' > /dev/kmsg")
-    field = Field()
+    field = make()
 
 
-def matrix(condition, but=()):
+def matrix(condition, but=(), make=Field):
     """Each fault but some under a condition, which is a function that begins it and gives one that ends it."""
-    begin_field()
-    lines = []
+    begin_field(make)
     for name, fault in FAULTS.items():
         if name in but:
             continue
         for _ in range(ROUNDS):
-            probe = Probe()
+            probe = Probe(wire.far4)
             end = condition()
             fault()
             end()
             field.check()
             gap = probe.gap()
             outage = FATAL.diagnose().get("last_outage_ms", 0)
-            lines.append(f"{name}: without an answer for {gap:.0f} ms, last outage of the function {outage} ms")
-            note(lines[-1])
+            note(f"{name}: without an answer for {1000 * gap:.0f} ms, last outage of the function {outage} ms")
+            at_most(gap, slow(PAUSES[name]), f"{name}: seconds without an answer")
         # The driver gives a device up that it has to reset ten times in a minute; a reset by the user has it count anew.
         flr()
         field.check()
+
+
+# Without a representor of its own it is not met.
+RULE_FAULT = "request about a rule without a result"
+
+
+def without_nodes():
+    return Field(nodes=False)
 
 
 @case
 def idle():
     """While nothing else happens."""
     matrix(lambda: lambda: None)
+
+
+@case
+def legacy():
+    """The same in legacy mode."""
+    matrix(lambda: lambda: None, (RULE_FAULT,), LegacyField)
 
 
 @case
@@ -377,11 +449,8 @@ def flash():
     first = sh(f"devlink dev flash {HANDLE} file new.pldm", check=False)
     if "CONFIG_PLDMFW" in first.text:
         skip(first.text)
+    equal((first.status, first.text.count("Verifying")), (0, 3), f"a flash without a fault: {first.text}")
     matrix(lambda: Loop(f"devlink dev flash {HANDLE} file new.pldm").stop)
-
-
-# Without a representor of its own it is not met.
-RULE_FAULT = "request about a rule without a result"
 
 
 @case
@@ -398,7 +467,7 @@ def mode_changes():
 
         return end
 
-    matrix(begin, (RULE_FAULT,))
+    matrix(begin, (RULE_FAULT,), without_nodes)
 
 
 @case
@@ -420,7 +489,35 @@ def vfs_come_and_go():
         return end
 
     # Of the kernel's own, AER holds its lock of buses and waits for that of the function, and who removes VFs the other way round.
-    matrix(begin, (RULE_FAULT, "AER, fatal"))
+    matrix(begin, (RULE_FAULT, "AER, fatal"), without_nodes)
+
+
+@case
+def surprise_removal():
+    """The card is pulled out under traffic and plugged in: it is soon there, as a new one, with nothing of what was set, and can do it all again."""
+    switchdev(2)
+    before = devlink(f"dev info {HANDLE}")["info"][HANDLE]["versions"]["running"]
+    first = {vf: representor(vf) for vf in range(2)}
+    clsact(*first.values())
+    filter_add(first[0], ("pref 1 protocol all", f"action mirred egress redirect dev {first[1].name}"))
+    Probe(wire.far4)
+    control.do("remove")
+    until(lambda: not PF().exists(), "the function is gone", 60)
+    equal(port_names(), {}, "net devices of a card that is gone")
+    control.do("insert")
+    begin = time.monotonic()
+    until(lambda: PF().exists() and PF().netdevs(), "the function has its interface", 60)
+    wire.renew()
+    until(lambda: ping(wire.far4, count=1, check=False, seconds=1) == 1, "the wire is reached", 60)
+    back = time.monotonic() - begin
+    note(f"surprise removal: {back:.1f} s from plugging in to the first answer")
+    at_most(back, slow(BACK), "seconds from plugging in to the first answer")
+    shown = devlink(f"dev info {HANDLE}")["info"][HANDLE]["versions"]["running"]
+    equal((eswitch()["mode"], PF().count(), representors(), shown), ("legacy", 0, {}, before), "mode, VFs, representors and running versions")
+    equal(control.do("stats")["nic"]["flow"]["objects"]["rules"], 0, "rules in the device")
+    links, _ = vfs_with_hooks(2)
+    filter_add(links[0], ("pref 1 protocol all", f"action mirred egress redirect dev {links[1].name}"))
+    equal(in_hw(links[0], 1), True, "in_hw of a new rule")
 
 
 main()
