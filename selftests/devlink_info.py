@@ -42,6 +42,15 @@ def ports():
 
 
 @case
+def ports_are_whole():
+    """Splitting a port and joining it again are refused with a reason, and the port stays."""
+    before = devlink("port show")["port"]
+    fails(sh(f"devlink port split {HANDLE}/0 count 2", check=False), "splitting a port", "cannot be split")
+    fails(sh(f"devlink port unsplit {HANDLE}/0", check=False), "joining a port that is whole", "not part of one that was split")
+    equal(devlink("port show")["port"], before, "ports afterwards")
+
+
+@case
 def port_name():
     """The netdevs have the port's name and, with the eswitch's id, tell which belong together."""
     names = [open(f"/sys/class/net/{name}/phys_port_name").read().strip() for name in PF().netdevs()]

@@ -88,9 +88,19 @@ unsafe impl Send for Port {}
 unsafe impl Sync for Port {}
 
 impl Port {
+    /// Of each port. Without them devlink refuses to split a port and does not say why; with them it does, since no port of ours
+    /// says that it can be split.
     const OPS: bindings::devlink_port_ops = {
         // SAFETY: All zero is a valid set of operations: none.
         let mut ops: bindings::devlink_port_ops = unsafe { core::mem::zeroed() };
+        ops.port_split = Some(Self::split_callback);
+        ops.port_unsplit = Some(Self::unsplit_callback);
+        ops
+    };
+
+    /// Of a port that leads to a function which users can set up.
+    const FUNCTION_OPS: bindings::devlink_port_ops = {
+        let mut ops = Self::OPS;
         ops.port_fn_hw_addr_get = Some(Self::hw_addr_get_callback);
         ops.port_fn_hw_addr_set = Some(Self::hw_addr_set_callback);
         ops.port_fn_max_io_eqs_get = Some(Self::max_io_eqs_get_callback);
@@ -111,10 +121,10 @@ impl Port {
         function: Option<KBox<dyn Function>>,
     ) -> Result<Arc<Self>> {
         let owner = instance.clone();
-        let ops: *const bindings::devlink_port_ops = if function.is_some() {
-            &Self::OPS
+        let ops: &'static bindings::devlink_port_ops = if function.is_some() {
+            &Self::FUNCTION_OPS
         } else {
-            core::ptr::null()
+            &Self::OPS
         };
         Arc::pin_init(
             try_pin_init!(Self {
@@ -143,6 +153,38 @@ impl Port {
 
     pub(crate) fn raw(&self) -> *mut bindings::devlink_port {
         self.raw.get()
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::unsplit_callback`]. Devlink refuses before it calls this.
+    unsafe extern "C" fn split_callback(
+        _devlink: *mut bindings::devlink,
+        _port: *mut bindings::devlink_port,
+        _count: c_uint,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: By the contract.
+        let extack = unsafe { Extack::from_raw(extack) };
+        refuse(extack, EOPNOTSUPP, fmt!("the port cannot be split")).to_errno()
+    }
+
+    /// # Safety
+    ///
+    /// Called by devlink with the lock of the instance held; `extack` is the caller's.
+    unsafe extern "C" fn unsplit_callback(
+        _devlink: *mut bindings::devlink,
+        _port: *mut bindings::devlink_port,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: By the contract.
+        let extack = unsafe { Extack::from_raw(extack) };
+        refuse(
+            extack,
+            EINVAL,
+            fmt!("the port is not part of one that was split"),
+        )
+        .to_errno()
     }
 
     /// # Safety
