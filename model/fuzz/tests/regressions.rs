@@ -3,12 +3,15 @@
 //! that a target's setup promises. Runs with any compiler: `cargo test -p oxnic-fuzz`.
 
 use oxnic_abi::doorbell::{DoorbellKind, arm_index};
+use oxnic_abi::firmware::{FirmwareActivation, FirmwareComponent};
 use oxnic_abi::flow::completion::FlowCompletion;
 use oxnic_abi::flow::request::FlowOp;
 use oxnic_abi::ring::completion_flags;
 use oxnic_fuzz::host::{Bench, MEMORY_START};
-use oxnic_fuzz::{TARGETS, commands, descriptors, flow};
+use oxnic_fuzz::{TARGETS, commands, descriptors, flow, images};
 use oxnic_model::host::{Function, NicCore};
+use oxnic_model::nic::firmware::Firmware;
+use oxnic_model::nic::firmware::flash::MemoryFlash;
 use std::path::Path;
 
 #[test]
@@ -67,6 +70,30 @@ fn the_flow_queue_takes_requests() {
     let expected: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let at = (commands::FLOW_CQ - MEMORY_START) as usize;
     assert_eq!(bench.host.memory[at..at + 16], expected);
+}
+
+/// If this fails, the target's images are all refused before they are looked at.
+#[test]
+fn an_image_that_was_signed_is_taken_and_runs() {
+    let mut firmware = Firmware::new(Box::new(MemoryFlash::default()));
+    images::offer(&mut firmware, &images::usual(), 44).unwrap();
+    firmware.activate(FirmwareActivation::RESET).unwrap();
+    firmware.reset(false);
+    let info = firmware.info(FirmwareComponent::PIPELINE).unwrap();
+    assert_eq!(
+        (info.running, &info.running_version[..5]),
+        (1, &b"1.1.0"[..])
+    );
+}
+
+#[test]
+fn images_that_are_almost_right_are_survived() {
+    for kind in 0..4 {
+        for at in 0..images::usual().len() as u16 {
+            let [low, high] = at.to_le_bytes();
+            images::run(&[kind, at as u8, (at % 255) as u8, low, high, 1 << (at % 8)]);
+        }
+    }
 }
 
 /// If this fails, the target's rules are not there or take nothing.

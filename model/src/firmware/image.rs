@@ -75,7 +75,7 @@ impl Recipe {
         for (to, from) in version.iter_mut().zip(self.version.bytes()) {
             *to = from;
         }
-        let mut head = FirmwareImage {
+        let head = FirmwareImage {
             magic: IMAGE_MAGIC,
             format: IMAGE_FORMAT,
             component: self.component,
@@ -89,16 +89,25 @@ impl Recipe {
             hash: Sha256::digest(&content).into(),
             ..FirmwareImage::ZERO
         };
-        if let Some(key) = &self.key {
-            head.key = key.verifying_key().to_bytes();
-            let bytes = bytes_of(&head);
-            let signed = bytes.get(..SIGNED).unwrap_or_default();
-            head.signature = key.sign(signed).to_bytes();
+        match &self.key {
+            Some(key) => seal(head, &content, key),
+            None => [bytes_of(&head), content].concat(),
         }
-        let mut image = bytes_of(&head);
-        image.extend(content);
-        image
     }
+}
+
+/// The image of a head and a content, whatever they are: the head gets length and hash of the content, and is signed.
+pub fn seal(head: FirmwareImage, content: &[u8], key: &SigningKey) -> Vec<u8> {
+    let mut head = FirmwareImage {
+        content: content.len() as u32,
+        hash: Sha256::digest(content).into(),
+        key: key.verifying_key().to_bytes(),
+        ..head
+    };
+    let bytes = bytes_of(&head);
+    let signed = bytes.get(..SIGNED).unwrap_or_default();
+    head.signature = key.sign(signed).to_bytes();
+    [&bytes_of(&head), content].concat()
 }
 
 fn bytes_of(head: &FirmwareImage) -> Vec<u8> {
