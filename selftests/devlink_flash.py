@@ -3,7 +3,7 @@
 """Firmware: `devlink dev flash` and `devlink dev reload action fw_activate`, what is refused, and what follows from builds that fail."""
 
 # sets: quick
-# quick: information whole component self_test_of_flash refusals stops power_lost pauses
+# quick: information whole component self_test_of_flash overwrite_masks refusals stops power_lost pauses
 # alone: pauses
 # vm: PORTS=1 MEM=4G
 
@@ -128,6 +128,16 @@ def self_test_of_flash():
     Build().flash()
     activate()
     equal(self_test(), "passed", "the test of the next build")
+
+
+@case
+def overwrite_masks():
+    """What asks for settings or identifiers to be overwritten is refused with that reason, since flash has none, and nothing is stored."""
+    build, before = Build(), versions()
+    for mask in ("settings", "identifiers"):
+        refused = sh(f"devlink dev flash {HANDLE} file {build.file} overwrite {mask}", check=False)
+        fails(refused, f"overwriting {mask}", "overwrite settings are not supported")
+    equal(versions(), before, "versions afterwards")
 
 
 @case
