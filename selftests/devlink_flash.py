@@ -3,7 +3,7 @@
 """Firmware: `devlink dev flash` and `devlink dev reload action fw_activate`, what is refused, and what follows from builds that fail."""
 
 # sets: quick
-# quick: information whole component self_test_of_flash overwrite_masks refusals stops power_lost pauses
+# quick: information whole component self_test_of_flash region overwrite_masks refusals stops power_lost pauses
 # alone: pauses
 # vm: PORTS=1 MEM=4G
 
@@ -18,6 +18,7 @@ from lib.genl import activate_live
 from lib.health import Reporter
 from lib.pace import slow
 from lib.probe import Probe
+from lib.region import read, regions
 from lib.tc import clsact, filter_add, in_hw
 
 # Seconds without an answer that an activation may cost, live and with a reset.
@@ -128,6 +129,32 @@ def self_test_of_flash():
     Build().flash()
     activate()
     equal(self_test(), "passed", "the test of the next build")
+
+
+def stored(where):
+    """What the device keeps of its slots, versions among it: the start of its flash, or of a snapshot's."""
+    return read("flash", where, 0, 8192)
+
+
+@case
+def region():
+    """The region `flash` is what is stored: an image is in it once it was flashed, directly and in a snapshot, which stays as it was."""
+    length = regions()["flash"]["size"]
+    before, build = stored(None), Build("--components pipeline")
+    sh(f"devlink region new {HANDLE}/flash snapshot 3")
+    defer(sh, f"devlink region del {HANDLE}/flash snapshot 3")
+    build.flash()
+    after, version = stored(None), build.version.encode()
+    true(version not in before, "the version is in flash before the build is")
+    true(version in after, "the version is in flash")
+    equal(stored(3), before, "the snapshot of before")
+    control.chaos("nic.fail-command=1")
+    fails(sh(f"devlink region read {HANDLE}/flash address 0 length 8", check=False), "reading that the device refuses", "flash: ")
+    control.chaos("off")
+    equal(len(read("flash", None, length - 5, 5)), 5, "the last bytes")
+    fails(sh(f"devlink region read {HANDLE}/flash address {length + 1} length 1", check=False), "reading beyond flash")
+    equal(versions()["stored"]["fw.app"], build.version, "stored version")
+    activate()
 
 
 @case

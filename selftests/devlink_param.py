@@ -15,6 +15,7 @@ from lib import PF, Control, Wire, at_least, case, defer, equal, fails, main, pi
 from lib.eswitch import HANDLE
 from lib.genl import param_reset
 from lib.health import Reporter
+from lib.region import read, regions
 
 wire = control = None
 FW, FATAL = Reporter("fw"), Reporter("fw_fatal")
@@ -215,28 +216,10 @@ def reset_to_default():
     true(params()["max_macs"] > 3, "max_macs")
 
 
-def regions():
-    """Name to what is shown of each region of the PF."""
-    shown = json.loads(sh("devlink -j region show").out)["regions"]
-    return {path.rsplit("/", 1)[1]: entry for path, entry in shown.items() if path.startswith(HANDLE + "/")}
-
-
-def read(name, where, address, length):
-    """Bytes of a region; `where` is a snapshot's number or None."""
-    snapshot = "" if where is None else f"snapshot {where} "
-    text = sh(f"devlink region read {HANDLE}/{name} {snapshot}address {address} length {length}").out
-    data = bytearray()
-    for line in text.splitlines():
-        words = line.split()
-        if words and len(words[0]) == 16:
-            data += bytes.fromhex("".join(words[1:]))
-    return bytes(data)
-
-
 @case
 def regions_are_true():
     """`registers` and `config` are what the device holds, directly and as snapshots, which stay as they were."""
-    equal(sorted(regions()), ["config", "core", "registers"], "regions")
+    equal(sorted(regions()), ["config", "core", "flash", "registers"], "regions")
     with open(f"{PF().path}/config", "rb") as file:
         wanted = file.read(256)
     equal(read("config", None, 0, 256), wanted, "the first 256 bytes of the configuration space")

@@ -40,6 +40,20 @@ fn ask<const N: usize, T: Wire<N>>(
         .map(|reply: Reply| reply.decode())
 }
 
+/// Runs a command whose answer is bytes, as many as there is room for.
+fn fetch(device: &Arc<Device>, request: Request<'_>, out: &mut [u8]) -> Result<(), CommandError> {
+    let opcode = request.opcode;
+    let reply = device.command(&request.answer(out.len().div_ceil(8)))?;
+    if reply.data.len() * 8 < out.len() {
+        let cause = Cause::Malformed;
+        return Err(CommandError { opcode, cause });
+    }
+    for (to, from) in out.chunks_mut(8).zip(&reply.data) {
+        to.copy_from_slice(&from.to_le_bytes()[..to.len()]);
+    }
+    Ok(())
+}
+
 /// Runs a command whose answer is a list of at most so many structures. The device says how large each is, and may know more of it
 /// than we do.
 fn list<const N: usize, T: Wire<N>>(

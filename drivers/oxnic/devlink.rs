@@ -5,7 +5,7 @@
 use crate::{
     device::Device,
     eswitch::{Function, Switch},
-    firmware::{activate, Firmware},
+    firmware::{activate, flash::Flash, Firmware},
     flow::{
         occupancy,
         reporter::{reporter, Rules}, //
@@ -21,7 +21,7 @@ use kernel::{
 use oxnic_kapi::{
     devlink::{
         Action, Eswitch, Flavour, Health, InfoRequest, Instance, Operations, Parameters, Port,
-        Rates, Registered, Reload, Resources, SwitchId, Values,
+        Rates, Region, Registered, Reload, Resources, SwitchId, Values,
     },
     extack::{refuse, Extack},
     pci::Binding, //
@@ -139,6 +139,7 @@ pub(crate) struct Devlink {
     rules: Option<Arc<Health<Rules>>>,
     reload_parameters: Option<Parameters>,
     _parameters: Parameters,
+    flash: Option<Region<Flash>>,
     pub(crate) regions: Arc<Regions>,
     firmware: Arc<SetOnce<Firmware>>,
     registered: Registered,
@@ -166,6 +167,7 @@ impl Devlink {
             rules: None,
             reload_parameters: None,
             _parameters: parameters(device, &instance)?,
+            flash: None,
             regions: Arc::new(Regions::new(device, &instance)?, GFP_KERNEL)?,
             firmware,
             registered: Registered::new(instance),
@@ -175,6 +177,9 @@ impl Devlink {
     /// Adds what a function that was taken over has, as far as that is not there yet. The lock of the instance is held or not.
     pub(crate) fn complete(&mut self, device: &Arc<Device>) -> Result {
         self.find_firmware(device);
+        if let (None, Some(firmware)) = (&self.flash, SetOnce::as_ref(&self.firmware)) {
+            self.flash = firmware.region(self.instance())?;
+        }
         if self.reload_parameters.is_none() {
             self.reload_parameters = Some(reload_parameters(device, self.instance())?);
         }

@@ -6,6 +6,7 @@
 //! says what was refused. Everything here runs with the lock of the devlink instance held, so that there is one update at a time.
 
 pub(crate) mod activate;
+pub(crate) mod flash;
 mod update;
 
 use crate::{

@@ -236,6 +236,8 @@ open_enum! {
         FIRMWARE_ACTIVATE = 0x96: "activate firmware",
         /// [`crate::firmware::FirmwareId`]: reads again what is stored; answers [`crate::firmware::FirmwareCheck`].
         FIRMWARE_CHECK = 0x97: "check stored firmware",
+        /// [`crate::firmware::FirmwareRead`]: answers a part of flash as it is.
+        FIRMWARE_READ = 0x98: "read flash",
 
         // 0x60 to 0x8f: flow objects. 0x90 to 0x9f: firmware. 0xa0 to 0xaf: health. 0xb0 to 0xdf: RDMA.
         // 0xe0 to 0xef: migration and debugging. 0xf000 and up: the vendor's own.

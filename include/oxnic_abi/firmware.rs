@@ -57,7 +57,7 @@ wire! {
         0: components: u32,
         /// Longest image in bytes, its head included.
         4: image_max: u32,
-        /// Longest block of WRITE in bytes, [`IMAGE_HEAD`] to [`crate::command::BUFFER_MAX`].
+        /// Longest block of WRITE and of READ in bytes, [`IMAGE_HEAD`] to [`crate::command::BUFFER_MAX`].
         8: block_max: u32,
         /// The longest that VERIFY takes, in milliseconds; no more than COMMAND_TIMEOUT.
         12: verify_ms: u32,
@@ -65,6 +65,8 @@ wire! {
         16: trial_ms: u32,
         /// The longest that packets rest for a live activation, in milliseconds.
         20: pause_ms: u32,
+        /// Length in bytes of the memory that firmware is in, which READ reads; 0: there is no READ.
+        24: flash: u32,
     }
 }
 
@@ -103,6 +105,16 @@ wire! {
         4: offset: u32,
         /// Length of the block in bytes; the buffer may be longer.
         8: length: u32,
+    }
+}
+
+wire! {
+    /// Parameters of [`crate::command::Opcode::FIRMWARE_READ`].
+    pub struct FirmwareRead: 5 {
+        /// Where in flash the part begins, in bytes.
+        0: offset: u32,
+        /// Its length in bytes, 1 to [`FirmwareCaps::block_max`].
+        4: length: u32,
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! Commands about firmware.
 
-use super::{ask, run};
+use super::{ask, fetch, run};
 use crate::{
     command::{push_bytes, Cause, CommandError, Request},
     device::Device, //
@@ -18,6 +18,7 @@ use oxnic_abi::{
         FirmwareComponent,
         FirmwareId,
         FirmwareInfo,
+        FirmwareRead,
         FirmwareSet,
         FirmwareWrite, //
     },
@@ -104,6 +105,19 @@ pub(crate) fn check(
 ) -> Result<FirmwareCheck, CommandError> {
     let id = FirmwareId { component };
     ask(device, Request::new(Opcode::FIRMWARE_CHECK).parameters(&id))
+}
+
+/// Fills a buffer, which is no longer than a block, from flash.
+pub(crate) fn read(device: &Arc<Device>, offset: u32, out: &mut [u8]) -> Result<(), CommandError> {
+    let read = FirmwareRead {
+        offset,
+        length: out.len() as u32,
+    };
+    fetch(
+        device,
+        Request::new(Opcode::FIRMWARE_READ).parameters(&read),
+        out,
+    )
 }
 
 /// When what was committed is started.

@@ -2,9 +2,9 @@
 
 //! Commands about wire ports.
 
-use super::{ask, run};
+use super::{ask, fetch, run};
 use crate::{
-    command::{Cause, CommandError, Request},
+    command::{CommandError, Request},
     device::Device, //
 };
 use kernel::sync::Arc;
@@ -49,15 +49,6 @@ pub(crate) fn module(
     read: &ModuleRead,
     out: &mut [u8],
 ) -> Result<(), CommandError> {
-    let opcode = Opcode::PORT_MODULE;
-    let request = Request::new(opcode).vport(vport).parameters(read);
-    let reply = device.command(&request.answer(out.len().div_ceil(8)))?;
-    if reply.data.len() * 8 < out.len() {
-        let cause = Cause::Malformed;
-        return Err(CommandError { opcode, cause });
-    }
-    for (to, from) in out.chunks_mut(8).zip(&reply.data) {
-        to.copy_from_slice(&from.to_le_bytes()[..to.len()]);
-    }
-    Ok(())
+    let request = Request::new(Opcode::PORT_MODULE);
+    fetch(device, request.vport(vport).parameters(read), out)
 }

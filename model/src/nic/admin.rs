@@ -123,7 +123,7 @@ fn admin(nic: &mut Nic, function: FunctionId) -> Option<&mut AdminQueue> {
 
 /// Commands that the management firmware carries out by itself.
 fn is_of_management(opcode: Opcode) -> bool {
-    let firmware = Opcode::FIRMWARE_QUERY.0..=Opcode::FIRMWARE_CHECK.0;
+    let firmware = Opcode::FIRMWARE_QUERY.0..=Opcode::FIRMWARE_READ.0;
     matches!(opcode, Opcode::CAP_LIST | Opcode::CAP_GET) || firmware.contains(&opcode.0)
 }
 

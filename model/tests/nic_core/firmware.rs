@@ -3,12 +3,12 @@
 
 use crate::mock::{Device, Driver};
 use oxnic_abi::caps::{CapGet, CapabilityId, SteeringCaps};
-use oxnic_abi::command::{Completion, Opcode, Qualifier, Status, Submission};
+use oxnic_abi::command::{BUFFER_MAX, Completion, Opcode, Qualifier, Status, Submission};
 use oxnic_abi::event::EventKind;
 use oxnic_abi::firmware::{
     FirmwareActivate, FirmwareActivation, FirmwareBegin, FirmwareCaps, FirmwareCheck,
-    FirmwareComponent, FirmwareFault, FirmwareId, FirmwareInfo, FirmwareNews, FirmwareSet,
-    FirmwareState, FirmwareWrite, firmware_flags,
+    FirmwareComponent, FirmwareFault, FirmwareId, FirmwareInfo, FirmwareNews, FirmwareRead,
+    FirmwareSet, FirmwareState, FirmwareWrite, firmware_flags,
 };
 use oxnic_abi::regs::{control, device, status};
 use oxnic_abi::vport::VportInfo;
@@ -113,6 +113,21 @@ impl Bench {
         };
         let words = self.driver.query(&mut self.dut, submission)?;
         Ok(FirmwareCheck::from_words(&words))
+    }
+
+    fn read(&mut self, offset: u32, length: u32) -> Result<Vec<u8>, Completion> {
+        let read = FirmwareRead { offset, length };
+        let submission = Submission {
+            parameters: read.to_words(),
+            buffer: self.driver.buffer,
+            buffer_length: length.next_multiple_of(8).clamp(8, BUFFER_MAX),
+            ..self.driver.submission(Opcode::FIRMWARE_READ)
+        };
+        let completion = self.driver.raw(&mut self.dut, &submission.to_words());
+        match completion.status {
+            Status::OK => Ok(self.dut.host.read(self.driver.buffer, length as usize)),
+            _ => Err(completion),
+        }
     }
 
     fn activate(&mut self, how: FirmwareActivation) -> Completion {
@@ -242,6 +257,74 @@ fn power_starts_what_is_stored() {
     bench.dut.nic.power_on(&mut bench.dut.host);
     bench.reset();
     assert_eq!(bench.running(), "1.1.0");
+}
+
+#[test]
+fn flash_is_read_as_it_is_up_to_its_end() {
+    let mut bench = Bench::new();
+    let get = CapGet {
+        id: CapabilityId::FIRMWARE,
+    };
+    let submission = Submission {
+        parameters: get.to_words(),
+        ..bench.driver.submission(Opcode::CAP_GET)
+    };
+    let words = bench.driver.query(&mut bench.dut, submission).unwrap();
+    let caps = FirmwareCaps::from_words(&words);
+    assert!(caps.flash > caps.image_max);
+    let whole = |bench: &mut Bench| -> Vec<u8> {
+        let blocks = (0..caps.flash).step_by(caps.block_max as usize);
+        let read = |offset: u32| {
+            let length = caps.block_max.min(caps.flash - offset);
+            bench.read(offset, length).unwrap()
+        };
+        blocks.flat_map(read).collect()
+    };
+    let image = recipe("1.1.0", 0).image();
+    let holds = |flash: &[u8]| flash.windows(image.len()).any(|part| part == image);
+    assert!(!holds(&whole(&mut bench)));
+    bench.install(&recipe("1.1.0", 0));
+    let flash = whole(&mut bench);
+    assert!(holds(&flash));
+    // Any part of it, and reading changes nothing.
+    assert_eq!(bench.read(4097, 11).unwrap(), flash[4097..4108]);
+    assert_eq!(
+        bench.read(caps.flash - 1, 1).unwrap(),
+        flash[flash.len() - 1..]
+    );
+    assert_eq!(whole(&mut bench), flash);
+    let refused = [
+        (caps.flash, 1, 24),
+        (u32::MAX, 1, 24),
+        (0, 0, 28),
+        (0, caps.block_max + 1, 28),
+        (caps.flash - 1, 2, 28),
+    ];
+    for (offset, length, blamed) in refused {
+        let completion = bench.read(offset, length).unwrap_err();
+        let why = (completion.status, completion.qualifier, completion.offset);
+        assert_eq!(why, (Status::EINVAL, Qualifier::LIMIT, blamed));
+    }
+}
+
+#[test]
+fn a_vf_does_not_read_flash() {
+    let mut bench = Bench::new();
+    bench.driver.enable_vfs(&mut bench.dut, 1);
+    let mut vf = Driver::new(&mut bench.dut, Function::Vf(0));
+    let submission = Submission {
+        parameters: FirmwareRead {
+            offset: 0,
+            length: 8,
+        }
+        .to_words(),
+        ..vf.submission(Opcode::FIRMWARE_READ)
+    };
+    let refused = vf.query::<1>(&mut bench.dut, submission).unwrap_err();
+    assert_eq!(
+        (refused.status, refused.qualifier),
+        (Status::EPERM, Qualifier::PRIVILEGE)
+    );
 }
 
 #[test]

@@ -7,11 +7,13 @@ use super::{
 use crate::host::Host;
 use crate::nic::Nic;
 use crate::nic::chaos::Fault;
+use crate::nic::firmware::flash::FLASH_LENGTH;
 use crate::nic::firmware::{BLOCK_MAX, image};
 use crate::nic::ids::FunctionId;
 use oxnic_abi::command::{Qualifier, Status, Submission};
 use oxnic_abi::firmware::{
-    FirmwareActivate, FirmwareActivation, FirmwareBegin, FirmwareId, FirmwareSet, FirmwareWrite,
+    FirmwareActivate, FirmwareActivation, FirmwareBegin, FirmwareId, FirmwareRead, FirmwareSet,
+    FirmwareWrite,
 };
 
 /// The failure that a refusal is.
@@ -100,6 +102,25 @@ impl Nic {
         let id = parameters!(FirmwareId, submission)?;
         let found = self.firmware.check(id.component).map_err(failure)?;
         Ok(Answer::buffer(&found.to_words()))
+    }
+
+    pub(super) fn firmware_read(&mut self, submission: &Submission) -> Outcome {
+        let read = parameters!(FirmwareRead, submission)?;
+        let rest = FLASH_LENGTH.checked_sub(read.offset.into());
+        let rest = rest.filter(|rest| *rest != 0).ok_or(limit(parameter(0)))?;
+        let most = rest.min(BLOCK_MAX.into());
+        let allowed = (1..=most).contains(&read.length.into());
+        ensure(allowed, limit(parameter(4)))?;
+        let mut data = vec![0; read.length as usize];
+        self.firmware
+            .read(read.offset, &mut data)
+            .map_err(failure)?;
+        let words = data.chunks(8).map(|bytes| {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(word)
+        });
+        Ok(Answer::buffer(&words.collect::<Vec<u64>>()))
     }
 
     pub(super) fn firmware_activate(

@@ -212,7 +212,7 @@ struct Shape {
 
 /// The shapes of commands, in letters: `p` PF only, `v` vport, `f` VF, `g` VF or none, `b` request in the
 /// buffer, `a` answer in the buffer, `x` parameters.
-const SHAPES: [(Opcode, &str); 66] = [
+const SHAPES: [(Opcode, &str); 67] = [
     (Opcode::NOP, "x"),
     (Opcode::CAP_LIST, "a"),
     (Opcode::CAP_GET, "ax"),
@@ -279,6 +279,7 @@ const SHAPES: [(Opcode, &str); 66] = [
     (Opcode::FIRMWARE_ABORT, "px"),
     (Opcode::FIRMWARE_ACTIVATE, "px"),
     (Opcode::FIRMWARE_CHECK, "pax"),
+    (Opcode::FIRMWARE_READ, "pax"),
 ];
 
 fn shape(opcode: Opcode) -> Option<Shape> {
@@ -398,6 +399,7 @@ impl Nic {
             Opcode::FIRMWARE_ABORT => self.firmware_abort(submission),
             Opcode::FIRMWARE_ACTIVATE => self.firmware_activate(host, submission),
             Opcode::FIRMWARE_CHECK => self.firmware_check(submission),
+            Opcode::FIRMWARE_READ => self.firmware_read(submission),
             Opcode::SENSORS => Ok(self.read_sensors()),
             _ => self.dispatch_flow(host, submission),
         }

@@ -3,6 +3,8 @@
 //!
 //! What is behind it is the board's: a file, or memory of the process. Power can go between any two bytes that are written.
 
+use super::COMPONENTS;
+
 /// Flash that cannot be read or written. Power is gone, as far as the device can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlashError;
@@ -34,6 +36,10 @@ pub const DIRECTORY_LENGTH: u64 = 4096;
 pub const DIRECTORIES: u64 = 2;
 /// Length of a slot, and thus of the longest image, in bytes.
 pub const SLOT_LENGTH: u64 = 1 << 20;
+
+/// Length of all of it, in bytes.
+pub const FLASH_LENGTH: u64 =
+    DIRECTORIES * DIRECTORY_LENGTH + 2 * COMPONENTS.len() as u64 * SLOT_LENGTH;
 
 /// Where a slot starts: the `place`-th component's, slot 1 or 2.
 pub fn slot_at(place: usize, slot: u8) -> u64 {

@@ -11,7 +11,7 @@ pub mod image;
 
 use build::{Behaviour, Build, fixed_version};
 use directory::{Directory, Entry, FirmwareFaultCode, Stored, Version};
-use flash::{Flash, FlashError, SLOT_LENGTH, slot_at};
+use flash::{FLASH_LENGTH, Flash, FlashError, SLOT_LENGTH, slot_at};
 use image::{Expected, HEAD, check_head};
 use oxnic_abi::command::Qualifier;
 use oxnic_abi::firmware::{
@@ -47,6 +47,7 @@ pub fn capability() -> FirmwareCaps {
         verify_ms: 1000,
         trial_ms: TRIAL_MS,
         pause_ms: 10,
+        flash: FLASH_LENGTH as u32,
     }
 }
 
@@ -382,6 +383,14 @@ impl Firmware {
             }
         }
         Ok(found)
+    }
+
+    /// Reads a part of flash, which is within it.
+    ///
+    /// # Errors
+    /// Flash cannot be read.
+    pub fn read(&mut self, offset: u32, data: &mut [u8]) -> Result<(), Qualifier> {
+        self.flash.read(offset.into(), data).map_err(lost)
     }
 
     /// Spoils a byte of the slot that a component is started from next, as age does.
