@@ -205,8 +205,7 @@ impl Templates {
             return;
         }
         let mut known = self.known.lock();
-        // Another rule may have got it meanwhile, or may have put it as well and be done with it.
-        if template.rules.load(Relaxed) > 0 || known.remove(&template.key()).is_none() {
+        if !take_out(&mut known, template) {
             return;
         }
         let name = (self.kind.name(), template.id());
@@ -260,9 +259,61 @@ impl Templates {
     }
 }
 
+/// Takes a template without rules out, if it is there still. Another rule may have got it meanwhile, or may have put it as well and be
+/// done with it: what has its list and its id now is another template then.
+fn take_out(known: &mut RBTree<(u64, u32), Arc<Template>>, template: &Template) -> bool {
+    let key = template.key();
+    let there = known.get(&key);
+    let same = there.is_some_and(|there| core::ptr::eq::<Template>(&**there, template));
+    same && template.rules.load(Relaxed) <= 0 && known.remove(&key).is_some()
+}
+
 /// FNV-1a over words; for a first comparison only.
 fn hash(list: &[u64]) -> u64 {
     list.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| {
         (hash ^ word).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_flow_template)]
+mod tests {
+    use super::*;
+
+    fn template(rules: i32) -> Result<Arc<Template>> {
+        let template = Template {
+            set: TemplateSet {
+                id: 7,
+                count: 0,
+                options: 0,
+            },
+            rules: Atomic::new(rules),
+            there: There::new(),
+            hash: hash(&[]),
+            list: KVec::new(),
+        };
+        Ok(Arc::new(template, GFP_KERNEL)?)
+    }
+
+    #[test]
+    fn one_that_has_gone_takes_none_along_that_has_its_list_and_id() -> Result {
+        let (gone, other) = (template(0)?, template(0)?);
+        let mut known = RBTree::new();
+        known.try_create_and_insert(other.key(), other.clone(), GFP_KERNEL)?;
+        assert!(!take_out(&mut known, &gone));
+        assert!(take_out(&mut known, &other));
+        assert!(!take_out(&mut known, &other));
+        Ok(())
+    }
+
+    #[test]
+    fn one_that_a_rule_has_got_stays() -> Result {
+        let got = template(1)?;
+        let mut known = RBTree::new();
+        known.try_create_and_insert(got.key(), got.clone(), GFP_KERNEL)?;
+        assert!(!take_out(&mut known, &got));
+        assert!(known.get(&got.key()).is_some());
+        Ok(())
+    }
 }
