@@ -352,6 +352,42 @@ def address_goes():
 
 
 @case
+def closed_and_opened():
+    """A tunnel device that is closed neither sends nor receives in the device; opened again it does both, behind a reset too."""
+    tunnel = Tunnel("vxlan")
+    tunnel.both()
+    theirs, out, up = Capture(tunnel.vf.link), Capture(wire.far), Capture(tunnel.rep)
+    inner = raw_frame(tunnel.vf.link.mac, tunnel.there.mac, b"out of the tunnel")
+    injector = Injector(wire.far)
+
+    def goes_up():
+        sent(tunnel)
+        return bool(up.frames(with_body(), 1, 0.3))
+
+    def opened():
+        injector.send(outer_frame(tunnel, inner))
+        return bool(theirs.frames(with_body(b"out of the tunnel"), 1, 0.3))
+
+    def is_closed():
+        until(goes_up, "a frame goes up while the tunnel device is closed", 30)
+        out.frames(with_body(), 1, 0.3)
+        sent(tunnel)
+        out.expect_none("a frame in the tunnel", with_body(), 0.5)
+        true(not opened(), "no frame comes out of the tunnel")
+
+    tunnel.netdev.ip("down")
+    is_closed()
+    tunnel.netdev.ip("up")
+    until(opened, "a frame comes out of the tunnel")
+    until(lambda: ping(INNER4[1], ns=tunnel.vf.ns, count=1, check=False, seconds=1) == 1, "the VF reaches the far end again")
+    tunnel.netdev.ip("down")
+    PF().write("reset", 1)
+    is_closed()
+    tunnel.netdev.ip("up")
+    until(opened, "a frame comes out of the tunnel behind a reset", 30)
+
+
+@case
 def without_skip_sw():
     """Rules that software has too do the same, and packets that no rule takes are the tunnel device's."""
     tunnel = Tunnel("vxlan")

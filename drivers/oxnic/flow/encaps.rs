@@ -278,6 +278,10 @@ impl Encap {
         solicit: bool,
         room: &mut [u8],
     ) -> Option<EncapSet> {
+        // What is sent to a closed one software drops.
+        if !tunnel.netdev.is_running() {
+            return None;
+        }
         let (from, to) = self.wanted.ends()?;
         let query = Query {
             solicit,

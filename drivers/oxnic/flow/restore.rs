@@ -214,6 +214,7 @@ impl Engine {
         let tunnels = self.tunnels.lock();
         tunnels.put_ports_back(device, |port| has_ingress(&stores, port), &mut gaps)?;
         drop(tunnels);
+        self.settle_tunnels(device);
         self.settle_uppers(device);
         self.put_suspects_back(device, &stores, suspects, &mut gaps)?;
         Ok(gaps.finish(device))

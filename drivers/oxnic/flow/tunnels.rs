@@ -55,10 +55,19 @@ pub(crate) struct Tunnels {
 
 /// A tunnel device that is bound to a block.
 pub(super) struct Bound {
-    block: BlockSide,
+    store: Arc<Store>,
     tunnel: Tunnel,
-    /// Brings packets to its table; none once the device was changed, so that all its rules were for another one.
+    /// The device was changed, so that all its rules were for another one.
+    changed: bool,
+    /// Brings packets to its table; none while it does not receive any, and once it was changed.
     dispatch: Option<OwnRule>,
+}
+
+impl Bound {
+    /// Whether its rules are about what the device receives now: a closed one receives nothing.
+    fn receives(&self) -> bool {
+        !self.changed && self.tunnel.netdev.is_running()
+    }
 }
 
 impl Tunnels {
@@ -276,22 +285,23 @@ impl Engine {
         block: BlockSide,
         tunnel: Tunnel,
     ) -> Result<Arc<Store>, Refusal> {
-        let exactly = Exactly::of_tunnel(&tunnel)?;
-        // A device of its own identifier comes before one that takes all.
-        let priority = u32::from(tunnel.device.id == TunnelId::External);
-        let dispatch = tunnels.tables.as_ref().ok_or(Refusal::Lost)?.dispatch;
         tunnels.bound.reserve(1, GFP_KERNEL)?;
         let store = new_store(stores, block, true, Some(tunnel.clone()), None)?;
+        let mut bound = Bound {
+            store: store.clone(),
+            tunnel,
+            changed: false,
+            dispatch: None,
+        };
         let table = self.table(device, &store, &mut store.inner.lock(), Chain(0));
-        let rule =
-            table.and_then(|table| self.add_own(device, (dispatch, priority), &exactly, 0, table));
-        match rule {
-            Ok(rule) => {
-                let bound = Bound {
-                    block,
-                    tunnel,
-                    dispatch: Some(rule),
-                };
+        let entered = table.and_then(|table| {
+            if bound.receives() {
+                bound.dispatch = Some(self.add_entry(device, tunnels, &bound.tunnel, table)?);
+            }
+            Ok(())
+        });
+        match entered {
+            Ok(()) => {
                 // There is room, see above.
                 let _ = tunnels.bound.push(bound, GFP_KERNEL);
                 Ok(store)
@@ -303,6 +313,21 @@ impl Engine {
         }
     }
 
+    /// Brings packets of a tunnel device to its table.
+    fn add_entry(
+        &self,
+        device: &Arc<Device>,
+        tunnels: &Tunnels,
+        tunnel: &Tunnel,
+        table: u32,
+    ) -> Result<OwnRule, Refusal> {
+        let exactly = Exactly::of_tunnel(tunnel)?;
+        // A device of its own identifier comes before one that takes all.
+        let priority = u32::from(tunnel.device.id == TunnelId::External);
+        let dispatch = tunnels.tables.as_ref().ok_or(Refusal::Lost)?.dispatch;
+        self.add_own(device, (dispatch, priority), &exactly, 0, table)
+    }
+
     /// Unbinds a tunnel device. Its rules were destroyed.
     pub(crate) fn unbind_tunnel(&self, device: &Arc<Device>, store: &Arc<Store>) {
         let _going = self.gate.read();
@@ -312,7 +337,7 @@ impl Engine {
         let at = tunnels
             .bound
             .iter()
-            .position(|bound| bound.block == store.block);
+            .position(|bound| Arc::ptr_eq(&bound.store, store));
         if let Some(Ok(bound)) = at.map(|at| tunnels.bound.remove(at)) {
             if let Some(rule) = bound.dispatch {
                 self.remove_own(device, rule, reached);
@@ -323,30 +348,58 @@ impl Engine {
         self.close_tables(device, &stores, &mut tunnels, reached);
     }
 
-    /// A tunnel device may have been changed. Rules that were made for what it was are not used any more.
+    /// A tunnel device may have been opened, closed or changed. Rules that were made for what it was are not used any more.
     pub(crate) fn check_tunnel(&self, device: &Arc<Device>, netdev: &NetDevice) {
         let now = Tunnel::read(netdev, 0);
         let _going = self.gate.read();
-        let reached = self.is_reached();
         let mut tunnels = self.tunnels.lock();
-        for bound in tunnels.bound.iter_mut() {
+        for at in 0..tunnels.bound.len() {
+            let bound = &mut tunnels.bound[at];
+            if !core::ptr::eq::<NetDevice>(&*bound.tunnel.netdev, netdev) {
+                continue;
+            }
             let same = now
                 .as_ref()
                 .is_ok_and(|now| now.configured == bound.tunnel.configured);
-            if !core::ptr::eq::<NetDevice>(&*bound.tunnel.netdev, netdev) || same {
-                continue;
-            }
-            if let Some(rule) = bound.dispatch.take() {
+            if !same && !core::mem::replace(&mut bound.changed, true) {
                 dev_warn!(
                     device.binding(),
                     "{}: it was changed, its rules are not used any more\n",
                     netdev.name()
                 );
-                self.remove_own(device, rule, reached);
             }
+            self.settle_tunnel(device, &mut tunnels, at);
         }
         drop(tunnels);
         self.encaps.lock().reread(device, netdev, now.ok());
+    }
+
+    /// Looks at all tunnel devices again: while the device was being reset, changes could not be told.
+    pub(super) fn settle_tunnels(&self, device: &Arc<Device>) {
+        let mut tunnels = self.tunnels.lock();
+        for at in 0..tunnels.bound.len() {
+            self.settle_tunnel(device, &mut tunnels, at);
+        }
+    }
+
+    /// Lets packets into the table of a tunnel device if it receives any, and else none.
+    fn settle_tunnel(&self, device: &Arc<Device>, tunnels: &mut Tunnels, at: usize) {
+        let bound = &mut tunnels.bound[at];
+        if bound.receives() == bound.dispatch.is_some() {
+            return;
+        }
+        if let Some(rule) = bound.dispatch.take() {
+            return self.remove_own(device, rule, self.is_reached());
+        }
+        let bound = &tunnels.bound[at];
+        let table = bound.store.inner.lock().table(0).ok_or(Refusal::Lost);
+        let entry = table.and_then(|table| self.add_entry(device, tunnels, &bound.tunnel, table));
+        match entry {
+            Ok(rule) => tunnels.bound[at].dispatch = Some(rule),
+            // It is looked at again when the device was reset.
+            Err(Refusal::Unreached(_)) => {}
+            Err(refusal) => dev_err!(device.binding(), "tunnels: {}\n", refusal),
+        }
     }
 
     /// A tunnel device is going.
