@@ -251,6 +251,48 @@ def geneve_options():
     theirs.expect("a frame with the option", with_body(b"with options"))
 
 
+def as_in_software(tunnel, set_, udp=None):
+    """What the VF sends has the same outer addresses and port from the device as from software."""
+    ip(f"neigh replace {tunnel.far} lladdr {wire.far.mac} dev {wire.near.name} nud permanent")
+    defer(ip, f"neigh del {tunnel.far} dev {wire.near.name}", check=False)
+    seen = []
+    for flags in ("skip_hw", "skip_sw"):
+        capture = Capture(wire.far)
+        filter_add(tunnel.rep, ("pref 1 protocol all", f"action tunnel_key set {set_} action mirred egress redirect dev tun0"), flags=flags)
+        sent(tunnel)
+        found = capture.expect(f"a frame in the tunnel with {flags}", with_body())[0]
+        seen.append((found.frame[14:][(8 if ":" in tunnel.near else 12):][:(32 if ":" in tunnel.near else 8)].hex(), udp and found.ports[1]))
+        filter_del(tunnel.rep, "pref 1")
+    equal(seen[1], seen[0], "outer addresses and port of the device, and of software")
+    return seen[0]
+
+
+@case
+def port_of_geneve():
+    """A geneve device sends to its own port, also where a rule names another one."""
+    tunnel = Tunnel("geneve")
+    equal(as_in_software(tunnel, f"src_ip {tunnel.near} dst_ip {tunnel.far} id {ID} dst_port 6082 ttl 64", udp=True)[1], 6081, "port")
+
+
+@case
+def source_of_gretap_over_ipv6():
+    """An ip6gretap device chooses the source address by itself, also where a rule names another one of the host's."""
+    tunnel = Tunnel("gretap", (wire.near6, wire.far6))
+    ip("addr add 2001:db8:7::7/128 dev lo")
+    defer(ip, "addr del 2001:db8:7::7/128 dev lo", check=False)
+    as_in_software(tunnel, f"src_ip 2001:db8:7::7 dst_ip {tunnel.far} id {ID} nocsum ttl 64")
+
+
+@case
+def above_another_device():
+    """What is sent into an external device goes where the routes lead, not by way of the device that it was made above."""
+    ip("link add apart type dummy")
+    defer(ip, "link del apart", check=False)
+    ip("link set apart up")
+    tunnel = Tunnel("vxlan", near_device="dev apart")
+    as_in_software(tunnel, f"src_ip {tunnel.near} dst_ip {tunnel.far} id {ID} dst_port 4789 ttl 64", udp=True)
+
+
 @case
 def vxlan_group():
     """The group of a VXLAN-GBP header is written and matched."""

@@ -132,10 +132,10 @@ fn put_ip(out: &mut List<'_, u8>, encap: &Encap<'_>, way: &Way<'_>, protocol: u8
 }
 
 fn put_udp(out: &mut List<'_, u8>, encap: &Encap<'_>, tunnel: &TunnelDevice) -> Option<()> {
-    let port = if encap.dst_port == 0 {
-        tunnel.port
-    } else {
-        encap.dst_port
+    // Geneve devices send to their own port, whatever the rule says (`geneve_xmit_skb`).
+    let port = match tunnel.kind {
+        TunnelKind::Vxlan { .. } if encap.dst_port != 0 => encap.dst_port,
+        _ => tunnel.port,
     };
     let [high, low] = port.to_be_bytes();
     put(out, &[0, 0, high, low, 0, 0, 0, 0])?;

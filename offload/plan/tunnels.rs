@@ -28,6 +28,9 @@ use crate::packet::{geneve, vxlan, Address};
 use crate::reject::{Lack, Obstacle, Reject};
 use crate::rule::{Encap, Field, Key, OptionsMatch};
 
+/// A TOS by which gretap takes over that of the packet.
+const INHERIT: u8 = 1;
+
 /// An address of one end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -247,6 +250,10 @@ pub fn check_encap(
     // It takes over that of an untagged IP packet, and the route's for others (`ip_md_tunnel_xmit`, `ip6_tnl_xmit`).
     if encap.ttl == 0 && !udp {
         return Err(Reject::Tunnel(Obstacle::EncapTtl));
+    }
+    // Only over IPv4: ip6gretap takes it as it is (`__gre6_xmit`).
+    if encap.tos == INHERIT && !udp && !v6 {
+        return Err(Reject::Tunnel(Obstacle::EncapTos));
     }
     let marks = joins_marks(tunnel.kind, encap.address);
     for (asked, flag, name) in [

@@ -59,6 +59,8 @@ pub enum Obstacle {
     EncapAddress,
     /// A gretap device, and no TTL said.
     EncapTtl,
+    /// A gretap device, and the TOS by which it takes over that of the packet.
+    EncapTos,
     /// An identifier of more than 24 bits.
     EncapId,
     /// Options of another kind of tunnel to be sent.
@@ -132,6 +134,10 @@ impl fmt::Display for Obstacle {
                 write!(f, "action tunnel_key set: src_ip and dst_ip are needed")
             }
             Self::EncapTtl => write!(f, "action tunnel_key set: a gretap device needs a ttl"),
+            Self::EncapTos => write!(
+                f,
+                "action tunnel_key set: tos 1 of a gretap device is the packet's own"
+            ),
             Self::EncapId => write!(f, "action tunnel_key set: id has more than 24 bits"),
             Self::EncapOptions => write!(
                 f,

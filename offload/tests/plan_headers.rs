@@ -79,12 +79,10 @@ fn check(encap: &Encap<'_>, kind: TunnelKind, address: Address, tags: &[(u16, u1
     let mut bytes = frame(encap, &device, &way(address, tags));
     let port = TunnelPort {
         kind,
-        port: if kind == TunnelKind::Gretap {
-            0
-        } else if encap.dst_port == 0 {
-            4789
-        } else {
-            encap.dst_port
+        port: match kind {
+            TunnelKind::Gretap => 0,
+            TunnelKind::Vxlan { .. } if encap.dst_port != 0 => encap.dst_port,
+            _ => 4789,
         },
         zero_checksum_v6: true,
     };
@@ -133,7 +131,8 @@ fn each_kind_over_each_family_is_read_back_as_asked() {
                     let encap = Encap {
                         address,
                         key_id: 0x0012_3456,
-                        dst_port: if kind == plain { 8472 } else { 0 },
+                        // Not that of a group: the device's own.
+                        dst_port: if kind == gbp { 0 } else { 8472 },
                         tos: 0xb8,
                         ttl: if csum { 0 } else { 7 },
                         csum,

@@ -987,6 +987,11 @@ fn what_stands_in_the_way_into_a_tunnel_is_named() {
         REDIRECT,
     ];
     let into_host = "mirred ingress mirror";
+    let inherits = Encap {
+        ttl: 64,
+        tos: 1,
+        ..encap
+    };
     let cases = [
         (
             vec![Action::Redirect(Port(200), Direction::Egress)],
@@ -1021,6 +1026,7 @@ fn what_stands_in_the_way_into_a_tunnel_is_named() {
             "id",
         ),
         (into(encap, 203), Obstacle::EncapTtl, "needs a ttl"),
+        (into(inherits, 203), Obstacle::EncapTos, "tos 1"),
         (
             into(Encap { options, ..encap }, 200),
             Obstacle::EncapOptions,
@@ -1252,6 +1258,7 @@ fn all() -> Vec<Reject> {
         Obstacle::EncapNotExternal,
         Obstacle::EncapAddress,
         Obstacle::EncapTtl,
+        Obstacle::EncapTos,
         Obstacle::EncapId,
         Obstacle::EncapOptions,
     ];

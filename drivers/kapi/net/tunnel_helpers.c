@@ -9,6 +9,7 @@
 #include <net/ip.h>
 #include <net/ip6_route.h>
 #include <net/ipv6.h>
+#include <net/l3mdev.h>
 #include <net/neighbour.h>
 #include <net/netevent.h>
 #include <net/netlink.h>
@@ -122,6 +123,15 @@ static struct net *oxnic_underlay_net(const struct net_device *dev)
 	return ops && ops->get_link_net ? ops->get_link_net(dev) : dev_net(dev);
 }
 
+/* Where a rule says where packets go, the device below says nothing, but which VRF a vxlan device has its socket in. */
+static void oxnic_loosen_link(const struct net_device *dev, struct oxnic_tunnel *tunnel)
+{
+	if (!tunnel->external)
+		return;
+	tunnel->link = tunnel->kind == OXNIC_TUNNEL_VXLAN ?
+		       l3mdev_master_upper_ifindex_by_index(oxnic_underlay_net(dev), tunnel->link) : 0;
+}
+
 static int oxnic_read_tunnel(const struct net_device *dev, const struct sk_buff *said, struct oxnic_tunnel *tunnel)
 {
 	const char *kind = dev->rtnl_link_ops->kind;
@@ -137,6 +147,7 @@ static int oxnic_read_tunnel(const struct net_device *dev, const struct sk_buff 
 		tunnel->kind = OXNIC_TUNNEL_GRETAP;
 	else if (!strcmp(kind, "ip6gretap"))
 		tunnel->kind = OXNIC_TUNNEL_IP6GRETAP;
+	oxnic_loosen_link(dev, tunnel);
 	if (tunnel->port_min >= tunnel->port_max) {
 		inet_get_local_port_range(oxnic_underlay_net(dev), &low, &high);
 		tunnel->port_min = low;

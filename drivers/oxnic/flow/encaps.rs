@@ -32,7 +32,7 @@ use oxnic_abi::{
 };
 use oxnic_kapi::net::{
     netdev::Device as NetDevice,
-    underlay::{Path, Query},
+    underlay::{Path, Query, TunnelKind},
 };
 use oxnic_offload::{
     packet::Address,
@@ -285,7 +285,7 @@ impl Encap {
         let (from, to) = self.wanted.ends()?;
         let query = Query {
             solicit,
-            ..tunnel.query(from, to, self.wanted.asked.tos)
+            ..query(tunnel, from, to, &self.wanted)
         };
         let path = Path::find(&tunnel.netdev, &query).ok()?;
         let underlay = Underlay::of(device, &path.device).filter(|at| at.port == self.port)?;
@@ -336,13 +336,19 @@ impl Encap {
     }
 }
 
+/// What is asked of routes for packets with these headers. ip6gretap does not look at the rule's source (`__gre6_xmit`).
+fn query(tunnel: &Tunnel, from: Option<IpAddr>, to: IpAddr, wanted: &Wanted) -> Query {
+    let from = from.filter(|_| tunnel.configured.kind != TunnelKind::Ip6Gretap);
+    tunnel.query(from, to, wanted.asked.tos)
+}
+
 /// The port that the route leads to; that of the first wire port where there is no route yet.
 fn port_of(device: &Arc<Device>, wanted: &Wanted, tunnel: &Tunnel) -> Result<u16, Refusal> {
     let (from, to) = wanted.ends().ok_or(Refusal::Tunnel("no address"))?;
     if !tunnel.has_family(to) {
         return Err(Refusal::Tunnel("an address of the other family"));
     }
-    let query = tunnel.query(from, to, wanted.asked.tos);
+    let query = query(tunnel, from, to, wanted);
     match Path::find(&tunnel.netdev, &query) {
         Ok(path) => {
             // One that is down now may be up later.
