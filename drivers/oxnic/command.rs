@@ -124,6 +124,11 @@ impl CommandError {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.cause, Cause::Refused { .. })
     }
+
+    /// Whether the device may have done what it was told, or do it until it is reset.
+    pub(crate) fn may_be_done(&self) -> bool {
+        !matches!(self.cause, Cause::Refused { .. } | Cause::Memory)
+    }
 }
 
 /// Appends bytes as the words that the device reads from a buffer, with zeros up to a whole one.
@@ -245,5 +250,28 @@ impl fmt::Display for CommandError {
             Cause::Memory => f.write_fmt(fmt!("no memory for '{}'", name)),
             Cause::Malformed => f.write_fmt(fmt!("the answer to '{}' makes no sense", name)),
         }
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_command)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_or_never_sent_is_not_done() {
+        let may_be_done = |cause| {
+            let opcode = Opcode::COUNTER_MEMORY;
+            CommandError { opcode, cause }.may_be_done()
+        };
+        let refused = Cause::Refused {
+            status: Status::EINVAL,
+            qualifier: Qualifier::NONE,
+            offset: 0,
+        };
+        assert!(!may_be_done(refused) && !may_be_done(Cause::Memory));
+        assert!(may_be_done(Cause::TimedOut) && may_be_done(Cause::Malformed));
+        assert!(may_be_done(Cause::Unavailable) && may_be_done(Cause::Gone));
     }
 }

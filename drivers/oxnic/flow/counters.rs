@@ -196,12 +196,17 @@ impl Counters {
             let page = Words::new(device.binding(), COUNTER_PAGE as usize / 8);
             let page = page.map_err(|_| Refusal::Memory)?;
             let page = Arc::new(page, GFP_KERNEL)?;
-            if reached {
-                // Where the device is being reset it will be told of all.
-                told(self.tell(device, next, &[page.address()]))?;
+            // Where the device is being reset it will be told of all.
+            let told = match reached {
+                true => told(self.tell(device, next, &[page.address()])).map(drop),
+                false => Ok(()),
+            };
+            // There is room for all that there can be, and pages come under the mutex only. The device may write to one of which it was told
+            // without an answer, so that stays, and is told of again after the reset.
+            if !told.is_err_and(|error| !error.may_be_done()) {
+                self.pages.lock().push(page, GFP_NOWAIT)?;
             }
-            // There is room for all that there can be, and pages come under the mutex only.
-            self.pages.lock().push(page, GFP_NOWAIT)?;
+            told?;
         }
     }
 

@@ -114,7 +114,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine. `known`: what the device has said of it before, for when it is being reset.
+    /// Starts the engine. `known`: what the device has said of it before, for when it is being reset; `defunct` has room for one that does not
+    /// start, and that the device may still write to.
     ///
     /// # Errors
     ///
@@ -122,6 +123,7 @@ impl Engine {
     pub(super) fn start(
         device: &Arc<Device>,
         known: &mut Option<FlowCaps>,
+        defunct: &mut KVec<Arc<Self>>,
     ) -> Result<Arc<Self>, Refusal> {
         let caps = match (cmd::caps::flow(device), *known) {
             (Ok(caps), _) => caps,
@@ -164,7 +166,12 @@ impl Engine {
         match engine.open(device) {
             // A reset is under way, and opens it.
             Ok(()) | Err(Refusal::Unreached(EAGAIN)) => Ok(engine),
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                if !engine.queues.are_gone() && !device.is_silent() {
+                    let _ = defunct.push(engine, GFP_KERNEL);
+                }
+                Err(refusal)
+            }
         }
     }
 

@@ -52,7 +52,10 @@ impl Device {
                 engine.check(self)?;
                 engine
             }
-            None => Engine::start(self, &mut holder.caps)?,
+            None => {
+                let Holder { caps, defunct, .. } = &mut *holder;
+                Engine::start(self, caps, defunct)?
+            }
         };
         holder.engine = Some(engine.clone());
         holder.users += 1;
