@@ -216,7 +216,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule(reject) => write!(f, "{reject}"),
-            Self::Memory => f.write_str("no memory for the rule"),
+            Self::Memory | Self::Full { error: ENOMEM, .. } | Self::Unreached(ENOMEM) => {
+                f.write_str("no memory for the rule")
+            }
             Self::Key(id) => write!(f, "match on {} (key {}) is not possible", id.name(), id.0),
             Self::Part(what) => write!(f, "match on {what} is not possible"),
             Self::Flags { field, flags } => write!(f, "{field}: flags {flags:#x} are not possible"),
@@ -279,5 +281,31 @@ impl fmt::Display for Refusal {
 impl kernel::fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_flow_refusal)]
+mod tests {
+    use super::*;
+    use kernel::str::CString;
+
+    #[test]
+    fn a_want_of_memory_is_called_that() -> Result {
+        let says = |refusal: Refusal, words: &[u8]| {
+            let text = CString::try_from_fmt(kernel::prelude::fmt!("{refusal}"))?;
+            Ok::<_, Error>(text.to_bytes().windows(words.len()).any(|at| at == words))
+        };
+        let full = |error| Refusal::Full {
+            what: "meters",
+            limit: 7,
+            error,
+        };
+        assert!(says(full(ENOSPC), b"there can be 7")?);
+        assert!(says(full(ENOMEM), b"no memory")?);
+        assert!(says(Refusal::Unreached(EAGAIN), b"does not answer")?);
+        assert!(says(Refusal::Unreached(ENOMEM), b"no memory")?);
+        Ok(())
     }
 }
