@@ -12,7 +12,7 @@ import os
 import socket
 import time
 
-from lib import Capture, Control, Injector, at_least, at_most, case, defer, equal, fails, main, ping, setup, sh, true, until
+from lib import Capture, Control, Injector, at_least, at_most, case, defer, equal, fails, ip, main, ping, setup, sh, true, until
 from lib.eswitch import offloading_wire, vfs_with_hooks
 from lib.genl import Samples
 from lib.packet import datagram
@@ -448,6 +448,28 @@ def shared_and_let_go():
     equal((both(), told()), ([8, 8], 8), "packets of both actions, and of the one by itself, in the end")
     filter_del(links[0], "pref 1")
     equal(told(), 8, "packets of the action when the rule is gone")
+
+
+@case
+def miss_in_a_bridge():
+    """What misses in a later chain, where software has no rules at all, starts in the first chain of the interface that it leaves by."""
+    links, vfs = vfs_with_hooks()
+    ip("link add over type bridge")
+    defer(ip, "link del over", check=False)
+    for link in links:
+        ip(f"link set {link.name} master over")
+        defer(ip, f"link set {link.name} nomaster", check=False)
+    ip("link set over up")
+    flags = "skip_sw" if CONTINUES else "skip_hw"
+    filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp action goto chain 5"), flags=flags)
+    filter_add(links[0], ("chain 5 pref 1 protocol ip", "ip_proto udp dst_port 2000 action drop"), flags=flags)
+    filter_add(links[1], ("pref 1 protocol ip", "ip_proto udp dst_port 3000 action drop"), side="egress", flags="skip_hw")
+    capture = Capture(vfs[1].link)
+    until(lambda: Injector(vfs[0].link).send(frame_to(vfs, 4000)) or capture.frames(to_port(4000), 1, 1), "the bridge forwards")
+    for port in (2000, 3000, 4000):
+        Injector(vfs[0].link).send(frame_to(vfs, port))
+    capture.expect("the datagram that no rule drops", to_port(4000))
+    capture.expect_none("a datagram that a rule drops", lambda p: p.ports[1:] in ((2000,), (3000,)), 0.5)
 
 
 @case

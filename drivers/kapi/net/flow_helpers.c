@@ -11,6 +11,7 @@
 #include <net/tc_act/tc_pedit.h>
 #include <net/tc_act/tc_police.h>
 #include <net/tc_act/tc_vlan.h>
+#include <net/tcx.h>
 
 #include "flow_helpers.h"
 
@@ -171,12 +172,30 @@ void oxnic_rx_prepare(struct napi_struct *napi, struct sk_buff *skb, bool fresh,
 	rx_offloads(skb, hash, hash_type, tag, verified);
 }
 
+#if IS_ENABLED(CONFIG_NET_TC_SKB_EXT)
+/* Whether tc looks at what an interface receives. It does not where all rules are in hardware only, and then leaves on the packet where to go
+ * on: rules of the next interface that it gets to would take that for theirs.
+ */
+static bool oxnic_is_classified(const struct net_device *dev)
+{
+	struct bpf_mprog_entry *entry = rcu_dereference_bh(dev->tcx_ingress);
+	struct mini_Qdisc *rules = entry ? rcu_dereference_bh(tcx_entry(entry)->miniq) : NULL;
+
+	return rules && static_key_enabled(&tcf_sw_enabled_key) && !tcf_block_bypass_sw(rules->block);
+}
+#endif
+
 /* tc goes on in a chain. Where that cannot be said the packet is dropped, as it would start all over. */
 void oxnic_rx_in_chain(struct napi_struct *napi, struct sk_buff *skb, u32 chain)
 {
 #if IS_ENABLED(CONFIG_NET_TC_SKB_EXT)
-	struct tc_skb_ext *ext = tc_skb_ext_alloc(skb);
+	struct tc_skb_ext *ext;
 
+	if (!oxnic_is_classified(napi->dev)) {
+		napi_gro_receive(napi, skb);
+		return;
+	}
+	ext = tc_skb_ext_alloc(skb);
 	if (ext) {
 		ext->chain = chain;
 		napi_gro_receive(napi, skb);
