@@ -451,6 +451,25 @@ def shared_and_let_go():
 
 
 @case
+def counted_up_to_a_change():
+    """What came just before an action is changed is counted by the actions that it met, also where some are not reached any more."""
+    links, vfs = vfs_with_hooks()
+    shared("police pkts_rate 100000 pkts_burst 1000 conform-exceed drop/pipe index 60 skip_sw")
+    shared(f"mirred egress redirect dev {links[1].name} index 61 skip_sw")
+    filter_add(links[0], ("pref 1 protocol ip", "ip_proto udp dst_port 1000 action police index 60 action mirred index 61"))
+    capture = Capture(vfs[1].link)
+    for number in range(1, 5):
+        Injector(vfs[0].link).send(*[frame_to(vfs, 1000)] * 20)
+        capture.expect("datagrams", to_port(1000), 20)
+        for verdict in ("drop", "pipe"):
+            sh(f"tc actions change action police pkts_rate 100000 pkts_burst 1000 conform-exceed drop/{verdict} index 60 skip_sw")
+        both = lambda: [shared_action(*one)["stats"].get("hw_packets", 0) for one in (("police", 60), ("mirred", 61))]  # noqa: E731
+        until(lambda n=number: both() == [20 * n] * 2, f"both actions show {20 * number} packets", 5)
+        time.sleep(0.1 * number / 3)
+    filter_del(links[0], "pref 1")
+
+
+@case
 def miss_in_a_bridge():
     """What misses in a later chain, where software has no rules at all, starts in the first chain of the interface that it leaves by."""
     links, vfs = vfs_with_hooks()

@@ -66,6 +66,9 @@ impl Engine {
         let told = self
             .plan_change(device, change, &mut all)
             .and_then(|()| self.tell_change(device, &all));
+        if told.is_ok() {
+            all.iter().for_each(|next| self.write_left(device, next));
+        }
         for next in all.drain_all() {
             match &told {
                 Ok(()) => self.replace(device, next),
@@ -241,6 +244,14 @@ impl Engine {
             return Err(refusal);
         }
         Ok(())
+    }
+
+    /// What the rule's counters have counted so far is of what it did: the memory says all of it, before they go or count something else.
+    fn write_left(&self, device: &Arc<Device>, next: &Next) {
+        if next.there && self.is_reached() {
+            self.write_counters(device, &next.parts.spare);
+            self.write_counters(device, &next.parts.counters);
+        }
     }
 
     /// A rule is what it was to be; what it had for what it did is given back.
