@@ -32,7 +32,7 @@
 //! An [`Order`] is one priority of one chain of one block. Its slots are guarded by one lock, the caller's, which is held for [`Order::enter`],
 //! [`Order::join`], [`Order::leave`], [`Order::lowest_move`] and [`Order::moved`] and for nothing else: not while the device is told. Rules of other priorities,
 //! chains and blocks have other locks. A rule of a group that is there takes the lock for a moment only ([`Order::join`]: no search). Of
-//! two rules that are inserted at once, either mask may be the older one; so it is in the kernel.
+//! two rules that are inserted at once, either mask may be the older one, here and in the kernel; that the same one is, nothing makes sure.
 //!
 //! A rule enters before the device is told of it, also one that is refused for other reasons and stays in software (it holds its mask's
 //! place), and leaves after the device has said that it is gone. Else two groups could have one number for a moment.
