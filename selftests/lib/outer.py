@@ -9,6 +9,7 @@ from .packet import IPV4, IPV6, UDP, ethernet, parse, transport
 
 VXLAN, GENEVE = 4789, 6081
 GRE, ETHERNET = 47, 0x6558
+OAM, CRIT = 0x80, 0x40
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,17 @@ class Outer:
     group: int | None = None
     # Around all of it, as `packet.ethernet` has them.
     tags: tuple = ()
+    # UDP destination port where it is not the kind's own.
+    to: int | None = None
+    # Whether UDP has a checksum, and IPv4 may not be cut.
+    summed: bool = True
+    df: bool = False
+    # First bits of the second byte of Geneve: OAM, CRIT.
+    marks: int = 0
 
     def around(self, inner):
-        build = ip6 if ":" in self.ends[0] else ip4
-        kind, packet = build(lambda a, b: self._body(a, b, inner), *self.ends, tos=self.tos, ttl=self.ttl)
+        build, more = (ip6, {}) if ":" in self.ends[0] else (ip4, {"fragment": 0x4000 if self.df else 0})
+        kind, packet = build(lambda a, b: self._body(a, b, inner), *self.ends, tos=self.tos, ttl=self.ttl, **more)
         return ethernet(self.macs[1], self.macs[0], kind, packet, self.tags)
 
     def _body(self, source, destination, inner):
@@ -42,8 +50,8 @@ class Outer:
             flags = 0x08000000 if self.group is None else 0x88000000 | self.group
             head, port = struct.pack(">II", flags, self.id << 8), VXLAN
         else:
-            head, port = struct.pack(">BBHI", len(self.options) // 4, 0, ETHERNET, self.id << 8) + self.options, GENEVE
-        return UDP, transport(source, destination, UDP, (self.port, port), head + inner)
+            head, port = struct.pack(">BBHI", len(self.options) // 4, self.marks, ETHERNET, self.id << 8) + self.options, GENEVE
+        return UDP, transport(source, destination, UDP, (self.port, self.to or port), head + inner, zero_sum=not self.summed)
 
 
 def _transport(outer):

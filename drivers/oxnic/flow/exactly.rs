@@ -47,6 +47,10 @@ impl Exactly {
     pub(super) fn of_tunnel(tunnel: &Tunnel) -> Result<Self, Refusal> {
         let port = tunnel.port();
         let mut exactly = Self::default();
+        // Two that differ in nothing else have packets of their own each.
+        if let Some(family) = tunnel.family() {
+            exactly.add(FlowField::ENC_FAMILY, &[family])?;
+        }
         if let TunnelId::Fixed(id) = tunnel.device.id {
             exactly.add(FlowField::ENC_KEY_ID, &id.to_be_bytes())?;
         }

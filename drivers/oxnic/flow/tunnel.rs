@@ -130,6 +130,15 @@ impl Tunnel {
         }
     }
 
+    /// The version of IP around its packets, where it is one only.
+    pub(super) fn family(&self) -> Option<u8> {
+        match (self.configured.kind, self.device.local) {
+            (ConfiguredKind::Gretap, _) | (_, Some(Endpoint::V4(_))) => Some(4),
+            (ConfiguredKind::Ip6Gretap, _) | (_, Some(Endpoint::V6(_))) => Some(6),
+            (_, None) => None,
+        }
+    }
+
     /// What the device is told so that it opens such tunnels.
     pub(crate) fn port(&self) -> TunnelPort {
         let mut flags = tunnel_flags::ON;
