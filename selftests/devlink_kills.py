@@ -13,7 +13,7 @@ import random
 import time
 from collections import Counter
 
-from lib import PF, Control, Wire, case, defer, equal, main, note, ping, setup, true, until
+from lib import PF, Control, Wire, at_least, case, defer, equal, main, note, ping, setup, true, until
 from lib.firmware import COMPONENTS, Build, activate, all_of, prepare, versions
 from lib.pace import slow
 
@@ -111,6 +111,7 @@ def at_any_point():
         # What was stored must not wait any longer: the next would be written over it.
         whole()
     note(f"{dict(done)}, of which {killed} have ended a flash")
+    at_least(killed, POINTS // 2, "flashes that were ended, and were not done before")
 
 
 main()
