@@ -23,7 +23,8 @@ CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME, CTRL_ATTR_MCAST_
 GROUP_NAME, GROUP_ID = 1, 2
 SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 1, 10, 11
 NLMSGERR_ATTR_MSG = 1
-CMD_QUEUE_GET, CMD_NAPI_GET, CMD_QSTATS_GET = 10, 11, 12
+CMD_POOL_GET, CMD_QUEUE_GET, CMD_NAPI_GET, CMD_QSTATS_GET = 5, 10, 11, 12
+POOL_IFINDEX, POOL_INFLIGHT, POOL_DETACH_TIME = 2, 4, 6
 QUEUE_ID, QUEUE_IFINDEX, QUEUE_TYPE, QUEUE_NAPI_ID = 1, 2, 3, 4
 NAPI_IFINDEX, NAPI_ID, NAPI_IRQ = 1, 2, 3
 QSTATS_IFINDEX, QSTATS_QUEUE_TYPE, QSTATS_QUEUE_ID, QSTATS_SCOPE = 1, 2, 3, 4
@@ -116,6 +117,11 @@ class Netdev(Family):
         """{NAPI id: interrupt number or None}."""
         answer = self._ask(self.family, CMD_NAPI_GET, _attribute(NAPI_IFINDEX, struct.pack("=I", self.ifindex)), dump=True)
         return {_number(a[NAPI_ID]): _number(a[NAPI_IRQ]) if NAPI_IRQ in a else None for a in answer}
+
+    def pools(self):
+        """Page pools of the namespace: (ifindex, or None where the netdev has gone; pages in use; whether the pool waits for them to go)."""
+        answer = self._ask(self.family, CMD_POOL_GET, b"", dump=True)
+        return [(_number(a[POOL_IFINDEX]) if POOL_IFINDEX in a else None, _number(a[POOL_INFLIGHT]), POOL_DETACH_TIME in a) for a in answer]
 
     def totals(self):
         """{"rx": packets, "tx": packets, "rx_bytes": ..., "tx_bytes": ...} of the netdev.

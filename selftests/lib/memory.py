@@ -69,8 +69,9 @@ class Watch:
             "unowned kB": unowned(memory),
         }
 
-    def check(self, slack=8192):
-        """Countable things must be equal; kernel memory may have grown by slack kB (caches of a running system breathe)."""
+    def check(self, slack=8192, pages=32768):
+        """Countable things must be equal; kernel memory may have grown by slack kB, and what was allocated as pages by `pages` kB, as caches of a
+        running system breathe, those of pages most."""
         settle()
         after = self.picture()
         for name in ("netdevs", "PCI functions", "interrupt lines", "devlink instances", "debugfs"):
@@ -78,7 +79,7 @@ class Watch:
         at_most(after["kB"] - self.before["kB"], slack, "growth of kernel memory in kB")
         growth = after["unowned kB"] - self.before["unowned kB"]
         note(f"kernel memory grew by {after['kB'] - self.before['kB']} kB, pages that nobody owns by {growth} kB")
-        at_most(growth, 4 * slack, "growth of what was allocated as pages in kB")
+        at_most(growth, pages, "growth of what was allocated as pages in kB")
 
 
 def kmemleak():
