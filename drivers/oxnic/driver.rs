@@ -189,7 +189,8 @@ impl pci::Driver for Device {
         let device: Arc<Self> = this.into();
         device.end_recovery();
         device.stop_tasks();
-        device.commands.stop(crate::command::Cause::Gone);
+        // Not as for one that is gone: what interfaces ask for now would have it taken for that, and not reset.
+        device.commands.stop(crate::command::Cause::Unavailable);
         for port in device.ports() {
             port.prepare_reset();
         }
