@@ -10,7 +10,8 @@ SHELL := /bin/bash
 
 scripts := scripts
 env := $(scripts)/env
-# The debug kernel needs its own build of the module; a kernel file given by name uses the stock module.
+# The debug kernel needs its own build of the module. A kernel file given by name uses the one that was built for its release, which is the stock
+# kernel's if any is, or what MODULE= says (scripts/vm/kernel.py).
 module-for := $(if $(filter debug,$(KERNEL)),debug,stock)
 
 all: module model ## build the driver module for KERNEL= and the device model

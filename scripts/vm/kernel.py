@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A kernel that a guest can boot: its image, its release and its modules."""
 
+import glob
 import lzma
 import os
 import re
@@ -12,17 +13,19 @@ from . import options
 
 @dataclass
 class Kernel:
-    """name: as the user gave it; modules: the tree with modules.dep, or None for a kernel without modules."""
+    """name: as the user gave it; modules: the tree with modules.dep, or None for a kernel without modules; build: the kernel of the cache
+    whose builds of the driver it can load, or None."""
 
     name: str
     image: str
     release: str
     modules: str | None
+    build: str | None
 
     @property
     def driver(self):
-        """Where the build puts the driver for this kernel."""
-        return os.path.join(options.CACHE, "module", self.name, "oxnic.ko")
+        """Where the build puts the driver for this kernel; None where no build is for it."""
+        return self.build and os.path.join(options.CACHE, "module", self.build, "oxnic.ko")
 
     @property
     def hz(self):
@@ -66,14 +69,23 @@ def find(name):
             image = os.path.join(image, "vmlinuz")
         if not os.path.isfile(image):
             raise options.UsageError(f"KERNEL={name}: there is no such file")
-        name = os.path.basename(os.path.dirname(image))
+        name, build = os.path.basename(os.path.dirname(image)), build_for(release_of(image))
     else:
+        build = name
         image = os.path.join(options.CACHE, "kernel", name, "vmlinuz")
         if not os.path.isfile(image):
             raise options.UsageError(f"there is no kernel '{name}' yet: run 'scripts/setup {name}', or give a file")
     release = release_of(image)
     modules = os.path.join(os.path.dirname(image), "modules", "lib", "modules", release)
-    return Kernel(name, image, release, modules if os.path.isdir(modules) else None)
+    return Kernel(name, image, release, modules if os.path.isdir(modules) else None, build)
+
+
+def build_for(release):
+    """The kernel of the cache that has this release, or None: the driver that is built for it can be loaded by any other such one."""
+    for path in sorted(glob.glob(os.path.join(options.CACHE, "kernel", "*", "vmlinuz"))):
+        if release_of(path) == release:
+            return os.path.basename(os.path.dirname(path))
+    return None
 
 
 class ModuleIndex:

@@ -173,8 +173,10 @@ class Machine:
 
     def _load_driver(self):
         module = self.wanted.module or self.kernel.driver
-        if os.path.isfile(module):
+        if module and os.path.isfile(module):
             shutil.copy(module, self.folder.guest("oxnic.ko"))
+        elif self.wanted.load and not module:
+            raise MachineError(f"no driver is built for kernel {self.kernel.release}: give one with MODULE=<file>, or LOAD=0")
         elif self.wanted.load:
             raise MachineError(f"the driver is not built for this kernel ({module}): run 'make', or give LOAD=0")
         if os.path.isfile(device.FIRMWARE_TOOL):

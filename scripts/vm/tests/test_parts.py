@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 
 from vm import awake  # noqa: E402
 from vm import disk  # noqa: E402
+from vm import kernel  # noqa: E402
 from vm import leaks  # noqa: E402
 from vm import options  # noqa: E402
 from vm import qemu  # noqa: E402
@@ -25,6 +26,44 @@ from vm.kernel_log import KernelLog  # noqa: E402
 from vm.session import Result  # noqa: E402
 from vm.share import Share  # noqa: E402
 from vm.share import mount_order  # noqa: E402
+
+
+class KernelFiles(unittest.TestCase):
+    """A kernel that is given as a file loads the driver that was built for its release, wherever the file is."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="oxnic-vm-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        patch = mock.patch.object(options, "CACHE", os.path.join(self.folder, "cache"))
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.image("cache/kernel/debug/vmlinuz", "7.3.4-oxnic-debug")
+        self.image("cache/kernel/stock/vmlinuz", "7.3.4+deb14-amd64")
+
+    def image(self, name, release):
+        """A file with as much of a bzImage as is looked at."""
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        head = bytearray(0x400)
+        head[0x202:0x206] = b"HdrS"
+        struct.pack_into("<H", head, 0x20E, 0x100)
+        text = release.encode() + b" (somebody) #1\0"
+        head[0x300 : 0x300 + len(text)] = text
+        with open(path, "wb") as file:
+            file.write(head)
+        return path
+
+    def test_a_release_that_is_known(self):
+        found = kernel.find(self.image("boot/vmlinuz-7.3.4+deb14-amd64", "7.3.4+deb14-amd64"))
+        self.assertEqual(found.driver, os.path.join(options.CACHE, "module", "stock", "oxnic.ko"))
+
+    def test_a_release_that_is_not(self):
+        found = kernel.find(self.image("boot/vmlinuz-6.1.0", "6.1.0"))
+        self.assertIsNone(found.driver)
+
+    def test_a_kernel_by_its_name(self):
+        self.assertEqual(kernel.find("debug").driver, os.path.join(options.CACHE, "module", "debug", "oxnic.ko"))
 
 
 class OptionTexts(unittest.TestCase):
