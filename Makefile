@@ -35,7 +35,7 @@ run: all ## the main job: boot, load the driver, show functions, links, VFs, tra
 test: ## what must hold at every commit; one summary at the end
 	@$(scripts)/test quick
 
-test-all: ## everything on both kernels, as long as it takes; RESUME=1 goes on with one of this tree that was interrupted
+test-all: ## everything on both kernels, as long as it takes; RESUME=1 goes on with one that was interrupted, FULL=1 repeats as often as the project asks
 	@$(scripts)/test all
 
 selftest: all ## some of the in-VM tests: T=<pattern> (T=upstream: the kernel's own) KERNEL=

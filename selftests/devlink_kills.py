@@ -6,7 +6,7 @@ OXNIC_KILL_POINTS (5) is how many there are; OXNIC_FLOW_SEED gives the places of
 """
 
 # sets: long
-# vm: PORTS=1 MEM=4G
+# vm: PORTS=1 MEM=4G TIMEOUT=7200
 
 import os
 import random

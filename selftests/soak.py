@@ -6,7 +6,7 @@ The project asks for 100: selftests/run --pattern soak --env OXNIC_SOAK_ROUNDS=1
 """
 
 # sets: long
-# vm: PORTS=1 MEM=4G
+# vm: PORTS=1 MEM=4G TIMEOUT=7200
 
 import os
 import time

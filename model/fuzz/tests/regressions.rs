@@ -13,6 +13,7 @@ use oxnic_model::host::{Function, NicCore};
 use oxnic_model::nic::firmware::Firmware;
 use oxnic_model::nic::firmware::flash::MemoryFlash;
 use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[test]
 fn what_once_failed_does_not() {
@@ -29,16 +30,33 @@ fn what_once_failed_does_not() {
     }
 }
 
+/// `OXNIC_FUZZ_SECONDS` has it go on for so long, from another start each time.
 #[test]
 fn random_input_is_survived() {
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    run_rounds(&mut state);
+    let wanted = std::env::var("OXNIC_FUZZ_SECONDS").ok();
+    let wanted = wanted.map_or(0, |text| text.parse().unwrap());
+    let start = Instant::now();
+    if wanted != 0 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        state ^= now.as_nanos() as u64;
+        println!("OXNIC_FUZZ_SECONDS: random input from {state:#x} on");
+    }
+    while start.elapsed() < Duration::from_secs(wanted) {
+        run_rounds(&mut state);
+    }
+}
+
+/// All targets on input that grows.
+fn run_rounds(state: &mut u64) {
     for round in 0..1000 {
         let data: Vec<u8> = (0..round * 2)
             .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 32) as u8
+                *state ^= *state << 13;
+                *state ^= *state >> 7;
+                *state ^= *state << 17;
+                (*state >> 32) as u8
             })
             .collect();
         for (_, run) in TARGETS {
