@@ -93,7 +93,7 @@ fn sign(image: &[u8], content: Option<&[u8]>) -> Vec<u8> {
         *word = bytes
             .iter()
             .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+            .fold(0, |word, byte| (word << 8) | u64::from(*byte));
     }
     let head = FirmwareImage::from_words(&words);
     let own = image.get(HEAD..).unwrap_or_default();
@@ -116,10 +116,10 @@ fn take_step(firmware: &mut Firmware, step: u8, wanted: bool) {
     if !wanted {
         return;
     }
-    let activate = |firmware: &mut Firmware, how| drop(firmware.activate(how));
     match step {
-        0 => activate(firmware, FirmwareActivation::LIVE),
-        1 => activate(firmware, FirmwareActivation::RESET),
+        // There may be nothing to activate.
+        0 => _ = firmware.activate(FirmwareActivation::LIVE),
+        1 => _ = firmware.activate(FirmwareActivation::RESET),
         2 => firmware.reset(false),
         3 => firmware.power_on(),
         4 => firmware.reset(true),
