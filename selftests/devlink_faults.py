@@ -318,6 +318,8 @@ PAUSES = {
     "AER, non-fatal": 1,
     "AER, fatal": 4,
 }
+# More where commands are under way, each of which may be what is not answered.
+COMMANDS = 10
 # And of a card that is plugged in, until its new interface has an answer.
 BACK = 10
 
@@ -344,8 +346,8 @@ def begin_field(make=Field):
     field = make()
 
 
-def matrix(condition, but=(), make=Field):
-    """Each fault but some under a condition, which is a function that begins it and gives one that ends it."""
+def matrix(condition, but=(), make=Field, more=0):
+    """Each fault but some under a condition, which is a function that begins it and gives one that ends it, and costs so many seconds more at most."""
     begin_field(make)
     for name, fault in FAULTS.items():
         if name in but:
@@ -359,7 +361,7 @@ def matrix(condition, but=(), make=Field):
             gap = probe.gap()
             outage = FATAL.diagnose().get("last_outage_ms", 0)
             note(f"{name}: without an answer for {1000 * gap:.0f} ms, last outage of the function {outage} ms")
-            at_most(gap, slow(PAUSES[name]), f"{name}: seconds without an answer")
+            at_most(gap, slow(PAUSES[name] + more), f"{name}: seconds without an answer")
         # The driver gives a device up that it has to reset ten times in a minute; a reset by the user has it count anew.
         flr()
         field.check()
@@ -450,7 +452,7 @@ def flash():
     if "CONFIG_PLDMFW" in first.text:
         skip(first.text)
     equal((first.status, first.text.count("Verifying")), (0, 3), f"a flash without a fault: {first.text}")
-    matrix(lambda: Loop(f"devlink dev flash {HANDLE} file new.pldm").stop)
+    matrix(lambda: Loop(f"devlink dev flash {HANDLE} file new.pldm").stop, more=COMMANDS)
 
 
 @case
@@ -467,7 +469,7 @@ def mode_changes():
 
         return end
 
-    matrix(begin, (RULE_FAULT,), without_nodes)
+    matrix(begin, (RULE_FAULT,), without_nodes, COMMANDS)
 
 
 @case
@@ -489,7 +491,7 @@ def vfs_come_and_go():
         return end
 
     # Of the kernel's own, AER holds its lock of buses and waits for that of the function, and who removes VFs the other way round.
-    matrix(begin, (RULE_FAULT, "AER, fatal"), without_nodes)
+    matrix(begin, (RULE_FAULT, "AER, fatal"), without_nodes, COMMANDS)
 
 
 @case
