@@ -36,6 +36,7 @@ counted() {
 watch_cpu() {
 	local dev=$1
 	tcpdump -U -Q in -w "/tmp/seen.$dev" -i "$dev" "$2" 2>"/tmp/seen.$dev.log" &
+	echo $! >"/tmp/seen.$dev.pid"
 	for _ in $(seq 100); do
 		grep -q listening "/tmp/seen.$dev.log" && return
 		sleep 0.05
@@ -43,9 +44,13 @@ watch_cpu() {
 }
 
 seen_by_cpu() {
-	local count
-	pkill -f "tcpdump .*/tmp/seen.$1" && sleep 0.3
-	count=$(tcpdump -r "/tmp/seen.$1" 2>/dev/null | wc -l)
+	local count said=/tmp/seen.$1.log
+	# A capture that does not run is empty, too.
+	grep -q listening "$said" || { echo "the capture did not begin: $(tail -n 1 "$said")"; return 1; }
+	kill "$(cat "/tmp/seen.$1.pid")" 2>/dev/null || { echo "the capture ended too early: $(tail -n 1 "$said")"; return 1; }
+	sleep 0.3
+	tcpdump -n -r "/tmp/seen.$1" >"/tmp/seen.$1.text" 2>/dev/null || { echo "the capture cannot be read"; return 1; }
+	count=$(wc -l <"/tmp/seen.$1.text")
 	[ "$count" = 0 ] || { echo "the CPU has seen $count frames"; return 1; }
 	echo "no frame came to the CPU"
 }
@@ -85,22 +90,31 @@ show_cable() {
 	tc filter del dev pf0vf1 ingress
 }
 
-# seen_at NAMESPACE DEV FILTER COMMAND...: runs it, and prints the first frame that the filter lets through.
+# seen_at NAMESPACE DEV FILTER WANTED COMMAND...: runs it, and prints the first frame that the filter lets through, which must have what is wanted.
 seen_at() {
-	local name=$1 dev=$2 words=$3 seen
-	shift 3
+	local name=$1 dev=$2 words=$3 wanted=$4 seen
+	shift 4
 	in_namespace "$name" timeout 10 tcpdump -e -v -n -c 1 -i "$dev" "$words" >/tmp/seen.frame 2>/dev/null &
 	sleep 1
 	"$@" >/dev/null
 	wait $!
 	seen=$(tr -d '\n' </tmp/seen.frame | sed -E 's/.*(vlan [0-9]+).*(ttl [0-9]+).* ([0-9.]+ > [0-9.]+: ICMP [a-z ]+),.*/\1, \2, \3/')
-	[ -n "$seen" ] && echo "$seen"
+	echo "${seen:-no such frame}"
+	case $seen in *"$wanted"*) ;; *) return 1 ;; esac
 }
 
+# copies NAMESPACE DEV COUNT FILTER COMMAND...: runs it, and counts the frames that the filter lets through, none of which may have a tag.
 copies() {
-	local count
-	count=$(in_namespace vf1 cat "/sys/class/net/$1/statistics/rx_packets")
-	[ "$((count - $2))" -ge 5 ] && echo "$((count - $2)) copies, untagged"
+	local name=$1 dev=$2 wanted=$3 words=$4 count
+	shift 4
+	in_namespace "$name" timeout 10 tcpdump -e -n -c "$wanted" -i "$dev" "$words" >/tmp/seen.copies 2>/dev/null &
+	sleep 1
+	"$@" >/dev/null
+	wait $!
+	count=$(grep -c 'ICMP echo request' /tmp/seen.copies)
+	if grep -q vlan /tmp/seen.copies; then echo "a copy with a tag"; return 1; fi
+	echo "$count copies, untagged"
+	[ "$count" = "$wanted" ]
 }
 
 # listen GROUP COUNT: for samples, until heard.
@@ -123,12 +137,14 @@ heard() {
 
 # VF 0 talks to a VLAN of the wire; what it sends is limited, sampled, copied to VF 1, edited and tagged on the way.
 show_edits() {
-	local before dev1
+	local dev1
 	ip -n wire link add link "$PEER" name vlan7 type vlan id 7
 	ip -n wire address add 203.0.113.2/24 dev vlan7
 	ip -n wire link set dev vlan7 up
 	ip -n vf0 address add 203.0.113.1/24 dev "$dev0"
 	dev1=$(netdev_of vf1)
+	# So that it sees what is not for its own address.
+	ip link set dev "$PF" vf 1 trust on
 	rule pf0vf0 1 protocol ip flower skip_sw dst_ip 203.0.113.2 action police rate 900mbit burst 1m conform-exceed drop/pipe \
 		action sample rate 1 group 7 action mirred egress mirror dev pf0vf1 action pedit ex munge ip ttl set 7 pipe action csum ip4h pipe \
 		action vlan push id 7 action mirred egress redirect dev "$PF"
@@ -137,10 +153,9 @@ show_edits() {
 	listen 7 5
 	# What the VF has to say to others, and by IPv6, is none of these rules' business.
 	watch_cpu pf0vf0 "ether host $mac0 and (ip or arp) and net 203.0.113.0/24"
-	before=$(in_namespace vf1 cat "/sys/class/net/$dev1/statistics/rx_packets")
 	check "ping VF 0 -> VLAN 7 of the wire" ping_from vf0 203.0.113.2
-	check "a frame on the wire" seen_at wire "$PEER" "vlan 7 and icmp" ping_from vf0 203.0.113.2
-	check "copies at VF 1" copies "$dev1" "$before"
+	check "a frame on the wire" seen_at wire "$PEER" "vlan 7 and icmp and src 203.0.113.1" "vlan 7, ttl 7," ping_from vf0 203.0.113.2
+	check "copies at VF 1" copies vf1 "$dev1" 5 "icmp and dst 203.0.113.2" ping_from vf0 203.0.113.2
 	check "samples for listeners of group 7" heard
 	check "rule 1 of pf0vf0" counted pf0vf0 1
 	silent pf0vf0
