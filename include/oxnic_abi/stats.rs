@@ -95,6 +95,16 @@ impl VportStats {
         ])
     }
 
+    /// Frames that were wrong, or could not be written, beside those of others.
+    pub fn rx_errors(&self, others: u64) -> u64 {
+        Self::sum([self.rx_too_long, self.rx_dma, others])
+    }
+
+    /// Frames that were longer than allowed, beside those of others.
+    pub fn rx_length_errors(&self, others: u64) -> u64 {
+        Self::sum([self.rx_too_long, others])
+    }
+
     /// Dropped on transmit.
     pub fn tx_drops(&self) -> u64 {
         Self::sum([

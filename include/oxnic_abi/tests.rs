@@ -180,6 +180,8 @@ fn sums_of_counters_do_not_overflow() {
         rx_filtered: 5,
         rx_steering: 6,
         tx_inactive: 7,
+        rx_too_long: 8,
+        rx_dma: 9,
         ..stats::VportStats::ZERO
     };
     let sums = |stats: stats::VportStats| {
@@ -188,11 +190,14 @@ fn sums_of_counters_do_not_overflow() {
             stats.tx_frames(),
             stats.rx_drops(),
             stats.tx_drops(),
+            stats.rx_errors(10),
+            stats.rx_length_errors(10),
         )
     };
-    assert_eq!(sums(honest), (6, 4, 5, 7));
+    assert_eq!(sums(honest), (6, 4, 22, 7, 27, 18));
     let lies = stats::VportStats::from_words(&[u64::MAX; stats::VportStats::WORDS]);
-    assert_eq!(sums(lies), (u64::MAX, u64::MAX, u64::MAX, u64::MAX));
+    let most = u64::MAX;
+    assert_eq!(sums(lies), (most, most, most, most, most, most));
 }
 
 #[test]

@@ -44,8 +44,8 @@ impl NetPort {
         let device = self.device_stats.snapshot();
         link.multicast = device.rx_multicast;
         link.rx_missed = device.rx_no_buffer;
-        link.rx_length_errors += device.rx_too_long;
-        link.rx_errors += device.rx_too_long + device.rx_dma;
+        link.rx_length_errors = device.rx_length_errors(link.rx_length_errors);
+        link.rx_errors = device.rx_errors(link.rx_errors);
         link
     }
 }
