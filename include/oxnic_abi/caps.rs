@@ -5,6 +5,7 @@
 //! A capability is a structure with an id. New fields are only appended; a new meaning gets a new id. A driver ignores ids
 //! and feature bits that it does not know. No limit is a constant of the driver.
 
+use crate::ring::{RING_LOG2_MAX, RING_LOG2_MIN};
 use crate::{open_enum, wire};
 
 open_enum! {
@@ -99,6 +100,28 @@ wire! {
         56: stats_period_min: u16,
         /// The function's privileges, see [`privilege`].
         64: privileges: u64,
+    }
+}
+
+impl NicCaps {
+    /// The first field that is beyond what the interface allows, if there is one: nobody can work with such a function.
+    pub fn out_of_bounds(&self) -> Option<&'static str> {
+        let rings = RING_LOG2_MIN..=RING_LOG2_MAX;
+        let segments = self.features & (features::TSO4 | features::TSO6 | features::USO) != 0;
+        [
+            ("tx_log2_max", rings.contains(&self.tx_log2_max)),
+            ("rx_log2_max", rings.contains(&self.rx_log2_max)),
+            ("cq_log2_max", rings.contains(&self.cq_log2_max)),
+            ("tx_fragments", self.tx_fragments >= 18),
+            ("frame_max", self.frame_max >= 1514),
+            ("frame_min", self.frame_min <= 60),
+            (
+                "tso_max",
+                !segments || self.tso_max >= self.frame_max.into(),
+            ),
+        ]
+        .into_iter()
+        .find_map(|(field, is_within)| (!is_within).then_some(field))
     }
 }
 

@@ -201,6 +201,52 @@ fn sums_of_counters_do_not_overflow() {
 }
 
 #[test]
+fn capabilities_are_within_the_bounds_of_the_specification_or_the_field_is_named() {
+    let least = caps::NicCaps {
+        features: caps::features::TSO6,
+        tx_log2_max: 5,
+        rx_log2_max: 5,
+        cq_log2_max: 5,
+        tx_fragments: 18,
+        frame_max: 1514,
+        frame_min: 60,
+        tso_max: 1514,
+        ..caps::NicCaps::ZERO
+    };
+    assert_eq!(least.out_of_bounds(), None);
+    let deepest = caps::NicCaps {
+        tx_log2_max: 15,
+        rx_log2_max: 15,
+        cq_log2_max: 15,
+        ..least
+    };
+    assert_eq!(deepest.out_of_bounds(), None);
+    let without = caps::NicCaps {
+        features: 0,
+        tso_max: 0,
+        ..least
+    };
+    assert_eq!(without.out_of_bounds(), None);
+    macro_rules! beyond {
+        ($($field:ident: $($value:literal)*;)*) => {
+            $($(
+                let caps = caps::NicCaps { $field: $value, ..least };
+                assert_eq!(caps.out_of_bounds(), Some(stringify!($field)));
+            )*)*
+        };
+    }
+    beyond! {
+        tx_log2_max: 0 4 16;
+        rx_log2_max: 0 4 16;
+        cq_log2_max: 0 4 16;
+        tx_fragments: 0 17;
+        frame_max: 0 14 1513;
+        frame_min: 61;
+        tso_max: 0 1513;
+    }
+}
+
+#[test]
 fn every_flow_field_has_a_width_that_fits_a_condition_and_a_bit_of_its_own() {
     use flow::field::FlowField;
     let mut seen = 0;

@@ -111,6 +111,15 @@ impl Device {
         self.reach(reason)?;
         let caps =
             cmd::caps::nic(self).inspect_err(|error| dev_err!(self.binding(), "{}\n", error))?;
+        // Rings are made and lengths calculated by them.
+        if let Some(field) = caps.out_of_bounds() {
+            dev_err!(
+                self.binding(),
+                "the device publishes a {} that is out of bounds\n",
+                field
+            );
+            return Err(EPROTO);
+        }
         self.set_caps(caps)
             .and_then(|()| self.discover_eswitch())
             .and_then(|()| self.discover_rates())
