@@ -491,7 +491,7 @@ def vfs_come_and_go():
         return end
 
     # Of the kernel's own, AER holds its lock of buses and waits for that of the function, and who removes VFs the other way round.
-    matrix(begin, (RULE_FAULT, "AER, fatal"), without_nodes, COMMANDS)
+    matrix(begin, (RULE_FAULT, "AER, non-fatal", "AER, fatal"), without_nodes, COMMANDS)
 
 
 @case
