@@ -12,7 +12,7 @@ import threading
 from lib import Capture, Link, Wire, at_least, at_most, case, defer, equal, ip, main, setup, sh, sysctl, true
 from lib.genl import Netdev
 from lib.namespace import open_socket
-from lib.packet import TCP, UDP, VLAN
+from lib.packet import QINQ, TCP, UDP, VLAN
 
 UDP_SEGMENT, SOL_UDP = 103, 17
 FIN, SYN, PSH = 1, 2, 8
@@ -158,6 +158,32 @@ def tcp_in_vlan():
     equal({tuple(p.tags) for p in segments}, {((VLAN, 7),)}, "tags of the segments")
     if before is not None:
         at_least(segmented(wire.near) - before, 3, "packets that the device cut")
+
+
+@case
+def tcp_in_a_tag_pushed_over_another():
+    """Segments of a tagged stream over which tc pushes a second tag: none is lost for where the stack says that IP is."""
+    near, far = (Link(f"{wire.near.name}.5"), Link(f"{wire.far.name}.5", wire.ns))
+    for lower, link, ns, address in ((wire.near, near, None, "203.0.113.1/24"), (wire.far, far, wire.ns, "203.0.113.2/24")):
+        ip(f"link add link {lower.name} name {link.name} type vlan id 5", ns=ns)
+        defer(ip, f"link del {link.name}", ns=ns)
+        # The far end takes no frames that are longer for a second tag.
+        ip(f"link set {link.name} mtu 1496", ns=ns)
+        link.address(address)
+        link.ip("up")
+    for link, ns, rule in (
+        (wire.near, None, "egress matchall skip_hw action vlan push id 100 protocol 802.1ad"),
+        (wire.far, wire.ns, "ingress protocol 802.1ad matchall action vlan pop"),
+    ):
+        sh(f"tc qdisc add dev {link.name} clsact", ns=ns)
+        defer(sh, f"tc qdisc del dev {link.name} clsact", ns=ns)
+        sh(f"tc filter add dev {link.name} {rule}", ns=ns)
+    before = wire.near.counters().get("tx_bad")
+    segments, sent = stream("203.0.113.1", "203.0.113.2", 4, 1 << 17)
+    check_segments(segments, sent, 1496, 4)
+    equal({tuple(p.tags) for p in segments}, {((QINQ, 100), (VLAN, 5))}, "tags of the segments")
+    if before is not None:
+        equal(wire.near.counters()["tx_bad"] - before, 0, "packets that the device cannot make sense of")
 
 
 @case

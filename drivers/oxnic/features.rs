@@ -11,6 +11,12 @@ use oxnic_kapi::net::skb::SkBuff;
 /// TPID of 802.1Q.
 pub(crate) const CTAG: u16 = 0x8100;
 
+/// Tags in memory behind which the device finds the headers of a packet that is to be segmented.
+const TAGS_MAX: u32 = 2;
+
+/// All that has the device cut packets.
+const SEGMENTATION: u64 = net::TSO | net::TSO_ECN | net::TSO_MANGLEID | net::TSO6 | net::GSO_UDP_L4;
+
 /// The vport's flags that follow features.
 pub(crate) const VPORT_FLAGS: u32 = vport::VLAN_STRIP
     | vport::STAG_STRIP
@@ -57,17 +63,10 @@ pub(crate) fn offered(nic: &NicCaps) -> Offer {
     }
     if nic.features & caps::TX_CSUM == 0 {
         // Segments need checksums.
-        changeable &= !(net::TSO | net::TSO_ECN | net::TSO_MANGLEID | net::TSO6 | net::GSO_UDP_L4);
+        changeable &= !SEGMENTATION;
     }
     let off_at_first = net::RXALL | net::LOOPBACK | net::TSO_MANGLEID;
-    let inherited = net::SG
-        | net::HW_CSUM
-        | net::TSO
-        | net::TSO_ECN
-        | net::TSO_MANGLEID
-        | net::TSO6
-        | net::GSO_UDP_L4
-        | net::HIGHDMA;
+    let inherited = net::SG | net::HW_CSUM | SEGMENTATION | net::HIGHDMA;
     Offer {
         changeable,
         initial: changeable & !off_at_first | net::HIGHDMA,
@@ -105,19 +104,16 @@ pub(crate) fn vport_flags(features: u64) -> u32 {
 }
 
 /// The descriptors hold places in the packet as a byte that counts pairs of bytes: what is further in or odd is left to the
-/// stack.
+/// stack. So are segments of a packet whose IP header is not where the device looks for it.
 #[inline]
 pub(crate) fn check(skb: &SkBuff, features: u64) -> u64 {
     const FURTHEST: u32 = 2 * u8::MAX as u32;
     match skb.checksum() {
         Some((start, offset)) if start > FURTHEST || (start | u32::from(offset)) & 1 != 0 => {
-            features
-                & !(net::HW_CSUM
-                    | net::TSO
-                    | net::TSO_ECN
-                    | net::TSO_MANGLEID
-                    | net::TSO6
-                    | net::GSO_UDP_L4)
+            features & !(net::HW_CSUM | SEGMENTATION)
+        }
+        _ if skb.segmentation().is_some() && !skb.has_ip_behind_tags(TAGS_MAX) => {
+            features & !SEGMENTATION
         }
         _ => features,
     }

@@ -238,9 +238,16 @@ struct skb_shared_hwtstamps *oxnic_c_skb_hwtstamps(struct sk_buff *skb)
 	return skb_hwtstamps(skb);
 }
 
-netdev_features_t oxnic_c_vlan_features_check(struct sk_buff *skb, netdev_features_t features)
+bool oxnic_c_skb_has_ip_behind_tags(const struct sk_buff *skb, unsigned int tags)
 {
-	return vlan_features_check(skb, features);
+	int offset = skb_network_offset(skb);
+	const __be16 *type;
+	__be16 room;
+
+	if (offset < ETH_HLEN || offset > ETH_HLEN + (int)tags * VLAN_HLEN)
+		return false;
+	type = skb_header_pointer(skb, offset - (int)sizeof(room), sizeof(room), &room);
+	return type && (*type == htons(ETH_P_IP) || *type == htons(ETH_P_IPV6));
 }
 
 /* net/rx_buffers.rs */

@@ -207,6 +207,13 @@ impl SkBuff {
         unsafe { bindings::skb_network_offset(self.as_raw()) }
     }
 
+    /// Whether the network header is known, and is one of IP behind the Ethernet header and up to so many tags. Who has pushed
+    /// a tag over another one has left it at the inner tag.
+    pub fn has_ip_behind_tags(&self, tags: u32) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::skb_has_ip_behind_tags(self.as_raw(), tags) }
+    }
+
     /// Offset of the transport header in bytes.
     pub fn transport_offset(&self) -> u32 {
         // SAFETY: By the type invariant.
