@@ -11,7 +11,7 @@ import random
 import re
 import time
 
-from lib import Injector, Wire, at_least, case, defer, equal, fails, main, note, setup, skip, true
+from lib import Control, Injector, Wire, at_least, case, defer, equal, fails, main, note, setup, skip, true
 from lib.genl import Netdev
 from lib.packet import TCP, UDP, datagram, raw_frame
 
@@ -215,6 +215,27 @@ def rules():
     true(sum(moved.values()) < PACKETS, f"the dropped flow reaches a queue: {moved}")
     if before is not None:
         at_least(wire.near.counters()["rx_steering"] - before, PACKETS, "drops by rule that the device counts")
+
+
+@case
+def rules_outlive_a_refusal_of_features():
+    """Where the device fails the k-th command as n-tuple rules are switched off with another feature, rules and features are as before."""
+    control = Control()
+    defer(control.close)
+    defer(control.chaos)
+    wire.near.feature(ntuple_filters=True, rx_vlan_offload=True)
+    location = new_rule("dst-port 4711 action 1")
+    kept = wire.near.features()
+    for number in (1, 2):
+        control.chaos(f"nic.fail-command={number}")
+        fails(wire.near.ethtool("-K", "ntuple off rxvlan off", check=False), f"-K with command {number} failing")
+        control.chaos()
+        equal(wire.near.features(), kept, f"features after command {number} failed")
+        true(f"Filter: {location}" in wire.near.ethtool("-n").out, f"the rule is there after command {number} failed")
+        # To the core they are still wanted off, and asking for that again would change nothing.
+        wire.near.ethtool("-K", "ntuple on rxvlan on")
+    wire.near.ethtool("-K", "ntuple off rxvlan off")
+    true(f"Filter: {location}" not in wire.near.ethtool("-n", check=False).out, "the rule has gone")
 
 
 @case

@@ -128,18 +128,25 @@ impl Operations for NetPort {
         let mut state = self.state.lock();
         let flags = features::vport_flags(features);
         let changed = (state.flags ^ flags) & features::VPORT_FLAGS;
+        let told = changed != 0 && state.is_live();
+        state.flags ^= changed;
+        if told {
+            if let Err(error) = self.set_flags(&state, changed, 0) {
+                state.flags ^= changed;
+                return Err(error);
+            }
+        }
+        // After what may fail, since rules do not come back.
         if features & net_features::NTUPLE == 0 {
             let reached = !state.resetting;
-            state.steering.clear(self, reached)?;
-        }
-        let before = state.flags;
-        state.flags ^= changed;
-        if changed != 0 && state.is_live() {
-            let result = self.set_flags(&state, changed, 0);
-            if result.is_err() {
-                state.flags = before;
+            if let Err(error) = state.steering.clear(self, reached) {
+                state.flags ^= changed;
+                if told {
+                    // It had them before.
+                    let _ = self.set_flags(&state, changed, 0);
+                }
+                return Err(error);
             }
-            return result;
         }
         Ok(())
     }
