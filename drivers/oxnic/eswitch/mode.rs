@@ -65,7 +65,7 @@ impl Device {
     /// # Errors
     ///
     /// The old mode is in force, and the text says what stood in the way.
-    fn change_mode(self: &Arc<Self>, mode: EswitchMode, extack: Option<&mut Extack>) -> Result {
+    fn change_mode(self: &Arc<Self>, mode: EswitchMode, mut extack: Option<&mut Extack>) -> Result {
         let before = self.eswitch.mode();
         if mode == before {
             return self.find_representors(extack);
@@ -81,7 +81,9 @@ impl Device {
         match mode {
             EswitchMode::LEGACY => self.enter_legacy(extack),
             mode if before == EswitchMode::LEGACY => self.leave_legacy(mode, extack),
-            mode => self.tell_mode(mode, extack),
+            mode => self
+                .find_representors(extack.as_deref_mut())
+                .and_then(|()| self.tell_mode(mode, extack)),
         }
     }
 
