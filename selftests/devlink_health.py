@@ -197,6 +197,23 @@ def taken_for_gone():
 
 
 @case
+def gone_and_let_go():
+    """A function that answers again, and is let go before anybody has looked, is reset: the next driver meets none that goes on."""
+    control.chaos("nic.register-ones=1+")
+    until(lambda: FATAL.state() == "error" and not function()["bus_master"], "the function is gone, and has no bus mastering", 30)
+    generation = function()["generation"]
+    control.chaos("off")
+    PF().unbind()
+    at_least(function()["generation"], generation + 1, "generation of a function that was let go")
+    equal(function()["bus_master"], False, "bus mastering without a driver")
+    PF().bind("oxnic")
+    wire.renew()
+    equal(function()["bus_master"], True, "bus mastering of a function that was taken over")
+    works()
+    switchdev(1)
+
+
+@case
 def vfs_of_the_driver_before():
     """VFs that the device could not be told to disable, as the driver went while the function was down, are no hindrance to the next driver."""
     FATAL.set(auto_recover=False)

@@ -140,14 +140,21 @@ fn release(device: &Arc<Device>, reason: ResetReason) {
     #[cfg(CONFIG_HWMON)]
     device.stop_sensors();
     device.commands.stop(crate::command::Cause::Gone);
-    if !device.is_gone() {
-        if let Err(error) = handshake::reset(&device.registers, reason) {
+    // What was taken for gone may be there, with all that it was told of.
+    device.look_again();
+    let reset = match device.is_gone() {
+        true => Err(ENODEV),
+        false => handshake::reset(&device.registers, reason).inspect_err(|error| {
             dev_err!(
                 device.binding(),
                 "the device does not let go: {:?}\n",
                 error
             );
-        }
+        }),
+    };
+    if reset.is_err() {
+        // The control rings are freed next.
+        device.silence();
     }
     device.free_irq();
 }
@@ -160,12 +167,8 @@ impl pci::Driver for Device {
         let device = Device::new(binding)?;
         match start(&device) {
             Ok(()) => {
-                // What error recovery brings back after a slot reset. Of a VF it is what the PCI core has saved as it found
-                // it: a VF's memory is enabled by its PF, and it gets bus mastering back behind the reset. Reading all of it again
-                // takes 28 round trips, a seventh of all that a VF costs until it works.
-                if !device.is_vf() {
-                    device.enabled.save(dev);
-                }
+                // What error recovery brings back after a slot reset.
+                device.enabled.save(dev);
                 Ok(device)
             }
             Err(error) => {

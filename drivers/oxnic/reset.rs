@@ -113,7 +113,7 @@ pub(crate) struct Recovery {
     wanted: Atomic<bool>,
     /// Resets since probe.
     count: Atomic<u32>,
-    /// Bus mastering is off for good, or until somebody resets the function.
+    /// Bus mastering is off for good, or until somebody resets the function, as probe does at first.
     silent: Atomic<bool>,
 }
 
@@ -141,7 +141,7 @@ impl Recovery {
             noted: Atomic::new(0),
             wanted: Atomic::new(false),
             count: Atomic::new(0),
-            silent: Atomic::new(false),
+            silent: Atomic::new(true),
         })
     }
 

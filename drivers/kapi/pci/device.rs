@@ -3,14 +3,22 @@
 //! Enabling a PCI function, and what configuration space tells about it.
 
 use super::{Binding, Core};
-use kernel::{error::to_result, prelude::*};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::atomic::{Atomic, Relaxed}, //
+};
 use oxnic_bindings as bindings;
 
-/// A function that decodes its memory and may use DMA; dropping it ends both.
-pub struct Enabled(Binding);
+/// A function that decodes its memory, and may use DMA once [`Enabled::allow_master`] was called; dropping it ends both.
+pub struct Enabled {
+    binding: Binding,
+    /// What is saved of configuration space is that of a function which this driver has set up.
+    saved: Atomic<bool>,
+}
 
 impl Enabled {
-    /// Enables memory and bus mastering, and claims the BARs under `name`.
+    /// Enables memory, forbids DMA, and claims the BARs under `name`.
     ///
     /// # Errors
     ///
@@ -26,34 +34,42 @@ impl Enabled {
             unsafe { bindings::pci_disable_device(binding.raw()) };
             return Err(error);
         }
-        // SAFETY: The device is bound and enabled.
-        unsafe { bindings::pci_set_master(binding.raw()) };
-        Ok(Self(binding.clone()))
+        let enabled = Self {
+            binding: binding.clone(),
+            saved: Atomic::new(false),
+        };
+        // Who had the function before may have left it on, with queues whose memory is others' by now.
+        enabled.clear_master();
+        Ok(enabled)
     }
 
     /// Forbids DMA: for a function that cannot be reset, and for shutdown, where another kernel owns the memory next.
     pub fn clear_master(&self) {
         // SAFETY: The device is bound.
-        unsafe { bindings::pci_clear_master(self.0.raw()) }
+        unsafe { bindings::pci_clear_master(self.binding.raw()) }
     }
 
-    /// Allows DMA again.
-    pub fn set_master(&self) {
+    fn set_master(&self) {
         // SAFETY: The device is bound and enabled.
-        unsafe { bindings::pci_set_master(self.0.raw()) }
+        unsafe { bindings::pci_set_master(self.binding.raw()) }
     }
 
-    /// Saves configuration space as it is now, for [`Self::restore`].
+    /// The function is set up: saves configuration space as it is now, for [`Self::restore`]. Of a VF it is what the PCI core has saved
+    /// as it found it: a VF's memory is enabled by its PF, and it gets bus mastering back behind the reset. Reading all of it again
+    /// takes 28 round trips, a seventh of all that a VF costs until it works.
     pub fn save(&self, _dev: &Core<'_>) {
-        // SAFETY: The device is bound, and its lock is held. It cannot fail for want of memory, which was had when the
-        // device was found.
-        unsafe { bindings::pci_save_state(self.0.raw()) };
+        if !self.binding.is_virtual() {
+            // SAFETY: The device is bound, and its lock is held. It cannot fail for want of memory, which was had when the
+            // device was found.
+            unsafe { bindings::pci_save_state(self.binding.raw()) };
+        }
+        self.saved.store(true, Relaxed);
     }
 
     /// Restores what configuration space held when it was last saved, vectors included, after a reset that cleared it.
     pub fn restore(&self) {
         // SAFETY: The device is bound.
-        unsafe { bindings::pci_restore_state(self.0.raw()) }
+        unsafe { bindings::pci_restore_state(self.binding.raw()) }
     }
 }
 
@@ -61,14 +77,18 @@ impl Enabled {
 pub const CONFIG_SIZE: usize = 4096;
 
 impl Enabled {
-    /// Restores configuration space if somebody has reset it, which the bus mastering that is off then shows, and allows DMA: what
+    /// Allows DMA. Restores configuration space before, if somebody has reset it, which the bus mastering that is off then shows: what
     /// was saved may be of a time when that was forbidden, as before a reset by the PCI core.
-    pub fn restore_if_cleared(&self) {
+    pub fn allow_master(&self) {
+        if !self.saved.load(Relaxed) {
+            // It has been off since probe began.
+            return self.set_master();
+        }
         let mut command = 0u16;
         // SAFETY: The device is bound.
         let error = unsafe {
             bindings::pci_read_config_word(
-                self.0.raw(),
+                self.binding.raw(),
                 bindings::PCI_COMMAND as c_int,
                 &mut command,
             )
@@ -84,9 +104,9 @@ impl Drop for Enabled {
     fn drop(&mut self) {
         // SAFETY: The device is bound, and was enabled by `new`.
         unsafe {
-            bindings::pci_clear_master(self.0.raw());
-            bindings::pci_release_mem_regions(self.0.raw());
-            bindings::pci_disable_device(self.0.raw());
+            bindings::pci_clear_master(self.binding.raw());
+            bindings::pci_release_mem_regions(self.binding.raw());
+            bindings::pci_disable_device(self.binding.raw());
         }
     }
 }

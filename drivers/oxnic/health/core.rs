@@ -88,7 +88,7 @@ pub(crate) fn core_dump(device: &Device, extack: Option<&mut Extack>) -> Result<
         return Err(refuse(
             extack,
             EBUSY,
-            fmt!("core dump: the function is gone, or was given up and may not use memory"),
+            fmt!("core dump: the function is gone, or may not use memory until it is reset"),
         ));
     }
     device.read_core().map_err(|error| {

@@ -134,8 +134,15 @@ impl Device {
 
     /// Resets the function and makes the handshake. Commands work afterwards.
     pub(super) fn reach(self: &Arc<Self>, reason: ResetReason) -> Result {
-        handshake::reset(&self.registers, reason)
-            .inspect_err(|error| dev_err!(self.binding(), "reset does not end: {:?}\n", error))?;
+        if let Err(error) = handshake::reset(&self.registers, reason) {
+            dev_err!(self.binding(), "reset does not end: {:?}\n", error);
+            let state = self.registers.read(device::STATUS);
+            if state.is_ok_and(|state| state & status::HALTED != 0) {
+                // Its DMA has ended all the same, but for that of a dump.
+                self.allow_memory();
+            }
+            return Err(error);
+        }
         self.allow_memory();
         self.commands.rewind();
         self.events.rewind();
@@ -172,7 +179,7 @@ impl Device {
     fn allow_memory(&self) {
         self.recovery.silent.store(false, Relaxed);
         // A VF loses its configuration when its PF is reset, without being told.
-        self.enabled.restore_if_cleared();
+        self.enabled.allow_master();
     }
 
     /// Whether the function cannot use memory until it is reset.
