@@ -159,6 +159,14 @@ impl State {
         self.over = None;
     }
 
+    /// A reset has ended so. What is gone then is so from now on, whatever it was before.
+    fn end_in(&mut self, phase: Phase) {
+        self.phase = phase;
+        if phase == Phase::Gone {
+            self.gone_since = Some(time::now_ms());
+        }
+    }
+
     /// Since when a function that is gone has not worked: since the fault that it did not come back from, or that it was gone.
     fn outage_since(&self) -> u64 {
         match (self.over, self.last) {
@@ -311,13 +319,14 @@ impl Device {
         // What somebody else does to a function, as the PF to its VFs when it is reset itself, is no failure of its own.
         let by_others =
             fault.is_some_and(|fault| matches!(fault.kind, Kind::ForeignReset | Kind::CameBack));
-        state.phase = if state.phase == Phase::Dormant {
+        let phase = if state.phase == Phase::Dormant {
             self.start_late(reason)
         } else if by_others || state.note() {
             self.recover(reason)
         } else {
             self.fail()
         };
+        state.end_in(phase);
         if state.phase != Phase::Running {
             self.show_failed();
             return Err(refuse(
@@ -341,5 +350,34 @@ impl Device {
             last: state.last,
             outage_ms: state.last.and_then(outage),
         }
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[allow(unsafe_code)] // What the macro makes of it.
+#[kernel::macros::kunit_tests(oxnic_reset)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_begins_when_the_function_was_last_gone() {
+        let now = time::now_ms();
+        let mut state = State {
+            phase: Phase::Stopped,
+            last: Some((Fault::new(Kind::CameBack), 1)),
+            over: Some(2),
+            gone_since: Some(1),
+            history: [0; STORM_RESETS],
+            next: 0,
+        };
+        // As after a FLR of a VF that its PF has not enabled again: no fault had stopped it.
+        state.end_in(Phase::Gone);
+        assert!(state.outage_since() >= now);
+        // It did not come back from a fault.
+        state.stop_for(Fault::new(Kind::Requested));
+        let since = state.last.map_or(0, |(_, since)| since);
+        state.end_in(Phase::Gone);
+        assert_eq!(state.outage_since(), since);
+        assert!(since >= now);
     }
 }

@@ -25,8 +25,7 @@ impl Device {
     /// Stops everything of a device that is gone.
     pub(super) fn give_up(self: &Arc<Self>, state: &mut State) {
         dev_err!(self.binding(), "the device is gone\n");
-        state.phase = Phase::Gone;
-        state.gone_since = Some(time::now_ms());
+        state.end_in(Phase::Gone);
         self.quiesce(Cause::Gone);
         self.forbid_memory();
         self.show_failed();
@@ -115,7 +114,7 @@ impl Device {
         }
         // Somebody looked after the function: it starts anew.
         state.history = [0; STORM_RESETS];
-        state.phase = self.recover(reason);
+        state.end_in(self.recover(reason));
         if state.phase == Phase::Running {
             // What it was stopped for, if it was.
             state.over = state.over.or(Some(time::now_ms()));

@@ -26,7 +26,7 @@ impl Device {
         }
         dev_info!(self.binding(), "reset: {}\n", reason.text());
         self.quiesce(Cause::Unavailable);
-        state.phase = self.recover(reason);
+        state.end_in(self.recover(reason));
         if state.phase != Phase::Running {
             self.show_failed();
             return Err(EIO);
