@@ -4,7 +4,7 @@
 
 use super::layout::{PAGE, TAILROOM};
 use super::Buffers;
-use crate::net::xdp::{self, Buff};
+use crate::net::xdp::{self, Buff, RxInfo};
 use core::mem::MaybeUninit;
 use kernel::prelude::*;
 use oxnic_bindings as bindings;
@@ -53,9 +53,13 @@ impl Buffers {
         Ok(added)
     }
 
-    /// Takes a packet that is dropped back into the ring, as far as there is room.
+    /// Takes a packet that is dropped back into the ring, as far as there is room. One of another ring goes back to that one's pool.
     #[inline(always)]
     pub fn keep(&mut self, packet: Buff) {
+        let ours = self.xdp.as_ref().map(RxInfo::as_raw);
+        if ours != Some(packet.queue()) {
+            return;
+        }
         let (memory, id, address) = packet.into_head();
         let (pool, size) = (self.pool.0.as_ptr(), self.layout.size);
         match self.entries.get_mut(usize::from(id)) {
@@ -198,6 +202,16 @@ mod tests {
         assert!(rig.buffers.append_packet(&mut packet, 3, 100)?);
         rig.buffers.keep(packet);
         assert_eq!(rig.buffers.post(), Some((3, 1)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_packet_of_another_ring_is_not_kept() -> Result {
+        let (mut rig, mut other) = (Rig::new()?, Rig::new()?);
+        drop(rig.buffers.begin_packet(4, 100)?);
+        let packet = other.buffers.begin_packet(4, 100)?;
+        rig.buffers.keep(packet);
+        assert!(rig.buffers.entries[4].memory.is_null());
         Ok(())
     }
 

@@ -90,6 +90,12 @@ impl Buff {
         &mut self.raw
     }
 
+    /// The queue that it came by.
+    #[inline(always)]
+    pub(in crate::net) fn queue(&self) -> *mut bindings::xdp_rxq_info {
+        self.raw.rxq
+    }
+
     /// Bytes of all its buffers.
     #[inline(always)]
     pub fn length(&self) -> u32 {

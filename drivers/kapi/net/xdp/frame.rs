@@ -143,12 +143,48 @@ impl Frames<'_> {
         let mut sent = 0;
         for &raw in self.0 {
             // SAFETY: The core hands over the frame, and gets it back if it is not taken.
-            if let Err(frame) = send(unsafe { Frame::from_raw(raw) }) {
-                let _ = frame.into_raw();
-                break;
+            match send(unsafe { Frame::from_raw(raw) }) {
+                Err(frame) if frame.0 == raw => {
+                    let _ = frame.into_raw();
+                    break;
+                }
+                // Another one is not the core's: it kept that which it was given.
+                Err(_) => {
+                    sent += 1;
+                    break;
+                }
+                Ok(()) => sent += 1,
             }
-            sent += 1;
         }
         sent
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kernel::macros::kunit_tests(oxnic_kapi_xdp_frames)]
+mod tests {
+    use super::*;
+    use crate::net::rx_buffers::fixture::Rig;
+    use kernel::prelude::*;
+
+    #[test]
+    fn a_frame_that_is_kept_is_sent_whatever_is_given_back_for_it() -> Result {
+        let mut rig = Rig::new()?;
+        let mut frame = |id| {
+            rig.buffers
+                .begin_packet(id, 100)?
+                .into_frame()
+                .or(Err(EINVAL))
+        };
+        let (first, second, mut kept) = (frame(0)?, frame(1)?, frame(2)?);
+        let raw = [first.0, second.0];
+        let _ = (first.into_raw(), second.into_raw());
+        let sent = Frames(&raw).send_each(|frame| Err(core::mem::replace(&mut kept, frame)));
+        assert_eq!(sent, 1);
+        assert!(kept.0 == raw[0]);
+        assert_eq!(Frames(&raw[1..]).send_each(Err), 0);
+        // SAFETY: It was not sent, and so is ours.
+        drop(unsafe { Frame::from_raw(raw[1]) });
+        Ok(())
     }
 }
