@@ -26,7 +26,6 @@ impl NetPort {
             limits: TxLimits {
                 frame_min: caps.frame_min.into(),
                 fragments: u32::from(caps.tx_fragments).min(FRAGMENTS_MAX),
-                spacing: caps.tx_report_spacing.into(),
             },
         }
     }

@@ -89,9 +89,10 @@ impl RxSetup<'_> {
     /// Allocates. Posts no buffer yet. Sleeps.
     pub(crate) fn allocate(self, place: &Place<'_>) -> Result<(RxRing, RxWatch, RxMemory)> {
         let binding = self.device.binding();
+        let shortest = u32::from(self.device.caps().rx_buffer_min);
         let layout = match self.xdp {
             Some(_) => Layout::for_xdp(),
-            None => Layout::for_frame(self.frame),
+            None => Layout::for_frame(self.frame.max(shortest)),
         };
         let ring = Arc::new(Ring::new(binding, self.log2)?, GFP_KERNEL)?;
         let cq = Arc::new(Ring::new(binding, self.log2)?, GFP_KERNEL)?;

@@ -44,8 +44,6 @@ pub(crate) struct TxLimits {
     pub(crate) frame_min: u32,
     /// Data descriptors of a packet.
     pub(crate) fragments: u32,
-    /// Descriptors between two with REPORT.
-    pub(crate) spacing: u32,
 }
 
 /// A transmit ring from the side of those who send.
@@ -59,8 +57,6 @@ pub(crate) struct TxRing {
     pub(super) limits: TxLimits,
     /// Descriptors that the largest packet takes.
     pub(super) room: u32,
-    /// Descriptor after the last with REPORT.
-    reported: u32,
     /// The last descriptor, if the device was not told of it: a completion can be asked for afterwards.
     pub(super) last: (u32, [u64; 2]),
     /// Index that the device was told last.
@@ -106,7 +102,6 @@ impl TxSetup<'_> {
                 ..self.limits
             },
             room,
-            reported: 0,
             last: (0, [0; 2]),
             rung: 0,
         };
@@ -302,27 +297,13 @@ impl TxRing {
             told = true;
         }
         if told {
-            let word = self.with_report(index, word);
-            self.ring.write(index, &[address, word]);
+            self.ring
+                .write(index, &[address, word | flag(tx_flags::REPORT)]);
             self.ring_doorbell();
         } else {
             self.ring.write(index, &[address, word]);
             self.last = (index, [address, word]);
         }
-    }
-
-    /// Asks for a completion, unless the device wants fewer.
-    #[inline(always)]
-    fn with_report(&mut self, index: u32, word: u64) -> u64 {
-        let next = index.wrapping_add(1);
-        if self.limits.spacing > 1
-            && next.wrapping_sub(self.reported) < self.limits.spacing
-            && self.producer.free(self.limits.spacing) >= self.limits.spacing
-        {
-            return word;
-        }
-        self.reported = next;
-        word | flag(tx_flags::REPORT)
     }
 
     #[inline(always)]
@@ -378,8 +359,8 @@ impl TxRing {
             return;
         }
         let (index, [address, word]) = self.last;
-        let word = self.with_report(index, word);
-        self.ring.write(index, &[address, word]);
+        self.ring
+            .write(index, &[address, word | flag(tx_flags::REPORT)]);
         self.ring_doorbell();
     }
 }

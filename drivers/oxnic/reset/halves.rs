@@ -7,7 +7,8 @@ use crate::{
     cmd,
     command::Cause,
     device::Device,
-    handshake, //
+    handshake,
+    queue, //
 };
 use kernel::{
     prelude::*,
@@ -119,6 +120,14 @@ impl Device {
                 field
             );
             return Err(EPROTO);
+        }
+        if let Some(field) = queue::lacks(&caps) {
+            dev_err!(
+                self.binding(),
+                "this driver has no queues for the device's {}\n",
+                field
+            );
+            return Err(EOPNOTSUPP);
         }
         self.set_caps(caps)
             .and_then(|()| self.discover_eswitch())

@@ -107,7 +107,6 @@ impl TxDone {
     /// [`EINVAL`]: it is the end of another ring.
     pub(crate) fn rewind(&mut self, ring: &mut TxRing) -> Result {
         tx_buffers::rewind(&mut ring.producer, &mut self.consumer)?;
-        ring.reported = 0;
         ring.rung = 0;
         self.cq_next = 0;
         self.broken = false;
