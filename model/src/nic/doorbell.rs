@@ -47,6 +47,9 @@ impl Nic {
         };
         if events.free(index) {
             self.tell_missed(host, function);
+            if function.is_pf() {
+                self.tell_waiting(host);
+            }
         } else {
             self.halt(function, Reason::DOORBELL, u16::from(DoorbellKind::EVENT.0));
         }

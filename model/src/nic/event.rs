@@ -71,6 +71,12 @@ impl EventRing {
         self.producer.wrapping_sub(self.consumer) >> self.log2 != 0
     }
 
+    /// Whether half of the entries wait for the driver: what others than the function cause has to wait, too, so that
+    /// nobody can take away the room for what is the function's own.
+    pub fn is_half_full(&self) -> bool {
+        u32::from(self.outstanding()) * 2 >= self.entries()
+    }
+
     /// Number of entries that the driver has not freed.
     pub fn outstanding(&self) -> u16 {
         self.producer.wrapping_sub(self.consumer)

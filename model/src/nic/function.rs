@@ -35,6 +35,10 @@ pub struct FunctionState {
     pub admin: Option<AdminQueue>,
     /// Event ring, after the handshake.
     pub events: Option<EventRing>,
+    /// Of a PF: events that VFs cause wait for room.
+    pub others_wait: bool,
+    /// Of a VF: what the PF's driver knows of it, that it has a driver or has none.
+    pub active_told: bool,
     /// Vectors, the first of which is for commands and events.
     pub vectors: Vec<Vector>,
     /// Completion rings.
@@ -69,6 +73,8 @@ impl FunctionState {
             broken: false,
             admin: None,
             events: None,
+            others_wait: false,
+            active_told: false,
             vectors: vec![Vector::default(); usize::from(vectors)],
             cqs: none(shares.completion_queues()),
             tx: none(shares.queues),
@@ -95,6 +101,7 @@ impl FunctionState {
     pub fn clear(&mut self) {
         self.admin = None;
         self.events = None;
+        self.others_wait = false;
         self.vectors.fill(Vector::default());
         self.cqs.fill(None);
         self.tx.fill(None);

@@ -73,13 +73,13 @@ impl Nic {
             self.vport_mut(id).link_told = link;
         }
         self.forget_vebs();
-        match function.vf_index() {
-            Some(vf) => self.tell(
-                host,
-                FunctionId::PF,
-                Notice::new(EventKind::VF_STATE, vf, 1),
-            ),
-            None => self.watch_firmware(host),
+        if function.is_pf() {
+            for state in &mut self.functions {
+                state.active_told = state.registers.agreed != 0;
+            }
+            self.watch_firmware(host);
+        } else {
+            self.tell_active(host, function);
         }
     }
 
@@ -225,8 +225,6 @@ impl Nic {
     pub(super) fn reset(&mut self, host: &mut dyn Host, function: FunctionId) {
         let registers = &self.state(function).registers;
         let halted = registers.halted();
-        // Also one that has halted since.
-        let active = registers.agreed != 0;
         self.drop_objects(function);
         let enabled = self.is_enabled(function);
         self.state_mut(function).registers.reset(enabled);
@@ -244,16 +242,43 @@ impl Nic {
                     self.clear_rates();
                 }
             }
-            Some(vf) if active => {
-                self.tell(
-                    host,
-                    FunctionId::PF,
-                    Notice::new(EventKind::VF_STATE, vf, 0),
-                );
-            }
-            Some(_) => {}
+            Some(_) => self.tell_active(host, function),
         }
         self.update_links(host);
+    }
+
+    /// Tells the PF whether a VF has a driver, where it was told otherwise. One that has halted has one until it is reset.
+    fn tell_active(&mut self, host: &mut dyn Host, function: FunctionId) {
+        let state = self.state(function);
+        let active = state.registers.agreed != 0;
+        let Some(vf) = function.vf_index() else {
+            return;
+        };
+        if state.active_told == active || self.must_wait() {
+            return;
+        }
+        self.state_mut(function).active_told = active;
+        let notice = Notice::new(EventKind::VF_STATE, vf, u16::from(active));
+        self.tell(host, FunctionId::PF, notice);
+    }
+
+    /// Whether events for the PF that VFs cause have to wait, until [`Self::tell_waiting`].
+    pub(super) fn must_wait(&mut self) -> bool {
+        let pf = self.state_mut(FunctionId::PF);
+        let wait = pf.events.as_ref().is_some_and(EventRing::is_half_full);
+        pf.others_wait |= wait;
+        wait
+    }
+
+    /// There may be room for events that had to wait: tells what is so now.
+    pub(super) fn tell_waiting(&mut self, host: &mut dyn Host) {
+        if !std::mem::take(&mut self.state_mut(FunctionId::PF).others_wait) {
+            return;
+        }
+        self.update_links(host);
+        for vf in 0..self.config.max_vfs {
+            self.tell_active(host, FunctionId::vf(vf));
+        }
     }
 
     /// Power was gone, and with it the time, what was noted of functions, their dumps, and what sensors had seen.
@@ -376,8 +401,11 @@ impl Nic {
             if vport.link_told == link {
                 continue;
             }
-            vport.link_told = link;
             let (function, number) = (vport.function, vport.number);
+            if vport.represents.is_some() && self.must_wait() {
+                continue;
+            }
+            self.vport_mut(id).link_told = link;
             let (up, speed) = link;
             let notice = Notice::new(EventKind::LINK, number, u16::from(up));
             self.tell(

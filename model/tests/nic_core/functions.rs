@@ -5,6 +5,7 @@ use crate::mock::{Device, Driver, Port, frame, tagged};
 use crate::packets::{Ip, payload, tcp};
 use oxnic_abi::command::{Opcode, Qualifier, Status, Submission};
 use oxnic_abi::event::{Event, EventKind};
+use oxnic_abi::port::{PortConfig, port_fields};
 use oxnic_abi::regs::{Reason, control, device, status};
 use oxnic_abi::ring::{TxContext, TxData, completion_flags, rx_kind, tx_flags};
 use oxnic_abi::vf::{VfConfig, VfInfo, VfLink, VfRange, vf_fields};
@@ -554,6 +555,77 @@ fn a_vf_that_vanishes_from_the_bus_is_told_to_the_pf() {
     );
     pf.tx.send(&mut dut, &frame([0xff; 6], pf.mac, 60));
     assert_eq!(dut.host.take_wire().len(), 1);
+}
+
+#[test]
+fn a_vf_does_not_fill_the_event_ring_of_its_pf() {
+    let mut dut = Device::new(1, 2);
+    let mut pf = Driver::with_depth(&mut dut, PF, 5, 4);
+    pf.enable_vfs(&mut dut, 2);
+    for _ in 0..20 {
+        let _ = Driver::new(&mut dut, VF);
+    }
+    let _ = Driver::new(&mut dut, Function::Vf(1));
+    // What is the PF's own still has room.
+    dut.carrier(0, false);
+    let told = kinds(&pf.events(&mut dut));
+    let state = |vf, active| (EventKind::VF_STATE, vf, active);
+    let mut wanted = [state(0, 1), state(0, 0)].repeat(4);
+    wanted.push((EventKind::LINK, 0, 0));
+    // As entries become free: what is so now.
+    wanted.extend([state(0, 1), state(1, 1)]);
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn trust_taken_away_takes_the_address_that_a_vf_chose() {
+    let (mut dut, mut pf, mut vfs) = pf_and_vfs(1);
+    let vf = &mut vfs[0].driver;
+    let given = [2, 0, 0, 0, 0, 2];
+    let config = |fields, trust| VfConfig {
+        fields,
+        trust,
+        mac: given,
+        ..VfConfig::ZERO
+    };
+    let both = vf_fields::TRUST | vf_fields::MAC;
+    pf.driver.vf_set(&mut dut, 0, config(both, 1));
+    assert_eq!(set_mac(&mut dut, vf, [2, 0, 0, 0, 0, 3]).0, Status::OK);
+    vf.events(&mut dut);
+    pf.driver.vf_set(&mut dut, 0, config(vf_fields::TRUST, 0));
+    let told = kinds(&vf.events(&mut dut));
+    assert_eq!(told, [(EventKind::VPORT_CHANGED, 0, 0)]);
+    assert_eq!(info(&mut dut, &mut pf.driver, 0).mac, given);
+}
+
+#[test]
+fn promises_that_a_slower_wire_cannot_hold_may_become_less() {
+    let (mut dut, mut pf, _vfs) = pf_and_vfs(2);
+    let promise = |rate_min| VfConfig {
+        fields: vf_fields::RATE,
+        rate_min,
+        ..VfConfig::ZERO
+    };
+    pf.driver.vf_set(&mut dut, 0, promise(8000));
+    pf.driver.vf_set(&mut dut, 1, promise(8000));
+    let slow = PortConfig {
+        fields: port_fields::SPEED,
+        speed: 10_000,
+        ..PortConfig::ZERO
+    };
+    pf.driver
+        .set_ok(&mut dut, Opcode::PORT_SET, 0, slow.to_words());
+    let more = Submission {
+        function: 1,
+        ..pf.driver.submission(Opcode::VF_SET)
+    };
+    let refused = pf.driver.run(&mut dut, more, &promise(8001).to_words());
+    assert_eq!(refused.status, Status::ENOSPC);
+    pf.driver.vf_set(&mut dut, 0, promise(7000));
+    let refused = pf.driver.run(&mut dut, more, &promise(8000).to_words());
+    assert_eq!(refused.status, Status::ENOSPC);
+    pf.driver.vf_set(&mut dut, 1, promise(0));
+    pf.driver.vf_set(&mut dut, 0, promise(10_000));
 }
 
 #[test]

@@ -335,8 +335,10 @@ impl Nic {
         let quiet = settings
             .denied
             .is_some_and(|at| now.saturating_sub(at) < DENIED_PERIOD);
-        if !quiet {
-            settings.denied = Some(now);
+        if !quiet && !self.must_wait() {
+            if let Some(settings) = self.vfs.get_mut(usize::from(vf)) {
+                settings.denied = Some(now);
+            }
             self.tell(
                 host,
                 FunctionId::PF,

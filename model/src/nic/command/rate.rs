@@ -89,7 +89,7 @@ impl Nic {
     }
 
     /// Whether what is promised fits the wire: of the VFs on each port, and altogether; with `moved`, once that VF is on that
-    /// port.
+    /// port. What no longer fits, as a wire has become slower, may stay as it is or become less.
     ///
     /// # Errors
     /// It does not.
@@ -99,22 +99,28 @@ impl Nic {
         moved: Option<(u16, u8)>,
     ) -> Result<(), Fault> {
         let speed = |port: &crate::nic::port::WirePort| u64::from(port.speed()) * MEGABIT;
+        let now = self.shaper.plan();
         for (number, port) in (0u8..).zip(&self.ports) {
-            let on_port = |vf: u16| match moved {
-                Some((mover, port)) if mover == vf => port == number,
-                _ => self.vf_vport(vf).is_some_and(|vport| vport.port == number),
-            };
-            let leaves = (0u16..).zip(&plan.leaves).filter(|(vf, _)| on_port(*vf));
-            let sum = leaves.fold(0, |sum: u64, (_, leaf)| sum.saturating_add(leaf.share));
-            if sum > speed(port) {
+            let sum = self.promised_on(number, plan, moved);
+            if sum > speed(port).max(self.promised_on(number, now, None)) {
                 return Err(Fault::SharesOverWire);
             }
         }
         let all: u64 = self.ports.iter().map(speed).sum();
-        match plan.promised_in_all() <= all {
+        match plan.promised_in_all() <= all.max(now.promised_in_all()) {
             true => Ok(()),
             false => Err(Fault::SharesOverWire),
         }
+    }
+
+    /// What a plan promises to the VFs on a port; with `moved`, once that VF is on that port.
+    fn promised_on(&self, number: u8, plan: &Plan, moved: Option<(u16, u8)>) -> u64 {
+        let on_port = |vf: u16| match moved {
+            Some((mover, port)) if mover == vf => port == number,
+            _ => self.vf_vport(vf).is_some_and(|vport| vport.port == number),
+        };
+        let leaves = (0u16..).zip(&plan.leaves).filter(|(vf, _)| on_port(*vf));
+        leaves.fold(0, |sum, (_, leaf)| sum.saturating_add(leaf.share))
     }
 
     pub(super) fn rate_destroy(&mut self, submission: &Submission) -> Outcome {

@@ -259,6 +259,7 @@ impl Nic {
             vport.flags &= !(vport_flags::PROMISCUOUS | vport_flags::ALL_MULTICAST);
         }
         if privileges & privilege::MAC == 0 {
+            vport.mac = vport.permanent_mac;
             vport.mac_list.retain(is_group);
         }
     }

@@ -583,18 +583,17 @@ impl Firmware {
             let entry = &mut changed.entries[*place];
             // It may have grown since.
             if stored.security < entry.security {
+                self.parts[*place].update = None;
                 return Err(Qualifier::IMAGE_DOWNGRADE);
             }
             (entry.pending, entry.trials) = (slot, 0);
             entry.slots[usize::from(slot - 1)] = stored;
         }
-        self.directory
-            .store(changed, &mut *self.flash)
-            .map_err(lost)?;
+        let stored = self.directory.store(changed, &mut *self.flash);
         for place in places {
             self.parts[place].update = None;
         }
-        Ok(())
+        stored.map_err(lost)
     }
 
     /// Updates of these components are forgotten.
