@@ -288,6 +288,8 @@ def counted_singly():
     sh(f"ip link set dev {wire.near.name} vf 1 trust on")
     vfs[1].link.ip("promisc on")
     capture, patient = Capture(vfs[1].link), Capture(vfs[1].link)
+    # A bucket of packets is empty at first, as in software, and each second brings one.
+    time.sleep(1.2)
     for pref in range(1, 6):
         Injector(vfs[0].link).send(*[frame_to(vfs, pref * 1000)] * 40)
     patient.expect("datagrams that come through without a policer", to_port(4000), count=40, seconds=20)
@@ -308,6 +310,42 @@ def counted_singly():
     equal(seen(3), wanted[3], "packets of the actions of a rule when one that shares an action has gone")
     used = [action.get("used_hw_stats") for action in the_filter(links[0], 4)["options"]["actions"]]
     equal(used, [["disabled"], ["delayed"]], "used_hw_stats of single actions")
+
+
+@case
+def edits_behind_a_policer():
+    """An action of pedit that sets and adds shows what gets to it, also where that is less than the rule takes."""
+    links, vfs = vfs_with_hooks()
+    redirect = f"action mirred egress redirect dev {links[1].name}"
+    police = "action police mtu 500 conform-exceed drop/pipe"
+
+    def edit(tos=0, words=""):
+        return f"action pedit ex munge ip tos set {tos} munge ip ttl add 255 pipe {words} action csum ip4h pipe"
+
+    rules = {1: f"{police} {edit()} {redirect}", 2: f"{police} {edit(words='hw_stats immediate')} {redirect}", 3: f"{police} {edit()} {edit(4)} {redirect}"}
+    for pref, actions in rules.items():
+        filter_add(links[0], (f"pref {pref} protocol ip", f"ip_proto udp dst_port {pref}000 {actions}"))
+        equal(in_hw(links[0], pref), True, f"pref {pref}: in_hw")
+    # The kernel takes one number for both.
+    other = filter_add(links[0], ("pref 4 protocol ip", f"{edit()} {police} {edit()} {redirect}"), check=False)
+    fails(other, "two actions of pedit that set and add, before and behind a policer", "pedit")
+    capture = Capture(vfs[1].link)
+    for times in (1, 2):
+        for pref in rules:
+            short, long = (frame_to(vfs, pref * 1000, bytes(size)) for size in (100, 900))
+            Injector(vfs[0].link).send(*[short] * 4, *[long] * 3)
+            capture.expect("datagrams that the policer lets through", to_port(pref * 1000), 4)
+
+        def seen(pref):
+            actions = the_filter(links[0], pref)["options"]["actions"]
+            # The kernel shows nothing of a device for csum.
+            return [action["stats"]["packets"] for action in actions if action["kind"] != "csum"]
+
+        for pref in rules:
+            wanted = [7 * times, *[4 * times] * (1 + rules[pref].count("action pedit"))]
+            until(lambda: seen(pref) == wanted, f"pref {pref}: packets of its actions are {wanted}", 5)  # noqa: B023
+    used = [the_filter(links[0], pref)["options"]["actions"][1].get("used_hw_stats") for pref in rules]
+    equal(used, [["delayed"], ["immediate"], ["delayed"]], "used_hw_stats of edits")
 
 
 def shared(words, check=True):

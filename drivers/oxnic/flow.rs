@@ -65,6 +65,7 @@ mod locals;
 mod member;
 mod meters;
 mod missing;
+mod mixed;
 mod modes;
 pub(crate) mod occupancy;
 mod on_way;

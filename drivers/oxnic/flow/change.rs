@@ -10,11 +10,12 @@
 //! The gate of the engine is closed meanwhile, so that no rule comes or goes.
 
 use super::{
-    count::{of_action, Ways},
+    count::Ways,
     counters::Told,
     engine::Engine,
     kept::Kept,
     kept_rule::KeptRule,
+    mixed::Mixed,
     parts::{samples, Before, Parts},
     plan::{self, Tables},
     refusal::Refusal,
@@ -45,6 +46,7 @@ struct Next {
     kept: KBox<KeptRule>,
     parts: Parts,
     ways: Ways,
+    mixed: Option<KBox<Mixed>>,
     add: KVec<u64>,
     update: KVec<u64>,
     /// Makes it what it was.
@@ -174,6 +176,11 @@ impl Engine {
                 &mut planned,
                 &mut parts,
             )?;
+            let mixed = match wanted.singly() {
+                true => Mixed::new(&actions, &origins, |action| parts.of_action(action))?,
+                false => None,
+            };
+            let mixed = mixed.map(|mixed| KBox::new(mixed, GFP_KERNEL));
             let template = parts.template.as_ref().ok_or(Refusal::Lost)?;
             let add = request::with_actions(
                 &before.add,
@@ -185,12 +192,13 @@ impl Engine {
                 return Err(Refusal::Long);
             }
             let update = request::update(&add)?;
-            Ok((add, update, request::update(&before.add)?, upwards))
+            let back = request::update(&before.add)?;
+            Ok((add, update, back, upwards, mixed.transpose()?))
         });
         self.desks.take_back(desk);
         drop(actions);
         match made {
-            Ok((add, update, back, upwards)) => {
+            Ok((add, update, back, upwards, mixed)) => {
                 let mut kept = kept;
                 kept.upwards = upwards;
                 Ok(Next {
@@ -201,6 +209,7 @@ impl Engine {
                     kept,
                     parts,
                     ways: wanted,
+                    mixed,
                     add,
                     update,
                     back,
@@ -263,14 +272,11 @@ impl Engine {
             kept,
             mut parts,
             ways,
+            mut mixed,
             add,
             ..
         } = next;
-        let reached = parts.reached;
-        let named = kept.kept.named(|action| {
-            let own = parts.counter.as_ref();
-            of_action(action, reached, &parts.counted, own, &parts.counters)
-        });
+        let named = kept.kept.named(|action| parts.of_action(action));
         self.shared.renew(rule, named, &parts.fresh, &self.counters);
         let mut inner = store.inner.lock();
         let Some(stored) = inner.get(cookie) else {
@@ -278,6 +284,18 @@ impl Engine {
         };
         stored.request = add;
         stored.ways = ways;
+        if let Some(mixed) = &mut mixed {
+            let before = stored
+                .objects
+                .more
+                .get_mut()
+                .and_then(|extras| extras.mixed.take());
+            let before = match before {
+                Some(before) => KBox::into_inner(before),
+                None => Mixed::before(stored.objects.counter.as_ref(), stored.told),
+            };
+            mixed.follow(before, &parts.fresh, &self.counters);
+        }
         let own = parts.counter.as_ref().map(|own| own.id);
         if parts.fresh.iter().any(|fresh| Some(fresh.id) == own) {
             stored.told = Told::default();
@@ -290,6 +308,7 @@ impl Engine {
             core::mem::swap(&mut extras.meters, &mut parts.meters);
             core::mem::swap(&mut extras.samplers, &mut parts.samplers);
             core::mem::swap(&mut extras.chains, &mut parts.chains);
+            extras.mixed = mixed;
             extras.kept = Some(kept);
         }
         drop(inner);

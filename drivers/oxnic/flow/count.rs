@@ -145,8 +145,15 @@ impl Engine {
         let asked = {
             let mut inner = store.inner.lock();
             let stored = inner.get(cookie).ok_or(ENOENT)?;
-            let counter = stored.objects.counter.clone();
-            counter.filter(|_| stored.ways.means == Means::Immediate && !stored.ways.singly())
+            let counter = match (stored.ways.singly(), stored.objects.more.get()) {
+                (true, Some(extras)) => extras.mixed.as_ref().and_then(|mixed| mixed.asked()),
+                (true, None) => None,
+                (false, _) => {
+                    let counter = stored.objects.counter.as_ref();
+                    counter.filter(|_| stored.ways.means == Means::Immediate)
+                }
+            };
+            counter.cloned()
         };
         if let Some(counter) = asked {
             self.write_counters(device, &[counter]);
@@ -163,15 +170,20 @@ impl Engine {
         // What stands in for a rule of software counts nothing.
         let stored = inner.get(cookie).filter(|stored| !stored.stand_in);
         let stored = stored.ok_or(ENOENT)?;
-        let counter = stored.objects.counter.as_ref();
-        let means = counter.map_or(Means::Disabled, |_| stored.ways.means);
-        let seen = match counter.and_then(|counter| self.counters.read(counter)) {
-            Some(now) => stored.told.advance(&now),
-            None => Count::default(),
+        let singly = stored.ways.singly();
+        let extras = stored.objects.more.get_mut().filter(|_| singly);
+        let (seen, means) = match extras.and_then(|extras| extras.mixed.as_mut()) {
+            Some(mixed) => mixed.count(&self.counters),
+            None => {
+                let counter = stored.objects.counter.as_ref();
+                let now = counter.and_then(|counter| self.counters.read(counter));
+                let seen = now.map_or_else(Count::default, |now| stored.told.advance(&now));
+                (seen, counter.map_or(Means::Disabled, |_| stored.ways.means))
+            }
         };
         Ok(classifier::Counted {
             statistics: statistics(&seen, means),
-            per_action: stored.ways.singly(),
+            per_action: singly,
         })
     }
 

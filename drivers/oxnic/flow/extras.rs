@@ -4,7 +4,8 @@
 
 use super::{
     counters::Counter,
-    kept_rule::KeptRule, //
+    kept_rule::KeptRule,
+    mixed::Mixed, //
 };
 use kernel::{alloc::AllocError, prelude::*};
 use oxnic_offload::rule::Verdict;
@@ -27,6 +28,8 @@ pub(crate) struct Extras {
     pub(crate) shared: KVec<usize>,
     /// Chains that it leads to, whose tables it holds.
     pub(crate) chains: KVec<u32>,
+    /// Of a rule whose actions are counted singly: those that the kernel does not ask about.
+    pub(crate) mixed: Option<KBox<Mixed>>,
     /// Outer headers.
     pub(crate) encaps: KVec<u32>,
     /// Of a rule of a tunnel device: the address of the host that it is about.

@@ -4,6 +4,7 @@
 
 use super::{
     change::Change,
+    count::{of_action, OfAction},
     counters::Counter,
     engine::Engine,
     extras::Metered,
@@ -41,6 +42,14 @@ pub(super) struct Parts {
     pub(super) samplers: KVec<u32>,
     /// Chains that it leads to.
     pub(super) chains: KVec<u32>,
+}
+
+impl Parts {
+    /// The counters of an action.
+    pub(super) fn of_action(&self, action: usize) -> OfAction<'_> {
+        let own = self.counter.as_ref();
+        of_action(action, self.reached, &self.counted, own, &self.counters)
+    }
 }
 
 /// A rule as it was.

@@ -137,6 +137,10 @@ impl Engine {
                     let now = self.counters.read_frozen(counter);
                     rule.told.rebase(now.as_ref());
                 }
+                let extras = rule.objects.more.get_mut();
+                if let Some(mixed) = extras.and_then(|extras| extras.mixed.as_mut()) {
+                    mixed.rebase(&self.counters);
+                }
                 if matches!(rule.presence, Presence::There | Presence::Interim) {
                     rule.presence = Presence::Absent;
                 }

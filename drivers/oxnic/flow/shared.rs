@@ -59,15 +59,20 @@ impl Tally {
         }
     }
 
+    /// The counter.
+    pub(super) fn counter(&self) -> Option<&Counter> {
+        self.counter.as_ref()
+    }
+
     /// What came since the last time.
-    fn advance(&mut self, counters: &Counters) -> Count {
+    pub(super) fn advance(&mut self, counters: &Counters) -> Count {
         let counter = self.counter.as_ref();
         let now = counter.and_then(|counter| counters.read(counter));
         now.map_or_else(Count::default, |now| self.told.advance(&now))
     }
 
     /// The counter starts from zero again.
-    fn rebase(&mut self, counters: &Counters) {
+    pub(super) fn rebase(&mut self, counters: &Counters) {
         if let Some(counter) = &self.counter {
             let now = counters.read_frozen(counter);
             self.told.rebase(now.as_ref());
@@ -75,7 +80,12 @@ impl Tally {
     }
 
     /// Another counter from now on, if it is another one. One that is not of `fresh` has counted something else so far.
-    fn renew(&mut self, counter: Option<&Counter>, fresh: &[Counter], counters: &Counters) {
+    pub(super) fn renew(
+        &mut self,
+        counter: Option<&Counter>,
+        fresh: &[Counter],
+        counters: &Counters,
+    ) {
         let id = |counter: Option<&Counter>| counter.map(|counter| counter.id);
         if id(self.counter.as_ref()) == id(counter) {
             return;

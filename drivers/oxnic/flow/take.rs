@@ -9,6 +9,7 @@ use super::{
     install::{Asked, Stays},
     kept_rule::KeptRule,
     limits::Share,
+    mixed::Mixed,
     place::Place,
     plan::Planned,
     read::Origin,
@@ -123,10 +124,18 @@ impl Engine {
         }
         let reached = reached(asked.rule.actions);
         let Extras {
-            counters, shared, ..
+            counters,
+            shared,
+            mixed,
+            ..
         } = objects.more.make()?;
         let own = objects.counter.as_ref();
         let counters_of = |action| of_action(action, reached, &planned.counters, own, counters);
+        if singly {
+            if let Some(new) = Mixed::new(asked.rule.actions, asked.origins, counters_of)? {
+                *mixed = Some(KBox::new(new, GFP_KERNEL)?);
+            }
+        }
         let uses = asked
             .origins
             .iter()
