@@ -223,6 +223,7 @@ def rules_outlive_a_refusal_of_features():
     control = Control()
     defer(control.close)
     defer(control.chaos)
+    defer(wire.near.ethtool, "-K", "ntuple on rxvlan on")
     wire.near.feature(ntuple_filters=True, rx_vlan_offload=True)
     location = new_rule("dst-port 4711 action 1")
     kept = wire.near.features()
