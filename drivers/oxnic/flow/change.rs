@@ -180,7 +180,6 @@ impl Engine {
                 true => Mixed::new(&actions, &origins, |action| parts.of_action(action))?,
                 false => None,
             };
-            let mixed = mixed.map(|mixed| KBox::new(mixed, GFP_KERNEL));
             let template = parts.template.as_ref().ok_or(Refusal::Lost)?;
             let add = request::with_actions(
                 &before.add,
@@ -193,7 +192,7 @@ impl Engine {
             }
             let update = request::update(&add)?;
             let back = request::update(&before.add)?;
-            Ok((add, update, back, upwards, mixed.transpose()?))
+            Ok((add, update, back, upwards, mixed))
         });
         self.desks.take_back(desk);
         drop(actions);

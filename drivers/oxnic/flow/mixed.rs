@@ -11,6 +11,7 @@ use super::{
     refusal::Refusal,
     shared::Tally, //
 };
+use kernel::prelude::*;
 use oxnic_kapi::net::flow::Means;
 use oxnic_offload::rule::{Action, Verdict};
 
@@ -28,12 +29,12 @@ impl Mixed {
     ///
     /// # Errors
     ///
-    /// There are several, and one number is not true of all.
+    /// There are several, and one number is not true of all; or there is no memory.
     pub(super) fn new<'a>(
         actions: &[Action<'_>],
         origins: &[Origin<'_>],
         counters: impl Fn(usize) -> OfAction<'a>,
-    ) -> Result<Option<Self>, Refusal> {
+    ) -> Result<Option<KBox<Self>>, Refusal> {
         let mut found: Option<(Option<&Counter>, Means)> = None;
         let jumps = actions.iter().any(jumps);
         let mut parted = false;
@@ -57,11 +58,15 @@ impl Mixed {
             found = found.or(Some((counter, means)));
             parted = false;
         }
-        Ok(found.map(|(counter, means)| Self {
+        let Some((counter, means)) = found else {
+            return Ok(None);
+        };
+        let mixed = Self {
             tally: Tally::new(counter, Told::default()),
             means,
             carried: Count::default(),
-        }))
+        };
+        Ok(Some(KBox::new(mixed, GFP_KERNEL)?))
     }
 
     /// Those of a rule that was there without them being known, and was told so much of its counter.

@@ -132,9 +132,7 @@ impl Engine {
         let own = objects.counter.as_ref();
         let counters_of = |action| of_action(action, reached, &planned.counters, own, counters);
         if singly {
-            if let Some(new) = Mixed::new(asked.rule.actions, asked.origins, counters_of)? {
-                *mixed = Some(KBox::new(new, GFP_KERNEL)?);
-            }
+            *mixed = Mixed::new(asked.rule.actions, asked.origins, counters_of)?;
         }
         let uses = asked
             .origins

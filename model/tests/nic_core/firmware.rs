@@ -71,6 +71,18 @@ impl Bench {
         self.driver.set(&mut self.dut, opcode, 0, parameters)
     }
 
+    fn caps(&mut self) -> FirmwareCaps {
+        let get = CapGet {
+            id: CapabilityId::FIRMWARE,
+        };
+        let submission = Submission {
+            parameters: get.to_words(),
+            ..self.driver.submission(Opcode::CAP_GET)
+        };
+        let words = self.driver.query(&mut self.dut, submission).unwrap();
+        FirmwareCaps::from_words(&words)
+    }
+
     fn begin(&mut self, component: FirmwareComponent, length: u32) -> Completion {
         let begin = FirmwareBegin { component, length };
         self.set(Opcode::FIRMWARE_BEGIN, begin.to_words())
@@ -209,15 +221,7 @@ fn news(news: FirmwareNews) -> (u16, u16) {
 #[test]
 fn a_pf_has_the_capability_and_a_vf_has_not() {
     let mut bench = Bench::new();
-    let get = CapGet {
-        id: CapabilityId::FIRMWARE,
-    };
-    let submission = Submission {
-        parameters: get.to_words(),
-        ..bench.driver.submission(Opcode::CAP_GET)
-    };
-    let words = bench.driver.query(&mut bench.dut, submission).unwrap();
-    let caps = FirmwareCaps::from_words(&words);
+    let caps = bench.caps();
     assert_eq!(caps.components, 0b1110);
     assert!(caps.block_max <= oxnic_abi::command::BUFFER_MAX && caps.image_max > caps.block_max);
 }
@@ -262,15 +266,7 @@ fn power_starts_what_is_stored() {
 #[test]
 fn flash_is_read_as_it_is_up_to_its_end() {
     let mut bench = Bench::new();
-    let get = CapGet {
-        id: CapabilityId::FIRMWARE,
-    };
-    let submission = Submission {
-        parameters: get.to_words(),
-        ..bench.driver.submission(Opcode::CAP_GET)
-    };
-    let words = bench.driver.query(&mut bench.dut, submission).unwrap();
-    let caps = FirmwareCaps::from_words(&words);
+    let caps = bench.caps();
     assert!(caps.flash > caps.image_max);
     let whole = |bench: &mut Bench| -> Vec<u8> {
         let blocks = (0..caps.flash).step_by(caps.block_max as usize);
